@@ -1,0 +1,262 @@
+"""How fast is the fused selective scan, and how exact?
+
+    python benchmarks/scan.py [--batch 16 --length 512 --width 512 --state 16 --repeats 5 --json FILE]
+
+Ours against every peer that computes the same recurrence, in turns (ours, peer, ours, peer ...), so that whatever else
+the machine does hits both; a speed-up is the median of the ratios of neighbours.  The error is max |a - b| / max |b|
+against the float64 loop over the output and all gradients, at the size that is timed.  A table, then one line of JSON.
+"""
+
+import os
+
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # two OpenMP pools (torch's and numba's) would spin against each other
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from gridless.nn.scan import backend, selective_scan, selective_scan_reference
+
+STEPS = 16  # of the loop that torch.compile gets; a whole unrolled loop takes it many minutes
+COMPILE_LIMIT = 60  # seconds
+SECONDS = 8  # for one peer and mode: repeats go on that long, up to eightfold, where the peer is quick
+OURS, LOOP, COMPILED, PSCAN = "ours", "unbind loop", f"unbind loop, torch.compile by {STEPS} steps", "mambapy pscan"
+MODES = ("forward", "forward_backward")
+
+
+def make_inputs(batch: int, length: int, width: int, state: int) -> list[torch.Tensor]:
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(batch, length, width, generator=g)
+    dt = torch.nn.functional.softplus(torch.randn(batch, length, width, generator=g) - 2)
+    A = -torch.arange(1.0, state + 1).repeat(width, 1)  # the initialisation of Mamba
+    B, C = torch.randn(2, batch, length, state, generator=g)
+    return [x, dt, A, B.clone(), C.clone()]
+
+
+# --- The peers -------------------------------------------------------------------------------------------------------
+
+
+def some_steps(h, x, dt, A, B, C):
+    """A few steps of the loop from the state h, for torch.compile."""
+    ys = []
+    for x_t, dt_t, B_t, C_t in zip(x.unbind(1), dt.unbind(1), B.unbind(1), C.unbind(1), strict=True):
+        h = torch.exp(dt_t[..., None] * A) * h + (dt_t * x_t)[..., None] * B_t[:, None]
+        ys.append((h * C_t[:, None]).sum(-1))
+    return torch.stack(ys, 1), h
+
+
+def compiled_scan():
+    steps = torch.compile(some_steps, dynamic=False)
+
+    def scan(x, dt, A, B, C):
+        h, ys = x.new_zeros(x.shape[0], *A.shape), []
+        for parts in zip(*(v.split(STEPS, 1) for v in (x, dt, B, C)), strict=True):
+            y, h = steps(h, *parts[:2], A, *parts[2:])
+            ys.append(y)
+        return torch.cat(ys, 1)
+
+    return scan
+
+
+def pscan_scan():
+    from mambapy.pscan import pscan
+
+    def scan(x, dt, A, B, C):
+        decays = torch.exp(dt.unsqueeze(-1) * A)
+        states = pscan(decays, (dt * x).unsqueeze(-1) * B.unsqueeze(2))
+        return (states @ C.unsqueeze(-1)).squeeze(3)
+
+    return scan
+
+
+def peers(size: list[int]) -> tuple[dict, dict[str, str]]:
+    """The scans to compare with, and why others are missing."""
+    scans, missing = {LOOP: selective_scan_reference}, {}
+    # compile in a child first, which can be stopped; here the compiled code then comes from inductor's cache
+    command = [sys.executable, __file__, "--child", "compile", *map(str, size)]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=COMPILE_LIMIT)
+        scans[COMPILED] = compiled_scan()
+    except subprocess.TimeoutExpired:
+        missing[COMPILED] = f"compilation took more than {COMPILE_LIMIT} s"
+    except subprocess.CalledProcessError as error:
+        missing[COMPILED] = f"it does not compile here: {(error.stderr.strip() or '?').splitlines()[-1][:200]}"
+    try:
+        scans[PSCAN] = pscan_scan()
+    except ImportError:
+        missing[PSCAN] = "mambapy is not installed: pip install mambapy"
+    return scans, missing
+
+
+# --- Measurements ----------------------------------------------------------------------------------------------------
+
+
+def milliseconds(scan, tensors: list[torch.Tensor], dy: torch.Tensor, mode: str) -> float:
+    if mode == "forward":
+        with torch.no_grad():
+            start = time.perf_counter()
+            scan(*tensors)
+            return 1e3 * (time.perf_counter() - start)
+    leaves = [v.detach().requires_grad_() for v in tensors]
+    start = time.perf_counter()
+    torch.autograd.grad(scan(*leaves), leaves, dy)
+    return 1e3 * (time.perf_counter() - start)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    return {"median": round(median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
+
+
+def compare(scan, tensors: list[torch.Tensor], dy: torch.Tensor, repeats: int) -> dict:
+    """Ours and one peer in turns: milliseconds of both and the ratios of neighbours."""
+    result = {}
+    for mode in MODES:
+        for one in (selective_scan, scan):
+            milliseconds(one, tensors, dy, mode)
+        rounds, start = [], time.perf_counter()
+        while len(rounds) < repeats or (len(rounds) < 8 * repeats and time.perf_counter() - start < SECONDS):
+            rounds.append([milliseconds(one, tensors, dy, mode) for one in (selective_scan, scan)])
+        ours, theirs = zip(*rounds, strict=True)
+        result[mode] = {
+            "ms": spread(theirs),
+            "ours_ms": spread(ours),
+            "ratio": spread([b / a for a, b in rounds]),
+        }
+    return result
+
+
+def errors(tensors: list[torch.Tensor], dy: torch.Tensor) -> dict[str, float]:
+    """max |a - b| / max |b| of the output and every gradient, the float64 loop one sample at a time."""
+    x, dt, A, B, C = leaves = [v.detach().requires_grad_() for v in tensors]
+    y = selective_scan(*leaves)
+    got = [y.detach(), *torch.autograd.grad(y, leaves, dy)]
+    parts = []
+    for b in range(len(x)):
+        sample = [
+            v.detach().double().requires_grad_() for v in (x[b : b + 1], dt[b : b + 1], A, B[b : b + 1], C[b : b + 1])
+        ]
+        y = selective_scan_reference(*sample)
+        parts.append([y.detach(), *torch.autograd.grad(y, sample, dy[b : b + 1].double())])
+    names = ("y", "dx", "ddt", "dA", "dB", "dC")
+    want = [sum(v) if n == "dA" else torch.cat(v) for n, v in zip(names, zip(*parts, strict=True), strict=True)]
+    return {n: float((a.double() - b).abs().max() / b.abs().max()) for n, a, b in zip(names, got, want, strict=True)}
+
+
+def first_calls() -> tuple[dict, dict]:
+    """Seconds of the first call in a fresh process, with nothing compiled on disk, and again with that cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--child", "first"]
+        environment = os.environ | {"NUMBA_CACHE_DIR": folder}
+        runs = [subprocess.run(command, check=True, capture_output=True, text=True, env=environment) for _ in range(2)]
+    cold, warm = (json.loads(run.stdout) for run in runs)
+    return cold, warm
+
+
+def child(what: str, size: list[int]) -> None:
+    tensors = make_inputs(*(size or [2, 32, 64, 16]))
+    leaves = [v.requires_grad_() for v in tensors]
+    if what == "compile":
+        scan = compiled_scan()
+        with torch.no_grad():
+            scan(*leaves)
+        scan(*leaves).sum().backward()
+        return
+    start = time.perf_counter()
+    y = selective_scan(*leaves)
+    forward = time.perf_counter() - start
+    y.sum().backward()
+    total = time.perf_counter() - start
+    print(json.dumps({"forward": round(forward, 3), "forward_backward": round(total, 3)}))
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("batch", 16), ("length", 512), ("width", 512), ("state", 16), ("repeats", 5)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--json", type=Path, help="also write the line of JSON here")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child[0], [int(v) for v in args.child[1:]])
+        return
+
+    size = [args.batch, args.length, args.width, args.state]
+    tensors = make_inputs(*size)
+    dy = torch.randn(tensors[0].shape, generator=torch.Generator().manual_seed(1))
+    cold, warm = first_calls()
+    scans, missing = peers(size)
+    results = {name: compare(scan, tensors, dy, args.repeats) for name, scan in scans.items()}
+    error = errors(tensors, dy)
+    fastest = {mode: min(results, key=lambda name: results[name][mode]["ms"]["median"]) for mode in MODES}
+
+    print(f"selective scan, batch {size[0]}, length {size[1]}, width {size[2]}, state {size[3]}, float32")
+    print(f"{backend()['scan']}; torch {torch.__version__}, {torch.get_num_threads()} threads; {cpu_name()}\n")
+    print(f"{'':44}{'forward':>36}{'forward + backward':>38}")
+    print(f"{'':44}" + f"{'ms (min-max)':>22}{'ours is':>14}  " * 2)
+    for name, result in results.items():
+        cells = ""
+        for mode in MODES:
+            ms, ratio = result[mode]["ms"], result[mode]["ratio"]
+            cells += f"{ms['median']:>9.0f} ({ms['min']:.0f}-{ms['max']:.0f})".rjust(22)
+            cells += f"{ratio['median']:.1f}x".rjust(14) + "  "
+        print(f"{name:44}{cells}")
+    for name, why in missing.items():
+        print(f"{name:44}not measured: {why}")
+    cells = ""
+    for mode in MODES:
+        runs = [result[mode]["ours_ms"] for result in results.values()]
+        low, middle, high = min(r["min"] for r in runs), median(r["median"] for r in runs), max(r["max"] for r in runs)
+        cells += f"{middle:>9.1f} ({low:.1f}-{high:.1f})".rjust(22) + " " * 16
+    print(f"{OURS:44}{cells}\n")
+    print("relative error against float64: " + ", ".join(f"{name} {value:.1e}" for name, value in error.items()))
+    print(f"first call, forward and backward: {cold['forward_backward']} s, cached {warm['forward_backward']} s\n")
+
+    report = {
+        "benchmark": "scan",
+        "size": dict(zip(("batch", "length", "width", "state"), size, strict=True)),
+        "repeats": args.repeats,
+        "forward_speedup": results[fastest["forward"]]["forward"]["ratio"]["median"],
+        "forward_backward_speedup": results[fastest["forward_backward"]]["forward_backward"]["ratio"]["median"],
+        "fastest_peer": fastest,
+        "peers": results | {name: {"not_measured": why} for name, why in missing.items()},
+        "max_rel_error": max(error.values()),
+        "rel_error": error,
+        "cold_call_seconds": cold["forward_backward"],
+        "cold_forward_seconds": cold["forward"],
+        "warm_cache_call_seconds": warm["forward_backward"],
+        "versions": {name: installed(name) for name in ("torch", "numba", "mambapy")},
+        "backend": backend()["scan"],
+        "threads": torch.get_num_threads(),
+        "cpu": cpu_name(),
+    }
+    line = json.dumps(report)
+    if args.json:
+        args.json.write_text(line + "\n")
+    print(line)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""gridless: continuous fields from samples. Measure anywhere, ask anywhere.
+
+Names are loaded on first use, so that `import gridless` costs next to nothing and never fails for want of an
+optional package.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("gridless")
+except PackageNotFoundError:  # a source tree on the path, not installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "Samples": "samples",
+    "Tokens": "samples",
+    "Encoded": "samples",
+    "Field": "field",
+    "FieldModel": "model",
+    "preset": "merging",
+    "grid": "coords",
+    "cells": "coords",
+    "Uniform": "tasks",
+    "Reconstruction": "tasks",
+    "SuperResolution": "tasks",
+    "fit": "training",
+    "evaluate": "evaluation",
+    "report": "reporting",
+    "backend": "nn.scan",
+}
+_ROOMS = ("bases", "config", "data", "metrics", "plots")
+
+__all__ = [*_HOMES, *_ROOMS, "__version__"]
+
+
+def __getattr__(name: str):
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,3 @@
+from gridless.cli import main
+
+main()

@@ -1,0 +1,252 @@
+"""What a model is made of, as frozen data. Imports no torch, so that a recipe is checked before anything heavy loads.
+
+Every part that comes in several kinds carries a `kind`; `model.py` turns each kind into a module with one `match`.
+`merging.py` merges presets, recipes and flags into one dictionary and builds these classes from it.
+"""
+
+from functools import partial
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Discriminator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+config = partial(dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+
+
+@config
+class Signal:
+    """The signal and the window the network sees: one unit of its coordinates is `window` samples."""
+
+    axes: PositiveInt = 2
+    channels: PositiveInt = 3
+    window: PositiveInt = 32
+    overlap: NonNegativeInt = 8
+    """Samples shared by neighbouring windows of a larger signal."""
+    mean: float = 0.0
+    std: PositiveFloat = 1.0
+    """The network sees (value − mean) / std and its correction is scaled by std."""
+    finest_cell: float | None = None
+    """The smallest asked pixel, relative to a sample's, that training shows; None: the answer ignores the cell."""
+
+
+@config
+class Band:
+    """Frequencies per axis in cycles per unit (half the published ω). `high = None` is the window's Nyquist limit."""
+
+    low: PositiveFloat = 0.5
+    high: PositiveFloat | None = None
+    count: PositiveInt = 16
+    spacing: Literal["linear", "log"] = "linear"
+
+
+@config
+class Gaussian:
+    """Random frequencies, drawn once and kept in the checkpoint: `std` in cycles per unit."""
+
+    std: PositiveFloat = 4.0
+    count: PositiveInt = 32
+    learned: bool = False
+
+
+@config
+class Bias:
+    """Distance penalty on the attention logits, −alpha·distance²: along the raster order of patches (as published),
+    or between the coordinate and the token's learned position."""
+
+    kind: Literal["none", "raster", "euclid"] = "none"
+    alpha: float = 10.0
+
+
+@config
+class Attention:
+    heads: PositiveInt = 2
+    head_width: PositiveInt = 64
+    bias: Bias = Bias()
+
+
+@config
+class Stem:
+    """Residual convolutions at full resolution, before the patches are cut."""
+
+    width: PositiveInt = 32
+    blocks: NonNegativeInt = 2
+
+
+@config
+class Patches:
+    kind: Literal["patches"] = "patches"
+    size: PositiveInt = 2
+    position: Literal["concat", "learned", "none"] = "concat"
+    """`concat`: Fourier features of the patch centre take `position_width` of the token; `learned`: an added table."""
+    position_width: PositiveInt = 32
+    stem: Stem | None = None
+
+
+@config
+class PositionTokens:
+    """Learnable position tokens and where they enter the sequence."""
+
+    count: NonNegativeInt = 256
+    placement: Literal["equidistant", "middle", "group", "append"] = "equidistant"
+    group: PositiveInt = 1
+    init: Literal["normal", "sinusoidal"] = "normal"
+    std: PositiveFloat = 1.0
+
+
+@config
+class Ssm:
+    """The selective state space layer (Mamba), in its authors' terms."""
+
+    state: PositiveInt = 16
+    expand: PositiveInt = 2
+    conv: PositiveInt = 4
+    merge: Literal["average", "concat"] = "average"
+    direction: Literal["both", "forward"] = "both"
+
+
+@config
+class MambaEncoder:
+    kind: Literal["mamba"] = "mamba"
+    depth: NonNegativeInt = 6
+    expansion: PositiveFloat = 4.0
+    ssm: Ssm = Ssm()
+    tokens: PositionTokens = PositionTokens()
+    final: Literal["residual-norm", "last-mlp"] = "residual-norm"
+    """`last-mlp` drops the residual stream, as the published code does."""
+
+
+@config
+class SelfAttention:
+    kind: Literal["self-attention"] = "self-attention"
+    depth: NonNegativeInt = 0
+    heads: PositiveInt = 8
+    head_width: PositiveInt = 64
+    expansion: PositiveFloat = 4.0
+
+
+@config
+class Lainr:
+    kind: Literal["lainr"] = "lainr"
+    hidden: PositiveInt = 256
+    attention: Attention = Attention()
+    query: Band = Band()
+    bands: tuple[Band, ...] = (Band(),)
+    """One scale each, in the order of the chain."""
+
+
+@config
+class Scent:
+    kind: Literal["scent"] = "scent"
+    hidden: PositiveInt = 512
+    attention: Attention = Attention()
+    fourier: Gaussian = Gaussian()
+    depth: NonNegativeInt = 3
+    expansion: PositiveFloat = 4.0
+    skip: bool = True
+
+
+@config
+class Local:
+    """Read-out of the stem's and the patches' features where the query is."""
+
+    stem: bool = True
+    patches: bool = True
+
+
+@config
+class NoBase:
+    """Nothing: the network answers alone (pure reconstruction)."""
+
+    kind: Literal["none"] = "none"
+
+
+@config
+class Interpolation:
+    kind: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    exact: bool = True
+    """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
+
+
+Encoder = MambaEncoder
+Processor = SelfAttention
+Decoder = Annotated[Lainr | Scent, Discriminator("kind")]
+Base = Annotated[NoBase | Interpolation, Discriminator("kind")]
+
+
+@config
+class Model:
+    name: str = "custom"
+    signal: Signal = Signal()
+    width: PositiveInt = 256
+    tokenizer: Patches = Patches()
+    encoder: Encoder = MambaEncoder()
+    processor: Processor = SelfAttention()
+    decoder: Decoder = Lainr()
+    local: Local | None = None
+    base: Base = NoBase()
+
+
+@config
+class Optimizer:
+    lr: PositiveFloat = 5e-4
+    floor: PositiveFloat = 0.01
+    """The schedule ends at floor · lr, never at zero."""
+    warmup: NonNegativeFloat = 0.05
+    """Share of the steps in which the rate rises to lr."""
+    weight_decay: NonNegativeFloat = 1e-4
+    clip: PositiveFloat = 1.0
+    ema: float | None = None
+
+
+@config
+class Train:
+    """How long, on what batches, how often something is written."""
+
+    steps: PositiveInt | None = None
+    seconds: PositiveFloat | None = None
+    """A budget; it is turned into steps once, at the start, and stored."""
+    batch: PositiveInt = 16
+    queries: PositiveInt | None = None
+    """Asked points per sample and step; None: all of them."""
+    loss: Literal["mse", "l1"] = "mse"
+    optimizer: Optimizer = Optimizer()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    validate_every: PositiveInt = 500
+    checkpoint_every: PositiveInt = 500
+
+
+@config
+class Data:
+    """`photos`: those inside the scikit-image and scikit-learn wheels; `folder`: a directory of pictures, or one with
+    `train`, `val` and `test` inside."""
+
+    kind: Literal["photos", "folder"] = "photos"
+    path: str | None = None
+
+
+@config
+class SuperResolutionTask:
+    kind: Literal["super-resolution"] = "super-resolution"
+    scale: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
+    """Training draws its scale from this range."""
+    scales: tuple[PositiveFloat, ...] = (2.0, 3.0, 4.0)
+    """Evaluation asks at these."""
+
+
+@config
+class ReconstructionTask:
+    kind: Literal["reconstruction"] = "reconstruction"
+
+
+Task = Annotated[SuperResolutionTask | ReconstructionTask, Discriminator("kind")]
+
+
+@config
+class Recipe:
+    """Everything a run is made of."""
+
+    model: Model
+    data: Data = Data()
+    task: Task = SuperResolutionTask()
+    train: Train = Train()

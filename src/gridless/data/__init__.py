@@ -1,0 +1,6 @@
+"""Data: pictures read and written without loss, and the photographs every installation can train and test on."""
+
+from .images import ImageError, Photo, read_photo, resize_bicubic, write_photo
+from .photos import folder, photos
+
+__all__ = ["ImageError", "Photo", "folder", "photos", "read_photo", "resize_bicubic", "write_photo"]

@@ -1,0 +1,1 @@
+"""Tokens in, latents and contextual tokens out."""

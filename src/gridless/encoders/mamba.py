@@ -1,0 +1,126 @@
+"""MAMBA-GINR's encoder: learnable position tokens among the patches, read by a bidirectional Mamba.
+
+Source: MAMBA-GINR (Balasooriya et al., NeurIPS 2025 workshop "Data on the Brain & Mind") and its public code.
+    sequence = patches and position tokens in the order of `placement`         → `Placement.order`
+    depth × { x += BiMamba(norm x); x += MLP(norm x) }                           → nn/mamba.py
+    latents = outputs at the position tokens                                     → `Placement.tokens`
+Deviations: the extracted positions are those of the position tokens by construction (the published code inserts
+equidistantly whatever it extracts); the residual stream is kept and normalised at the end (`final = "last-mlp"` gives
+the published output); position tokens carry learned positions in the window, started on an even grid; the patches'
+outputs are returned too, for local read-out; padding goes to the end of the sequence and is inert.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from gridless import config
+from gridless.coords import even_points
+from gridless.nn.fourier import sinusoidal_table
+from gridless.nn.mamba import MambaBlock
+from gridless.samples import Tokens
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`order[i]`: which item stands at place i of the sequence (patches are 0 … n−1, tokens n … n+m−1).
+    `tokens`, `patches`: the places of the tokens and of the patches, in their own order."""
+
+    order: Int64[Tensor, " T"]
+    tokens: Int64[Tensor, " M"]
+    patches: Int64[Tensor, " N"]
+
+
+@lru_cache(maxsize=4096)
+def placement(patches: int, tokens: int, kind: str = "equidistant", group: int = 1) -> Placement:
+    """Where `tokens` position tokens stand among `patches` patches. The patches keep their order.
+
+    equidistant: from the first place to the last; middle: in one run after half of the patches; group: runs of `group`
+    tokens, equidistant; append: at the end. Raises ValueError if `group` does not divide the number of tokens.
+    """
+    total = patches + tokens
+    match kind:
+        case "equidistant":
+            places = _spread(total - 1, tokens)
+        case "middle":
+            places = patches // 2 + torch.arange(tokens)
+        case "group":
+            if tokens % group:
+                raise ValueError(f"encoder.tokens: groups of {group} do not divide {tokens} tokens")
+            places = (_spread(total - group, tokens // group)[:, None] + torch.arange(group)).flatten()
+        case "append":
+            places = patches + torch.arange(tokens)
+        case _:
+            raise ValueError(f"no placement {kind!r}; there are equidistant, middle, group, append")
+    is_token = torch.zeros(total, dtype=torch.bool)
+    is_token[places] = True
+    order = torch.empty(total, dtype=torch.long)
+    order[is_token] = patches + torch.arange(tokens)
+    order[~is_token] = torch.arange(patches)
+    return Placement(order, places, torch.nonzero(~is_token).flatten())
+
+
+def _spread(last: int, count: int) -> Int64[Tensor, " count"]:
+    """`count` integers evenly from 0 to `last`, rounded down (exactly, without floats)."""
+    return torch.arange(count) * last // max(1, count - 1)
+
+
+class MambaEncoder(nn.Module):
+    """Patches in; latents (the position tokens) and contextual patches out."""
+
+    def __init__(self, encoder: config.MambaEncoder, signal: config.Signal, width: int):
+        super().__init__()
+        tokens = encoder.tokens
+        self.count, self.kind, self.group = tokens.count, tokens.placement, tokens.group
+        placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
+        self.final = encoder.final
+        if tokens.count:
+            start = (
+                torch.randn(tokens.count, width) if tokens.init == "normal" else sinusoidal_table(tokens.count, width)
+            )
+            self.tokens = nn.Parameter(start * tokens.std)
+            self.pos = nn.Parameter(even_points(tokens.count, signal.axes))
+        self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
+        self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
+
+    def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:
+        b, n, _ = patches.x.shape
+        x = patches.x
+        if self.count:
+            x = torch.cat([x, self.tokens.to(x.dtype).expand(b, -1, -1)], 1)
+        order, mask = self._sequence(patches, x.device)
+        y = _take(x, order)
+        last = y
+        for block in self.blocks:
+            y, last = block(y, mask)
+        y = self.norm(y if self.final == "residual-norm" else last)
+        y = _take(y, order.argsort(-1))
+        if not self.count:
+            return None, y
+        return Tokens(y[:, n:], self.pos.expand(b, -1, -1)), y[:, :n]
+
+    def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
+        """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's
+        sequence is the same however much padding its batch-mates need."""
+        b, n, _ = patches.x.shape
+        if patches.mask is None:
+            return placement(n, self.count, self.kind, self.group).order.to(device)[None], None
+        real_first = torch.argsort(~patches.mask, dim=1, stable=True)
+        counts = patches.mask.sum(1)
+        rows = []
+        for sample in range(b):
+            real = int(counts[sample])
+            order = placement(real, self.count, self.kind, self.group).order.to(device)
+            items = torch.cat([real_first[sample, :real], n + torch.arange(self.count, device=device)])
+            rows.append(torch.cat([items[order], real_first[sample, real:]]))
+        places = torch.arange(n + self.count, device=device)
+        return torch.stack(rows), places < (counts + self.count)[:, None]
+
+
+def _take(x: Float[Tensor, "B T D"], index: Int64[Tensor, "B|1 T"]) -> Float[Tensor, "B T D"]:
+    if len(index) == 1:
+        return x[:, index[0]]
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,114 @@
+"""A field: a function of coordinates that answers at any place and resolution. A value, not a module's state."""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gridless.coords import cells, grid_rows
+from gridless.samples import Samples
+
+CHUNK = 1 << 16  # queries answered at once; the answers do not depend on it
+
+
+class Field:
+    """`base(coords) + correction(coords)` for the samples it was encoded from.
+
+    `correction(coords, cell)` takes coordinates in [0, 1] and the asked cell relative to a sample's (1 = same size).
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        base,
+        correction: Callable[[Tensor, Tensor], Tensor] | None = None,
+        finest_cell: float | None = None,
+    ):
+        self.samples = samples
+        self._base, self._correction, self._finest = base, correction, finest_cell
+
+    def __call__(
+        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int = CHUNK
+    ) -> Float[Tensor, "*B Q C"]:
+        """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
+
+        `cell` is the size of the asked pixel (per point, or one for all). Without it a model answers as finely as it
+        was trained to, and a classical base interpolates. Raises ValueError for coordinates outside the domain.
+        """
+        x, squeeze = self._batched(coords)
+        if cell is not None:
+            cell = torch.as_tensor(cell, dtype=x.dtype, device=x.device)
+            cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
+            cell = cell.expand(len(x), -1, -1)
+        parts = [self._answer(x[:, q : q + chunk], _slice(cell, q, chunk)) for q in range(0, max(1, x.shape[1]), chunk)]
+        out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+        return out[0] if squeeze else out
+
+    def to_image(self, scale: float | None = None, shape: tuple[int, ...] | None = None, chunk: int = CHUNK) -> Tensor:
+        """The field on a grid of the given shape, or `scale` times the samples' grid: (H W C), (B H W C) for a batch.
+
+        Works through the points in blocks; memory beyond the result does not grow with it.
+        """
+        if (scale is None) == (shape is None):
+            raise ValueError("give scale=… or shape=…, one of the two")
+        if shape is None:
+            shape = scaled(self.samples.shape, scale)
+        values, count = self.samples.values, prod(shape)
+        out = values.new_empty(len(values), count, values.shape[-1])
+        cell = cells(*shape, dtype=torch.float64, device=values.device).expand(len(values), 1, -1)
+        for start in range(0, count, chunk):
+            stop = min(start + chunk, count)
+            rows = grid_rows(shape, start, stop, torch.float64, values.device).expand(len(values), -1, -1)
+            with torch.no_grad():
+                out[:, start:stop] = self._answer(rows, cell)
+        out = out.unflatten(1, shape)
+        return out[0] if len(out) == 1 else out
+
+    def gradient(self, coords: Float[Tensor, "*B Q d"], cell: Tensor | None = None) -> Float[Tensor, "*B Q C d"]:
+        """Derivative of every channel along every axis, exact (automatic differentiation), per unit of the domain."""
+        with torch.enable_grad():
+            x = coords.detach().requires_grad_(True)
+            values = self(x, cell)
+            columns = [
+                torch.autograd.grad(values[..., c].sum(), x, retain_graph=True)[0] for c in range(values.shape[-1])
+            ]
+        return torch.stack(columns, -2)
+
+    def _answer(self, coords: Tensor, cell: Tensor | None) -> Tensor:
+        out = self._base(self.samples, coords, cell)
+        if self._correction is None:
+            return out
+        ratio = self._relative(cell, coords)
+        correction = self._correction(coords, ratio if self._finest is None else ratio.clamp(self._finest, 1.0))
+        return out + (self._base.gate(ratio) * correction).to(out.dtype)
+
+    def _relative(self, cell: Tensor | None, coords: Tensor) -> Tensor:
+        """The asked cell over a sample's, (B 1|Q d)."""
+        if cell is None:
+            return coords.new_full((len(coords), 1, coords.shape[-1]), self._finest or 0.0)
+        return cell * coords.new_tensor(self.samples.shape)
+
+    def _batched(self, coords: Tensor) -> tuple[Tensor, bool]:
+        b, d = len(self.samples), self.samples.axes
+        if coords.ndim not in (2, 3) or coords.shape[-1] != d or (coords.ndim == 3 and len(coords) not in (1, b)):
+            raise ValueError(f"expected coordinates (Q, {d}) or ({b}, Q, {d}), got {tuple(coords.shape)}")
+        if coords.numel() and not (float(coords.detach().min()) >= -1e-6 and float(coords.detach().max()) <= 1 + 1e-6):
+            low, high = float(coords.detach().min()), float(coords.detach().max())
+            raise ValueError(
+                f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide pixels by the size"
+            )
+        squeeze = coords.ndim == 2 and b == 1
+        return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), squeeze
+
+
+def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
+    """The shape at `scale` times the resolution, at least one sample per axis."""
+    if not scale > 0:
+        raise ValueError(f"scale must be positive, got {scale}")
+    return tuple(max(1, round(n * scale)) for n in shape)
+
+
+def _slice(cell: Tensor | None, start: int, size: int) -> Tensor | None:
+    return cell if cell is None or cell.shape[1] == 1 else cell[:, start : start + size]

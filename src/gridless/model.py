@@ -1,0 +1,221 @@
+"""FieldModel: samples in, field out.
+
+Samples → tokenizer → Tokens → encoder, processor → Encoded → decoder, head → Field
+"""
+
+import os
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from jaxtyping import Bool, Float
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gridless import config as c
+from gridless.bases import Constant, Interpolation
+from gridless.decoders.lainr import LainrDecoder
+from gridless.decoders.scent import ScentDecoder
+from gridless.encoders.mamba import MambaEncoder
+from gridless.field import Field
+from gridless.heads import PointHead
+from gridless.local import LocalReadout
+from gridless.merging import build, dump, load_json
+from gridless.mosaic import Mosaic, Windows
+from gridless.processors import SelfAttentionProcessor
+from gridless.samples import Encoded, FeatureGrid, Samples
+from gridless.tokenizers import PatchTokenizer, pad_to
+
+FILES = ("config.json", "model.safetensors", "README.md")
+
+
+class FieldModel(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="gridless",
+    tags=["neural-field", "continuous-field"],
+):
+    """A network that turns samples into fields. `config`: a `gridless.preset(…)` or the same as a dictionary."""
+
+    def __init__(self, config: c.Model | dict):
+        super().__init__()
+        config = build(c.Model, config, "model")
+        self.config, signal, width = config, config.signal, config.width
+        self.tokenizer = PatchTokenizer(config.tokenizer, signal, width)
+        self.encoder = MambaEncoder(config.encoder, signal, width)
+        latents = config.encoder.tokens.count > 0
+        self.processor = SelfAttentionProcessor(config.processor, width) if latents else None
+        self.decoder = build_decoder(config, latents)
+        inputs = signal.axes * (1 if signal.finest_cell is None else 2)
+        stem, local = self.tokenizer.stem, config.local
+        self.read_stem, self.read_patches = None, None
+        if local and local.stem and stem is not None:
+            self.read_stem = LocalReadout(stem.width, config.decoder.hidden, inputs)
+        if local and local.patches:
+            self.read_patches = LocalReadout(width, config.decoder.hidden, inputs)
+        self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, config.decoder.hidden)
+        self.head = PointHead(self.decoder.width, signal.channels)
+        self.base = build_base(config)
+
+    # --- fields ---------------------------------------------------------------------------------------------------
+
+    def encode(self, samples: Samples, pad: bool = True) -> Field:
+        """The field of these samples. Larger signals than the window become a mosaic of windows.
+
+        `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
+        (`model.eval()`) the encoding is kept without a graph to the weights.
+        """
+        signal = self.config.signal
+        if samples.axes != signal.axes or samples.channels != signal.channels:
+            raise ValueError(
+                f"this model takes {signal.axes} axes and {signal.channels} channels, got samples with "
+                f"{samples.axes} axes and {samples.channels} channels"
+            )
+        values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
+        size = values.new_tensor(shape, dtype=torch.float64)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
+            if max(shape) <= signal.window:
+                encoded = self.encode_window(values, mask, pad)
+
+                def correction(coords, cell):
+                    return self.decode(encoded, (coords * size / signal.window).to(values.dtype), cell)
+            else:
+                windows = Windows(shape, signal.window, signal.overlap)
+
+                def cut(wanted):
+                    tiles = [
+                        tuple(slice(o, o + n) for o, n in zip(origin, windows.size, strict=True))
+                        for _, origin in wanted
+                    ]
+                    rows = [b for b, _ in wanted]
+                    part = torch.stack([values[b][t] for b, t in zip(rows, tiles, strict=True)])
+                    hole = None if mask is None else torch.stack([mask[b][t] for b, t in zip(rows, tiles, strict=True)])
+                    with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
+                        return self.encode_window(part, hole, pad)
+
+                mosaic = Mosaic(windows, len(values), cut, self.decode, signal.window)
+
+                def correction(coords, cell):
+                    return mosaic((coords * size).to(values.dtype), cell)
+
+        return Field(samples, self.base, correction, signal.finest_cell)
+
+    def forward(
+        self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
+    ) -> Float[Tensor, "B Q C"]:
+        """`encode` and ask, in one call."""
+        return self.encode(samples)(coords, cell)
+
+    def encode_window(
+        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
+    ) -> Encoded:
+        """Latents and feature grids of windows no larger than the trained one."""
+        signal = self.config.signal
+        shape = self.tokenizer.padded(values.shape[1:-1])
+        if shape != tuple(values.shape[1:-1]):
+            if not pad:
+                raise ValueError(
+                    f"patches of {self.config.tokenizer.size} do not divide {tuple(values.shape[1:-1])}; "
+                    "crop the samples or leave pad=True, which repeats the last sample"
+                )
+            values = pad_to(values, shape)
+            mask = None if mask is None else pad_to(mask[..., None], shape)[..., 0]
+        values = (values - signal.mean) / signal.std
+        tokens, token_shape, pixels = self.tokenizer(values, mask)
+        latents, context = self.encoder(tokens)
+        if latents is not None:
+            latents = self.processor(latents)
+        grids = []
+        if self.read_stem is not None:
+            grids.append(self.read_stem.prepare(pixels))
+        if self.read_patches is not None:
+            token_mask = None if tokens.mask is None else tokens.mask.unflatten(1, token_shape)
+            pitch = self.config.tokenizer.size / signal.window
+            grids.append(self.read_patches.prepare(FeatureGrid(context.unflatten(1, token_shape), pitch, token_mask)))
+        return Encoded(latents, tuple(grids))
+
+    def decode(
+        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]
+    ) -> Float[Tensor, "B Q C"]:
+        """The correction to the base; coordinates in units of the window, the cell relative to a sample's."""
+        cell = None if self.cell is None else cell.to(coords.dtype).expand_as(coords)
+        local = None if cell is None else self.cell(cell)
+        readers = [r for r in (self.read_stem, self.read_patches) if r is not None]
+        for reader, grid in zip(readers, encoded.grids, strict=True):
+            read = reader(grid, coords, cell)
+            local = read if local is None else local + read
+        return self.head(self.decoder(coords, encoded.latents, local)) * self.config.signal.std
+
+    # --- saving and loading ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    def parameter_count(self) -> int:
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def save_pretrained(self, folder: str | Path, card: str | None = None) -> None:
+        """config.json, model.safetensors and README.md (`card`), each written aside and renamed."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
+            self._save_pretrained(Path(aside), card)
+            for name in FILES:
+                os.replace(Path(aside, name), folder / name)
+
+    def _save_pretrained(self, folder: Path, card: str | None = None) -> None:
+        import json
+
+        folder.joinpath("config.json").write_text(json.dumps(dump(self.config), indent=2) + "\n")
+        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+        folder.joinpath("README.md").write_text(card or default_card(self))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FieldModel":
+        """A folder, a name that ships with the package, or a Hub repository; ready to answer (`eval`)."""
+        model = cls(load_json(_file(name, "config.json")))
+        model.load_state_dict(load_file(_file(name, "model.safetensors")))
+        return model.to(device).eval()
+
+
+def build_decoder(config: c.Model, latents: bool) -> nn.Module:
+    args = (config.signal, config.width, config.tokenizer.size, latents)
+    match config.decoder:
+        case c.Lainr():
+            return LainrDecoder(config.decoder, *args)
+        case c.Scent():
+            return ScentDecoder(config.decoder, *args)
+
+
+def build_base(config: c.Model) -> Interpolation | Constant:
+    match config.base:
+        case c.NoBase():
+            return Constant(config.signal.mean)
+        case c.Interpolation(kind=kind, exact=exact):
+            return Interpolation(kind, exact)
+
+
+def default_card(model: FieldModel) -> str:
+    return (
+        f"---\nlibrary_name: gridless\ntags: [neural-field]\n---\n\n# {model.name}\n\n"
+        f"A gridless field model with {model.parameter_count():,} parameters. `config.json` says what it is made of.\n\n"
+        '```python\nimport gridless as gl\n\nmodel = gl.FieldModel.from_pretrained("this folder")\n```\n'
+    )
+
+
+def _file(name: str | Path, file: str) -> Path:
+    for folder in (Path(name), Path(str(files("gridless").joinpath("weights", str(name))))):
+        if folder.is_dir():
+            if not folder.joinpath(file).is_file():
+                raise ValueError(
+                    f"{folder} holds no {file}; expected a folder written by save_pretrained or `gridless train`"
+                )
+            return folder / file
+    if str(name).count("/") != 1 or str(name).startswith((".", "/")):
+        raise ValueError(
+            f"no model at {str(name)!r}: expected a folder with config.json, a name that ships, or a Hub repository"
+        )
+    return Path(hf_hub_download(str(name), file))

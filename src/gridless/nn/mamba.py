@@ -1,0 +1,100 @@
+"""The selective state space layer, in both directions, and its residual block.
+
+Source: Gu & Dao 2023 (arXiv 2312.00752), section 3; bidirectional as in MAMBA-GINR: two independent layers, one reading
+the sequence backwards, averaged (or concatenated and projected).
+    in_proj  → x, z          depthwise causal convolution, SiLU → x        x_proj → dt, B, C
+    dt = softplus(dt_proj dt)                h_t = exp(dt A) h_{t−1} + dt x_t B_t,  y_t = C_t h_t + D x_t
+    out = out_proj(y · SiLU(z))
+Deviations: the layers of both directions share one input and one output matmul (the same numbers, fewer calls); the
+backward direction runs the convolution and the scan against time instead of flipping the sequence; padding is inert
+in both directions (dt = 0 and x = 0 there). The convolution is a sum of shifted products: on a CPU the backward of
+`nn.Conv1d(groups=D)` takes most of the step otherwise.
+"""
+
+from math import ceil, log
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gridless import config
+from gridless.nn.scan import selective_scan
+
+
+class BiMamba(nn.Module):
+    """Mamba over a sequence, forwards and backwards."""
+
+    def __init__(self, width: int, ssm: config.Ssm):
+        super().__init__()
+        self.reverse = (False, True) if ssm.direction == "both" else (False,)
+        k, inner, n, rank = len(self.reverse), ssm.expand * width, ssm.state, ceil(width / 16)
+        self.inner, self.state, self.rank, self.merge = inner, n, rank, ssm.merge
+        self.in_proj = nn.Linear(width, k * 2 * inner, bias=False)
+        self.conv_weight = nn.Parameter(torch.empty(k, ssm.conv, inner).uniform_(-1, 1) / ssm.conv**0.5)
+        self.conv_bias = nn.Parameter(torch.empty(k, inner).uniform_(-1, 1) / ssm.conv**0.5)
+        self.x_proj = nn.Parameter(torch.empty(k, rank + 2 * n, inner).uniform_(-1, 1) / inner**0.5)
+        self.dt_proj = nn.Parameter(torch.empty(k, inner, rank).uniform_(-1, 1) / rank**0.5)
+        # dt starts log-uniform in [0.001, 0.1]; the bias is its inverse softplus
+        dt = torch.exp(torch.rand(k, inner) * (log(0.1) - log(0.001)) + log(0.001))
+        self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))
+        self.A_log = nn.Parameter(torch.arange(1, n + 1, dtype=torch.float32).log().repeat(k, inner, 1))
+        self.D = nn.Parameter(torch.ones(k, inner))
+        self.out_proj = nn.Linear(k * inner, width, bias=False)
+        nn.init.uniform_(self.out_proj.weight, -(inner**-0.5), inner**-0.5)
+        if ssm.merge == "concat":
+            if k == 1:
+                raise ValueError("ssm.merge = 'concat' needs ssm.direction = 'both'; use 'average'")
+            # each direction keeps its own output projection, as in the published concat + projection
+            self.out_proj = nn.ModuleList(nn.Linear(inner, width, bias=False) for _ in range(k))
+            self.join = nn.Linear(k * width, width)
+
+    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
+        """Where `mask` is False the sequence is padded; padding must stand at the end."""
+        both = self.in_proj(x).chunk(2 * len(self.reverse), -1)
+        keep = None if mask is None else mask[..., None]
+        parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep) for k in range(len(self.reverse))]
+        if self.merge == "concat":
+            return self.join(torch.cat([out(p) for out, p in zip(self.out_proj, parts, strict=True)], -1))
+        return self.out_proj(torch.cat(parts, -1)) / len(parts)
+
+    def _direction(self, k: int, x: Tensor, z: Tensor, keep: Tensor | None) -> Float[Tensor, "B L inner"]:
+        reverse = self.reverse[k]
+        if keep is not None:
+            x = x * keep
+        x = F.silu(shifted_convolution(x, self.conv_weight[k], self.conv_bias[k], reverse))
+        dt, b, c = F.linear(x, self.x_proj[k]).split([self.rank, self.state, self.state], -1)
+        dt = F.softplus(F.linear(dt, self.dt_proj[k]).float() + self.dt_bias[k])
+        if keep is not None:
+            dt = dt * keep
+        y = selective_scan(x, dt, -self.A_log[k].float().exp(), b, c, reverse=reverse)
+        return (y + self.D[k].to(y.dtype) * x) * F.silu(z)
+
+
+def shifted_convolution(
+    x: Float[Tensor, "B L D"], weight: Float[Tensor, "K D"], bias: Float[Tensor, " D"], reverse: bool = False
+) -> Float[Tensor, "B L D"]:
+    """Depthwise convolution over the K samples up to now (`reverse`: from now on), zero beyond the ends."""
+    taps, length = len(weight), x.shape[1]
+    padded = F.pad(x, (0, 0, 0, taps - 1) if reverse else (0, 0, taps - 1, 0))
+    out = bias.to(x.dtype)
+    for j in range(taps):
+        out = out + padded[:, j : j + length] * weight[taps - 1 - j if reverse else j].to(x.dtype)
+    return out
+
+
+class MambaBlock(nn.Module):
+    """x + mixer(norm x), then x + mlp(norm x). Returns the new stream and the last mlp's share of it."""
+
+    def __init__(self, width: int, ssm: config.Ssm, expansion: float):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.mixer = BiMamba(width, ssm)
+        self.mlp_norm = nn.LayerNorm(width)
+        inner = round(width * expansion)
+        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+
+    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None) -> tuple[Tensor, Tensor]:
+        x = x + self.mixer(self.norm(x), mask)
+        last = self.mlp(self.mlp_norm(x))
+        return x + last, last

@@ -1,0 +1,5 @@
+"""The selective scan of Mamba: one function, several implementations of it."""
+
+from .choice import backend as backend
+from .choice import selective_scan as selective_scan
+from .reference import selective_scan_reference as selective_scan_reference

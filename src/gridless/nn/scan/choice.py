@@ -1,0 +1,83 @@
+"""`selective_scan`: the one name that the layers call.  It picks the implementation at run time."""
+
+import os
+from importlib.util import find_spec
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .reference import selective_scan_reference
+
+_MISSING = "" if find_spec("numba") else "numba is not installed: pip install numba"
+
+
+def selective_scan(
+    x: Float[Tensor, "batch length width"],
+    dt: Float[Tensor, "batch length width"],
+    A: Float[Tensor, "width state"],
+    B: Float[Tensor, "batch length state"],
+    C: Float[Tensor, "batch length state"],
+    reverse: bool = False,
+) -> Float[Tensor, "batch length width"]:
+    """Mamba's selective scan (arXiv 2312.00752, eq. 2): h_t = exp(dt_t A) h_{t-1} + dt_t x_t B_t and y_t = <C_t, h_t>.
+
+    `A` is negative and `dt` at least 0.  A step with dt = 0 is padding: the state passes it unchanged, x is ignored.
+    `reverse` runs from the last step to the first.  Differentiable once in all five tensors; for second derivatives set
+    GRIDLESS_SCAN=reference in the environment, which takes the plain loop everywhere.  float64 always takes that loop,
+    other dtypes on the CPU are computed in float32 by one fused kernel (it needs numba) and come back in x's dtype.
+
+    Raises ValueError if the shapes do not fit together.
+    """
+    _check(x, dt, A, B, C)
+    if _why_reference(x.device, x, dt, A, B, C):
+        return selective_scan_reference(x, dt, A, B, C, reverse).to(x.dtype)
+    from .cpu import selective_scan_cpu  # at the first use: it imports numba
+
+    return selective_scan_cpu(x, dt, A, B, C, reverse)
+
+
+def backend() -> dict[str, str]:
+    """Which implementation float32 tensors on the CPU get, with its version and threads; or why it is the slow one."""
+    reason = _why_reference(torch.device("cpu"))
+    if reason:
+        return {"scan": f"reference ({reason})"}
+    try:
+        import numba
+
+        from .cpu import threads
+    except Exception as error:  # a broken numba may raise anything, and a report is the place to say so
+        return {"scan": f"none (numba does not work: {error}; repair it or set GRIDLESS_SCAN=reference)"}
+    return {"scan": f"cpu-numba {numba.__version__} ({numba.threading_layer()}, {threads()} threads)"}
+
+
+def _why_reference(device: torch.device, *tensors: Tensor) -> str:
+    """Why the plain loop has to do it; empty if the fused kernel can."""
+    if os.environ.get("GRIDLESS_SCAN") == "reference":
+        return "GRIDLESS_SCAN=reference"
+    if device.type != "cpu":
+        return f"no fused kernel for {device.type}"
+    if any(v.dtype == torch.float64 for v in tensors):
+        return "float64"
+    return _MISSING
+
+
+def _check(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:
+    got = f"x {tuple(x.shape)}, dt {tuple(dt.shape)}, A {tuple(A.shape)}, B {tuple(B.shape)}, C {tuple(C.shape)}"
+    if x.ndim != 3 or A.ndim != 2:
+        raise ValueError(
+            f"selective_scan got {got}; expected x and dt (batch, length, width), A (width, state), B and C (batch, "
+            "length, state). Add the missing axes, for example x[None] for a single sample."
+        )
+    batch, length, width = x.shape
+    state = A.shape[1]
+    expected = {"dt": x.shape, "A": (width, state), "B": (batch, length, state), "C": (batch, length, state)}
+    wrong = [name for name, v in zip(["dt", "A", "B", "C"], (dt, A, B, C), strict=True) if v.shape != expected[name]]
+    if wrong:
+        raise ValueError(
+            f"selective_scan got {got}; with this x and a state of {state} it expects "
+            + ", ".join(f"{name} {tuple(shape)}" for name, shape in expected.items())
+            + f". Change {' and '.join(wrong)}."
+        )
+    if 0 in (batch, length, width, state):
+        raise ValueError(f"selective_scan got {got}; every size must be at least 1. Leave out the empty call.")

@@ -1,0 +1,24 @@
+"""Latents among themselves, between encoder and decoder."""
+
+from torch import nn
+
+from gridless import config
+from gridless.nn.attention import SelfAttentionBlock
+from gridless.samples import Tokens
+
+
+class SelfAttentionProcessor(nn.Module):
+    """SCENT's latent self-attention: `depth` pre-norm blocks with gated feed-forwards. Depth 0 changes nothing."""
+
+    def __init__(self, processor: config.SelfAttention, width: int):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(width, processor.heads, processor.head_width, processor.expansion)
+            for _ in range(processor.depth)
+        )
+
+    def forward(self, latents: Tokens) -> Tokens:
+        x = latents.x
+        for block in self.blocks:
+            x = block(x, latents.mask)
+        return Tokens(x, latents.pos, latents.mask)

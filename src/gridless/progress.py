@@ -1,0 +1,47 @@
+"""One bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+
+class Progress:
+    """Shows a training loop: step, loss, samples per second, time left."""
+
+    def __init__(self, total: int, start: int, quiet: bool):
+        self.total, self.start, self.quiet = total, start, quiet
+        self.bar, self.began, self.said = None, time.monotonic(), 0.0
+
+    def __enter__(self) -> "Progress":
+        if self.quiet or not sys.stderr.isatty():
+            return self
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = ("train", BarColumn(), "{task.completed}/{task.total}", TextColumn("{task.fields[facts]}"))
+        self.bar = Bar(*columns, TimeElapsedColumn(), "left", TimeRemainingColumn(), console=Console(stderr=True))
+        self.task = self.bar.add_task("train", total=self.total, completed=self.start, facts="")
+        self.bar.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def show(self, step: int, record: dict) -> None:
+        facts = f"loss {record['loss']:.5f}  {record['samples_per_second']:.0f} samples/s"
+        if self.bar is not None:
+            self.bar.update(self.task, completed=step, facts=facts)
+        elif not self.quiet and (time.monotonic() - self.said > 15 or step == self.total):
+            self.said = time.monotonic()
+            per_step = (self.said - self.began) / max(1, step - self.start)
+            left = f"{(self.total - step) * per_step:.0f} s left"
+            print(f"step {step}/{self.total}  {facts}  {left}", file=sys.stderr, flush=True)
+
+    def note(self, record: dict) -> None:
+        """A line that stays: a validation."""
+        text = "  ".join(f"{k} {v}" for k, v in record.items())
+        if self.bar is not None:
+            self.bar.console.print(text)
+        elif not self.quiet:
+            print(text, file=sys.stderr, flush=True)

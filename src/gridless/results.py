@@ -1,0 +1,211 @@
+"""results.csv: its columns, written and read, and summarised into tables.
+
+One row per image, scale, model and metric. A table is the mean over images per model and scale, with the gain over a
+reference paired per image.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
+CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is written: `sign` +1 where higher is better, -1 where lower is, 0 where we do not know."""
+
+    title: str
+    unit: str
+    digits: int
+    sign: int
+
+    @property
+    def note(self) -> str:
+        better = {1: "higher is better", -1: "lower is better", 0: ""}[self.sign]
+        return ", ".join(part for part in (self.unit, better) if part)
+
+
+METRICS = {
+    "psnr_rgb": Metric("PSNR of R, G, B", "dB", 2, 1),
+    "psnr_y_shave": Metric("PSNR of luma, border shaved by the scale", "dB", 2, 1),
+    "ssim": Metric("SSIM", "", 4, 1),
+    "lr_consistency": Metric("Agreement with the input when made small again", "dB", 2, 1),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Mean over `count` images; `gain` over the reference, paired per image, ± `margin` = 2 standard errors.
+
+    gain is None without a shared image (and for the reference itself), margin is None with fewer than two.
+    """
+
+    mean: float
+    count: int
+    gain: float | None = None
+    margin: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One model of a table; `cells` in the order of the table's scales, None where it was not evaluated."""
+
+    label: str
+    params: int | None
+    trained: bool
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One metric: models (baselines first) by scales."""
+
+    metric: str
+    scales: tuple[float, ...]
+    lines: tuple[Line, ...]
+
+    @property
+    def count(self) -> int:
+        """The images of the fullest cell; cells of fewer say so."""
+        return max(cell.count for line in self.lines for cell in line.cells if cell)
+
+    @property
+    def style(self) -> Metric:
+        return METRICS.get(self.metric, Metric(self.metric, "", 4, 0))
+
+
+def write_results(rows: Sequence[dict], path: str | Path) -> None:
+    """results.csv, written aside and renamed."""
+    aside = Path(path).with_name(f".{Path(path).name}.part")
+    with aside.open("w", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS)
+        table.writeheader()
+        table.writerows(rows)
+    os.replace(aside, path)
+
+
+def read_results(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a results.csv: scale, value, train_seconds float; params, seed int (None where blank); else text.
+
+    ValueError where the file is missing, lacks a column, holds no row, or a number cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file, expected the results of an evaluation; run `gridless eval {path.parent}` first"
+        )
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{path}: got no column {', '.join(missing)}; expected {','.join(COLUMNS)}; evaluate the run again"
+            )
+        rows = [_typed(row, f"{path}, line {reader.line_num}") for row in reader]
+    if not rows:
+        raise ValueError(f"{path}: got no row, expected one per image, scale, model and metric; evaluate the run again")
+    return rows
+
+
+def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str = "bicubic") -> Table:
+    """Mean over images per (model, scale), and the gain over `reference` as paired per-image mean ± 2 standard errors.
+
+    rows  as of read_results; "label", else "model", names the line; "run", where given, says whose reference is meant
+    Several values of one image (seeds, or the same baseline in several runs) are averaged first: the image is the unit.
+    """
+    rows = [row for row in rows if row["metric"] == metric]
+    values: dict[tuple, dict[tuple, list[float]]] = {}
+    first: dict[str, Mapping[str, Any]] = {}
+    for row in rows:
+        label = row.get("label", row["model"])
+        first.setdefault(label, row)
+        values.setdefault((label, row["scale"]), {}).setdefault(image_key(row), []).append(row["value"])
+    references: dict[tuple, list[float]] = {}
+    for row in rows:
+        if row["model"] == reference:
+            references.setdefault((row.get("run"), row["scale"], image_key(row)), []).append(row["value"])
+
+    def cell(label: str, scale: float) -> Cell | None:
+        images = {image: float(np.mean(found)) for image, found in values.get((label, scale), {}).items()}
+        if not images:
+            return None
+        mean, count = float(np.mean(list(images.values()))), len(images)
+        base = {image: references.get((first[label].get("run"), scale, image)) for image in images}
+        gains = [value - float(np.mean(base[image])) for image, value in images.items() if base[image]]
+        if first[label]["model"] == reference or not np.isfinite(gains).all() or not gains:
+            return Cell(mean, count)
+        margin = 2 * float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
+        return Cell(mean, count, float(np.mean(gains)), margin)
+
+    scales = tuple(sorted({row["scale"] for row in rows}))
+    labels = sorted(first, key=lambda label: is_trained(first[label]))  # stable: else as they come
+    grid = {label: [cell(label, scale) for scale in scales] for label in labels}
+    sign = METRICS[metric].sign if metric in METRICS else 0
+    for i in range(len(scales) if sign else 0):
+        full = max(row[i].count for row in grid.values() if row[i])  # means over fewer images do not compete
+        top = max(sign * row[i].mean for row in grid.values() if row[i] and row[i].count == full)
+        for row in grid.values():
+            if row[i] and row[i].count == full and sign * row[i].mean == top:
+                row[i] = replace(row[i], best=True)
+    lines = [Line(label, first[label]["params"], is_trained(first[label]), tuple(grid[label])) for label in labels]
+    return Table(metric, scales, tuple(lines))
+
+
+def number(value: float, digits: int, signed: bool = False) -> str:
+    """A number with a fixed count of digits and a real minus sign, never −0; ∞, and a dash for what is not a number."""
+    if math.isnan(value):
+        return "–"
+    text = f"{abs(value):.{digits}f}".replace("inf", "∞")
+    minus = value < 0 and text.strip("0.") != ""
+    return ("−" if minus else "+" if signed else "") + text
+
+
+def is_trained(row: Mapping[str, Any]) -> bool:
+    return row["params"] != 0 and row["model"] not in CLASSICAL
+
+
+def image_key(row: Mapping[str, Any]) -> tuple:
+    return row["task"], row["data"], row["split"], row["image"]
+
+
+def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
+    def cast(column: str, kind: type, needed: bool = False) -> Any:
+        text = (row[column] or "").strip()
+        try:
+            return kind(float(text)) if text or needed else None
+        except (ValueError, OverflowError):
+            raise ValueError(f"{where}: got {column} {text!r}, expected a number; evaluate the run again") from None
+
+    numbers = {"scale": cast("scale", float, True), "value": cast("value", float, True), "seed": cast("seed", int)}
+    return row | numbers | {"params": cast("params", int), "train_seconds": cast("train_seconds", float)}
+
+
+def plain_table(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """A metric's means for a terminal, models by scales, with the gain over bicubic where a model was trained."""
+    table = summarise(rows, metric)
+    head = [f"{table.style.title} ({table.style.note})", *(f"×{scale:g}" for scale in table.scales)]
+    body = []
+    for line in table.lines:
+        cells = [number(c.mean, table.style.digits) if c else "–" for c in line.cells]
+        if line.trained:
+            gains = [
+                f" ({number(c.gain, table.style.digits, True)})" if c and c.gain is not None else "" for c in line.cells
+            ]
+            cells = [cell + gain for cell, gain in zip(cells, gains, strict=True)]
+        body.append([line.label, *cells])
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *body]
+    )

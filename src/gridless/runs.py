@@ -1,0 +1,85 @@
+"""From a recipe to its data, task and model; the verbs `train`, `eval` and `sweep` share this."""
+
+from pathlib import Path
+
+import torch
+
+from gridless import config as c
+from gridless.bases import BASELINES
+from gridless.data import Photo, folder, photos
+from gridless.evaluation import evaluate
+from gridless.merging import ConfigError, build, dump, load_json
+from gridless.model import FieldModel
+from gridless.results import read_results, write_results
+from gridless.tasks import Reconstruction, SuperResolution, Uniform
+from gridless.training import fit
+
+
+def load_data(data: c.Data, split: str) -> list[Photo]:
+    """The pictures of a split. A folder may hold train, val and test, or be a test set by itself."""
+    match data.kind:
+        case "photos":
+            return photos(split)
+        case "folder":
+            if data.path is None:
+                raise ConfigError("data.kind 'folder' needs data.path, a directory of pictures")
+            inside = Path(data.path, split)
+            if not inside.is_dir() and split != "test" and Path(data.path, "test").is_dir():
+                raise ConfigError(f"{data.path} has a test folder but no {split}; expected train, val and test")
+            return folder(inside if inside.is_dir() else data.path)
+
+
+def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResolution | Reconstruction:
+    match task:
+        case c.SuperResolutionTask():
+            return SuperResolution(Uniform(*task.scale), task.scales)
+        case c.ReconstructionTask():
+            return Reconstruction()
+
+
+def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False) -> dict:
+    """Train the recipe into the run folder `output`; goes on where an interrupted run stands."""
+    output = Path(output)
+    known = output / "recipe.json"
+    if known.is_file() and load_json(known) != dump(recipe):
+        raise ConfigError(f"{output} holds a run of another recipe; give another folder with -o, or remove it")
+    torch.manual_seed(recipe.train.seed)
+    model = FieldModel(recipe.model)
+    pictures, held_out = load_data(recipe.data, "train"), load_data(recipe.data, "val")
+    output.mkdir(parents=True, exist_ok=True)
+    if not known.is_file():
+        import json
+
+        known.with_suffix(".part").write_text(json.dumps(dump(recipe), indent=2) + "\n")
+        known.with_suffix(".part").rename(known)
+    return fit(
+        model, pictures, build_task(recipe.task), train=recipe.train, folder=output, validation=held_out, quiet=quiet
+    )
+
+
+def load_run(run: str | Path) -> tuple[FieldModel, c.Recipe, dict]:
+    """A run folder's model, recipe and facts."""
+    run = Path(run)
+    if not run.is_dir():
+        raise ConfigError(f"no run at {run}; expected a folder written by `gridless train`")
+    facts = load_json(run / "run.json")
+    if not facts.get("complete"):
+        raise ConfigError(f"{run} is not finished; `gridless train` with the same flags goes on with it")
+    return FieldModel.from_pretrained(run), build(c.Recipe, load_json(run / "recipe.json"), "recipe"), facts
+
+
+def evaluate_run(
+    run: str | Path, scales=None, split: str = "test", data: c.Data | None = None, pictures: bool = True
+) -> list[dict]:
+    """Answer the split beside every baseline; writes RUN/results.csv and, for the report, RUN/predictions/."""
+    model, recipe, facts = load_run(run)
+    task = build_task(recipe.task)
+    if scales and isinstance(task, SuperResolution):
+        task = SuperResolution(task.scale, tuple(scales))
+    data = data or recipe.data
+    label = "photos" if data.kind == "photos" else Path(data.path).name
+    baselines = BASELINES if isinstance(task, SuperResolution) else ()
+    save = Path(run, "predictions") if pictures else None
+    rows = evaluate([*baselines, model], load_data(data, split), task, label=label, split=split, facts=facts, save=save)
+    write_results(rows, Path(run, "results.csv"))
+    return read_results(Path(run, "results.csv"))

@@ -1,0 +1,165 @@
+"""What was measured, and what the network makes of it: values that flow one way and never change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Measured values, on a grid (`shape`) or at `coords`; `mask` is False where nothing was measured."""
+
+    values: Float[Tensor, "B N C"]
+    shape: tuple[int, ...] | None = None
+    coords: Float[Tensor, "B N d"] | None = None
+    mask: Bool[Tensor, "B N"] | None = None
+
+    def __post_init__(self):
+        if self.values.ndim != 3:
+            raise ValueError(f"values must be (B, N, C), got {tuple(self.values.shape)}; Samples.from_grid takes grids")
+        if (self.shape is None) == (self.coords is None):
+            raise ValueError("samples lie on a grid (shape=…) or at points (coords=…): give exactly one of the two")
+        b, n, _ = self.values.shape
+        if self.shape is not None and prod(self.shape) != n:
+            raise ValueError(f"a grid of shape {self.shape} holds {prod(self.shape)} samples, got values for {n}")
+        if self.coords is not None and self.coords.shape[:2] != (b, n):
+            raise ValueError(f"coords must be ({b}, {n}, d) to match values, got {tuple(self.coords.shape)}")
+        if self.mask is not None and self.mask.shape != (b, n):
+            raise ValueError(f"mask must be ({b}, {n}) to match values, got {tuple(self.mask.shape)}")
+        if n == 0:
+            raise ValueError("no samples: at least one value is needed")
+
+    @classmethod
+    def from_grid(cls, values: Float[Tensor, "*B_grid C"], axes: int = 2, mask: Tensor | None = None) -> "Samples":
+        """An array (*grid C) or a batch (B *grid C) of `axes` dimensions. Non-finite values need a mask."""
+        values = torch.as_tensor(values)
+        if not values.is_floating_point():
+            raise ValueError(
+                f"values must be floats (pictures in [0, 1]), got {values.dtype}; divide by the largest value"
+            )
+        if values.ndim == axes + 1:
+            values, mask = values[None], None if mask is None else torch.as_tensor(mask)[None]
+        if values.ndim != axes + 2:
+            expected = f"(*grid, C) or (B, *grid, C) with {axes} grid axes"
+            raise ValueError(f"expected {expected}, got {tuple(values.shape)}")
+        shape = tuple(values.shape[1:-1])
+        if mask is not None:
+            mask = torch.as_tensor(mask).reshape(len(values), -1)
+        return cls(_finite(values.flatten(1, -2), mask), shape=shape, mask=mask)
+
+    @classmethod
+    def from_image(cls, path: str | Path) -> "Samples":
+        """A picture as RGB in [0, 1]: shape (H, W), three channels."""
+        from gridless.data.images import read_photo
+
+        photo = read_photo(path)
+        values = torch.from_numpy(photo.values)
+        return cls.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
+
+    @property
+    def axes(self) -> int:
+        return len(self.shape) if self.shape is not None else self.coords.shape[-1]
+
+    @property
+    def channels(self) -> int:
+        return self.values.shape[-1]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def on_grid(self) -> Float[Tensor, "B *grid C"]:
+        """The values in their grid. Raises for scattered samples."""
+        if self.shape is None:
+            raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
+        return self.values.unflatten(1, self.shape)
+
+    def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
+        return None if self.mask is None else self.mask.unflatten(1, self.shape)
+
+    def to(self, device) -> "Samples":
+        return _moved(self, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A set of vectors with positions (in units of the window); `mask` is False on padding."""
+
+    x: Float[Tensor, "B T D"]
+    pos: Float[Tensor, "B T d"]
+    mask: Bool[Tensor, "B T"] | None = None
+
+    def to(self, device) -> "Tokens":
+        return _moved(self, device)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureGrid:
+    """Features on a regular grid of nodes at (i + ½) · pitch, in units of the window; read at a query by `local.py`."""
+
+    x: Float[Tensor, "B *grid D"]
+    pitch: float
+    mask: Bool[Tensor, "B *grid"] | None = None
+
+    def to(self, device) -> "FeatureGrid":
+        return _moved(self, device)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What one window became: latents for the whole, feature grids for the place."""
+
+    latents: Tokens | None
+    grids: tuple[FeatureGrid, ...] = ()
+
+    def to(self, device) -> "Encoded":
+        return Encoded(
+            None if self.latents is None else self.latents.to(device), tuple(g.to(device) for g in self.grids)
+        )
+
+    def select(self, index: Tensor | slice) -> "Encoded":
+        """The samples `index` of the batch."""
+        return _mapped(self, lambda t: t[index])
+
+    @staticmethod
+    def stack(parts: Sequence["Encoded"]) -> "Encoded":
+        """Batches behind one another."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        latents = None if first.latents is None else _joined([p.latents for p in parts])
+        return Encoded(latents, tuple(_joined([p.grids[i] for p in parts]) for i in range(len(first.grids))))
+
+
+def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Measured values must be finite; what was not measured becomes zero, so that a NaN cannot travel."""
+    if mask is not None:
+        values = values.masked_fill(~mask[..., None], 0)
+    bad = int((~values.isfinite()).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {values.numel()} values are NaN or infinite; give mask=… (False there) or fill them"
+        )
+    return values
+
+
+def _moved(value, device):
+    tensors = {k: v.to(device) for k, v in vars(value).items() if isinstance(v, Tensor)}
+    return replace(value, **tensors)
+
+
+def _joined(parts):
+    names = [k for k, v in vars(parts[0]).items() if isinstance(v, Tensor)]
+    return replace(parts[0], **{k: torch.cat([getattr(p, k) for p in parts]) for k in names})
+
+
+def _mapped(encoded: Encoded, change) -> Encoded:
+    def one(value):
+        return replace(value, **{k: change(v) for k, v in vars(value).items() if isinstance(v, Tensor)})
+
+    latents = None if encoded.latents is None else one(encoded.latents)
+    return Encoded(latents, tuple(one(g) for g in encoded.grids))

@@ -1,0 +1,84 @@
+"""From samples to tokens: patches of a grid of any dimension."""
+
+from math import prod
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from gridless import config
+from gridless.coords import grid
+from gridless.nn.fourier import AxisFourier
+from gridless.nn.stem import Stem
+from gridless.samples import FeatureGrid, Tokens
+
+
+class PatchTokenizer(nn.Module):
+    """Patches of p samples per axis, in raster order, each a token at its centre; optionally of a stem's features.
+
+    MAMBA-GINR's tokenizer (systems: Linear on the patch, Fourier features of its position concatenated). Deviations:
+    positions are patch centres with both sines and cosines of every frequency (the published table gives the first and
+    the last row the same code); the stem is ours.
+    """
+
+    def __init__(self, tokenizer: config.Patches, signal: config.Signal, width: int):
+        super().__init__()
+        self.size, self.window, axes = tokenizer.size, signal.window, signal.axes
+        if signal.window % tokenizer.size:
+            raise ValueError(f"tokenizer.size {tokenizer.size} does not divide signal.window {signal.window}")
+        self.stem = Stem(tokenizer.stem, signal.channels, axes) if tokenizer.stem else None
+        features = (self.stem.width if self.stem else signal.channels) * tokenizer.size**axes
+        self.position, self.table = None, None
+        patches = signal.window // tokenizer.size
+        if tokenizer.position == "concat":
+            count = tokenizer.position_width // (2 * axes)
+            if tokenizer.position_width != 2 * axes * count or not 0 < tokenizer.position_width < width:
+                raise ValueError(
+                    f"tokenizer.position_width {tokenizer.position_width} must be a multiple of {2 * axes} below {width}"
+                )
+            # whole cycles per window up to the patches' Nyquist limit, at least one
+            self.position = AxisFourier(config.Band(low=0.5, count=count), axes, max(1.0, patches / 2))
+            self.embed = nn.Linear(features, width - tokenizer.position_width)
+        else:
+            self.embed = nn.Linear(features, width)
+        if tokenizer.position == "learned":
+            self.table = nn.Parameter(torch.randn(*[patches] * axes, width) * 0.02)
+
+    def padded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape with every axis raised to a multiple of the patch."""
+        return tuple(-(-n // self.size) * self.size for n in shape)
+
+    def forward(
+        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
+    ) -> tuple[Tokens, tuple[int, ...], FeatureGrid | None]:
+        """Tokens, the shape of their grid, and the stem's features. A patch with nothing measured is padding."""
+        features = values if mask is None else values * mask[..., None]
+        pixels = None
+        if self.stem is not None:
+            features = self.stem(features, mask)
+            pixels = FeatureGrid(features, 1 / self.window, mask)
+        shape = tuple(n // self.size for n in values.shape[1:-1])
+        x = self.embed(self._cut(features, shape))
+        pos = grid(*shape, device=x.device) * x.new_tensor(shape, dtype=torch.float32) * (self.size / self.window)
+        if self.position is not None:
+            x = torch.cat([self.position(pos).to(x.dtype).expand(len(x), -1, -1), x], -1)
+        if self.table is not None:
+            x = x + self.table[tuple(slice(0, n) for n in shape)].flatten(0, -2)
+        token_mask = None if mask is None else self._cut(mask[..., None], shape).any(-1)
+        return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, pixels
+
+    def _cut(self, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """(B *grid C) → (B T p…p·C), patches in raster order."""
+        for axis, n in enumerate(shape):
+            values = values.unflatten(1 + 2 * axis, (n, self.size))
+        d = len(shape)
+        order = [0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1]
+        return values.permute(order).reshape(len(values), prod(shape), -1)
+
+
+def pad_to(values: Float[Tensor, "B *grid C"], shape: tuple[int, ...]) -> Float[Tensor, "B *padded C"]:
+    """Repeat the last sample of each axis up to `shape`."""
+    for axis, n in enumerate(shape):
+        index = torch.arange(n, device=values.device).clamp(max=values.shape[1 + axis] - 1)
+        values = values.index_select(1 + axis, index)
+    return values

@@ -1,0 +1,214 @@
+"""fit(): one readable loop over Accelerate, and a run folder that survives a kill.
+
+A step's batch depends on (seed, step) alone, so there is no generator state to save: a resumed run draws what the
+uninterrupted one would have drawn, and on the same machine with as many threads ends at the same bits.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import replace
+from math import cos, pi
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from gridless.checkpoints import RunFolder
+from gridless.config import Train
+from gridless.merging import dump
+from gridless.model import FieldModel
+from gridless.progress import Progress
+from gridless.provenance import describe
+from gridless.tasks import Batch, Reconstruction, SuperResolution
+
+LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
+CALIBRATION = 12  # timed steps that turn a budget in seconds into steps
+
+
+def fit(
+    model: FieldModel,
+    data: Sequence,
+    task: SuperResolution | Reconstruction,
+    steps: int | None = None,
+    *,
+    train: Train | None = None,
+    folder: str | Path | None = None,
+    validation: Sequence = (),
+    quiet: bool = False,
+) -> dict:
+    """Train `model` in place on pictures (`Photo`s or uint8 arrays) and return the run's facts.
+
+    With a `folder`, the run is written there (weights, metrics.jsonl, run.json, checkpoint/) and an interrupted one
+    goes on where its last checkpoint stands. `steps` overrides `train.steps` and `train.seconds`.
+    """
+    train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
+    if train.steps is None and train.seconds is None:
+        raise ValueError("how long? give steps=…, or train.steps or train.seconds in the recipe")
+    pictures = [p.rgb() if hasattr(p, "rgb") else np.asarray(p) for p in data]
+    if not pictures:
+        raise ValueError("no pictures to train on")
+    accelerator = build_accelerator()
+    trainee = accelerator.prepare(model)
+    optimizer = build_optimizer(model, train)
+    average = build_average(model, train)
+    main = accelerator.is_main_process
+    run = RunFolder(folder, write=main) if folder is not None else None
+    done, facts = run.resume(model, optimizer, average) if run else (0, {})
+    if facts.get("complete"):
+        model.eval()
+        return facts
+
+    size, share = model.config.signal.window, accelerator.process_index
+    draw = lambda step: task.draw(  # noqa: E731
+        pictures, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
+    )
+    total = facts.get("steps") or train.steps or calibrated(model, train, draw)
+    facts = {**describe(model, train.seed), "steps": total, "train": dump(train)} | facts | {"steps": total}
+    if run and not done:
+        run.begin(facts)
+    spent, losses, mark = facts.get("train_seconds", 0.0), [], time.perf_counter()
+    with Progress(total, done, quiet or not main) as progress:
+        for step, batch in prefetched(draw, done, total):
+            rate = learning_rate(step, total, train)
+            losses.append(training_step(trainee, optimizer, batch, train, rate, accelerator))
+            if average is not None:
+                average.update_parameters(model)
+            last = step + 1 == total
+            if (step + 1) % 20 == 0 or last:
+                loss = float(torch.stack(losses).mean())
+                if not np.isfinite(loss):
+                    raise FloatingPointError(
+                        f"the loss is {loss} at step {step + 1}; lower train.optimizer.lr or use fp32"
+                    )
+                spent, mark = spent + time.perf_counter() - mark, time.perf_counter()
+                speed = train.batch * (step + 1) / spent
+                record = {
+                    "step": step + 1,
+                    "loss": loss,
+                    "lr": rate,
+                    "seconds": round(spent, 3),
+                    "samples_per_second": round(speed, 1),
+                }
+                losses = []
+                progress.show(step + 1, record)
+                if run:
+                    run.log(record)
+            if main and len(validation) and ((step + 1) % train.validate_every == 0 or last):
+                record = {"step": step + 1} | validate(model if average is None else average.module, validation, task)
+                progress.note(record)
+                if run:
+                    run.log(record)
+                mark = time.perf_counter()
+            if run and ((step + 1) % train.checkpoint_every == 0 or last):
+                spent, mark = spent + time.perf_counter() - mark, time.perf_counter()
+                run.checkpoint(step + 1, model, optimizer, average, spent)
+                mark = time.perf_counter()
+    if average is not None:
+        model.load_state_dict(average.module.state_dict())
+    model.eval()
+    facts["train_seconds"] = round(spent, 1)
+    if run:
+        run.finish(model, facts)
+    return facts
+
+
+def training_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, train: Train, rate: float, accelerator
+) -> torch.Tensor:
+    """One step on one batch at the given learning rate; returns the loss without waiting for it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    batch = batch.to(accelerator.device)
+    model.train()
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+        answer = model(batch.samples, batch.coords, batch.cell)
+    loss = LOSSES[train.loss](answer.float(), batch.target)
+    optimizer.zero_grad()
+    accelerator.backward(loss)
+    nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip)
+    optimizer.step()
+    return loss.detach()
+
+
+def build_accelerator():
+    """Accelerate decides about devices and processes."""
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=not torch.cuda.is_available())
+
+
+def learning_rate(step: int, total: int, train: Train) -> float:
+    """Linear warm-up from a first step above zero, then a half cosine down to floor · lr."""
+    o, warm = train.optimizer, max(1, round(train.optimizer.warmup * total))
+    if step < warm:
+        return o.lr * (step + 1) / warm
+    along = (step - warm) / max(1, total - 1 - warm)
+    return o.lr * (o.floor + (1 - o.floor) * 0.5 * (1 + cos(pi * min(1.0, along))))
+
+
+def build_optimizer(model: FieldModel, train: Train) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices only, not on norms, biases, positions, tokens and the scan's own parameters."""
+    decayed = [
+        p
+        for n, p in model.named_parameters()
+        if p.ndim >= 2 and n.rsplit(".", 1)[-1] not in ("A_log", "D", "pos", "tokens")
+    ]
+    chosen = {id(p) for p in decayed}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    groups = [{"params": decayed, "weight_decay": train.optimizer.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=train.optimizer.lr, betas=(0.9, 0.99), fused=True)
+
+
+def build_average(model: FieldModel, train: Train) -> torch.optim.swa_utils.AveragedModel | None:
+    """The exponential moving average of the weights, if the recipe asks for one."""
+    if train.optimizer.ema is None:
+        return None
+    decay = torch.optim.swa_utils.get_ema_multi_avg_fn(train.optimizer.ema)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
+
+
+def calibrated(model: FieldModel, train: Train, draw) -> int:
+    """How many steps fit into train.seconds, measured on a copy that is thrown away."""
+    copy, accelerator, times = deepcopy(model), build_accelerator(), []
+    copy.to(accelerator.device)
+    optimizer = build_optimizer(copy, train)
+    for step in range(4 + CALIBRATION):
+        batch, start = draw(step), time.perf_counter()
+        float(training_step(copy, optimizer, batch, train, train.optimizer.lr, accelerator))
+        times.append(time.perf_counter() - start)
+    return max(10, int(train.seconds / float(np.mean(times[4:]))))
+
+
+def prefetched(draw, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
+    """Batches one ahead of the step, made in a thread (never in a fork: threads of numba and OpenMP die there)."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = [pool.submit(draw, step) for step in range(start, min(start + 2, stop))]
+        for step in range(start, stop):
+            batch = ahead.pop(0).result()
+            if step + 2 < stop:
+                ahead.append(pool.submit(draw, step + 2))
+            yield step, batch
+
+
+def validate(model: FieldModel, photos: Sequence, task: SuperResolution | Reconstruction) -> dict:
+    """Mean PSNR and mean gain over the base on the middle 192² of each validation picture."""
+    from gridless.bases import Interpolation
+    from gridless.metrics import psnr_rgb
+
+    model.eval()
+    scores: dict[str, list[float]] = {}
+    for photo in photos:
+        top, left = (max(0, (n - 192) // 2) for n in photo.shape[:2])
+        middle = replace(photo, pixels=photo.pixels[top : top + 192, left : left + 192], alpha=None)
+        for case in task.cases(middle):
+            samples, truth = case.samples(), case.truth / 255
+            score = psnr_rgb(model.encode(samples).to_image(shape=case.shape).numpy(), truth)
+            scores.setdefault("val_psnr", []).append(score)
+            if case.scale != 1:
+                base = psnr_rgb(Interpolation("bicubic").encode(samples).to_image(shape=case.shape).numpy(), truth)
+                scores.setdefault(f"val_gain_x{case.scale:g}", []).append(score - base)
+    return {k: round(float(np.mean(v)), 4) for k, v in scores.items()}

@@ -1,0 +1,116 @@
+"""Presets, recipes and flags: everything that ships builds; what cannot be built says where and why."""
+
+import pytest
+import torch
+
+import gridless as gl
+from gridless.config import Model, Recipe
+from gridless.merging import ConfigError, build, dump, merge, parse_flags, preset_table, recipe, recipe_table, shipped
+
+SIZES = ("tiny", "small", "base")
+
+
+@pytest.mark.parametrize("name", shipped("presets"))
+@pytest.mark.parametrize("size", SIZES)
+def test_every_preset_builds_and_survives_json(name, size):
+    config = gl.preset(name, size)
+    assert config.name == name
+    assert build(Model, dump(config)) == config
+
+
+def test_published_size():
+    """MAMBA-GINR at base: 8.86 M parameters, LAINR's decoder 380 k, as in the public code."""
+    model = gl.FieldModel(gl.preset("mamba-ginr", "base"))
+    decoder = sum(p.numel() for part in (model.decoder, model.head) for p in part.parameters())
+    assert abs(model.parameter_count() / 8.86e6 - 1) < 0.02
+    assert abs(decoder / 380_166 - 1) < 0.001
+
+
+def test_hybrid_base_is_the_document():
+    config = gl.preset("hybrid", "base")
+    assert (config.encoder.tokens.count, config.width, config.encoder.depth) == (256, 256, 1)
+    assert (config.processor.depth, config.processor.heads, config.processor.head_width) == (4, 8, 64)
+    assert (config.decoder.hidden, config.decoder.depth, config.decoder.expansion, config.decoder.skip) == (
+        512,
+        3,
+        4.0,
+        True,
+    )
+
+
+@pytest.mark.parametrize("name", shipped("recipes"))
+def test_every_recipe_and_every_arm_parses(name):
+    whole, arms = recipe(recipe_table(name), {})
+    for diff in arms.values():
+        assert build(Recipe, merge(dump(whole), diff)) != whole
+
+
+def test_later_layers_win_and_a_new_kind_starts_afresh():
+    assert merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}}
+    old, new = {"d": {"kind": "lainr", "hidden": 8}}, {"d": {"kind": "scent", "depth": 2}}
+    assert merge(old, new) == {"d": {"kind": "scent", "depth": 2}}
+    assert old == {"d": {"kind": "lainr", "hidden": 8}}
+
+
+def test_flags():
+    flags = parse_flags(
+        ["--model.encoder.depth", "2", "--train.seconds=1.5", "--task.scales", "2", "3.7", "--model.local", "none"]
+    )
+    assert flags == {
+        "model": {"encoder": {"depth": 2}, "local": None},
+        "train": {"seconds": 1.5},
+        "task": {"scales": [2, 3.7]},
+    }
+    with pytest.raises(ConfigError, match="--train.steps needs a value"):
+        parse_flags(["--train.steps"])
+    with pytest.raises(ConfigError, match="expected a flag"):
+        parse_flags(["steps", "3"])
+
+
+@pytest.mark.parametrize(
+    ("diff", "message"),
+    [
+        ({"encoder": {"dept": 2}}, r"unknown key 'encoder.dept'; did you mean 'encoder.depth'\?"),
+        ({"decoder": {"hiden": 2}}, r"unknown key 'decoder.hiden'; did you mean 'decoder.hidden'\?"),
+        ({"encoder": {"depth": -1}}, r"encoder.depth: input should be greater than or equal to 0, got -1"),
+        ({"decoder": {"kind": "lainer"}}, r"decoder: .*'lainr', 'scent'"),
+        ({"width": "wide"}, r"width: .*valid integer.*'wide'"),
+    ],
+)
+def test_a_wrong_config_says_where_and_what(diff, message):
+    with pytest.raises(ConfigError, match=message):
+        build(Model, merge(preset_table("hybrid", "tiny"), diff))
+
+
+@pytest.mark.parametrize(
+    ("diff", "message"),
+    [
+        ({"tokenizer": {"size": 3}}, "tokenizer.size 3 does not divide signal.window 8"),
+        ({"encoder": {"tokens": {"placement": "group", "group": 3}}}, "groups of 3 do not divide 16 tokens"),
+        ({"tokenizer": {"position_width": 7}}, "position_width 7 must be a multiple of 4"),
+        ({"signal": {"axes": 4}, "tokenizer": {"stem": {}}}, "stem has 1 to 3 axes, got 4"),
+    ],
+)
+def test_parts_that_do_not_fit(diff, message):
+    with pytest.raises(ValueError, match=message):
+        gl.FieldModel(merge(preset_table("hybrid", "tiny"), diff))
+
+
+def test_unknown_names_are_answered_with_the_known():
+    with pytest.raises(ConfigError, match="no preset 'hybird'; there are hybrid, mamba-ginr. Did you mean 'hybrid'?"):
+        gl.preset("hybird")
+    with pytest.raises(ConfigError, match="no size 'huge'; it has"):
+        gl.preset("hybrid", "huge")
+    with pytest.raises(ConfigError, match="no recipe"):
+        recipe_table("foto")
+    with pytest.raises(ValueError, match="expected a folder with config.json, a name that ships, or a Hub repository"):
+        gl.FieldModel.from_pretrained("nowhere")
+
+
+def test_the_published_bands_can_be_configured():
+    bands = {"query": {"low": 5, "high": 8, "spacing": "log"}, "bands": [{"low": 5, "high": 64, "spacing": "log"}]}
+    model = gl.FieldModel(merge(preset_table("mamba-ginr", "base"), {"decoder": bands}))
+    frequencies = model.decoder.fourier[0].frequencies
+    torch.testing.assert_close(frequencies[[0, -1]], torch.tensor([5.0, 64.0]))
+    default = gl.FieldModel(gl.preset("mamba-ginr", "base")).decoder.fourier[0].frequencies
+    torch.testing.assert_close(default[[0, -1]], torch.tensor([0.5, 16.0]))

@@ -1,0 +1,183 @@
+"""fit(): learns, stops and goes on bit for bit, loses nothing."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import LOCAL, PRESETS, tiny
+from safetensors.torch import load_file
+
+import gridless as gl
+from gridless.config import Optimizer, Recipe, Train
+from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
+from gridless.runs import build_task
+from gridless.training import learning_rate
+
+
+def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:
+    """Smooth random pictures, 8 bits."""
+    rng = np.random.default_rng(0)
+    from gridless.data import resize_bicubic
+
+    return [
+        resize_bicubic(rng.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8), (side, side))
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_overfits_one_batch_beyond_40_db(preset):
+    torch.manual_seed(0)
+    model = gl.FieldModel(tiny(preset).config).train()
+    batch = gl.Reconstruction().draw(pictures(), np.random.default_rng(1), 8, 2, None)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, 900)
+    for _ in range(900):
+        loss = (model(batch.samples, batch.coords, batch.cell) - batch.target).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        error = (model.eval()(batch.samples, batch.coords, batch.cell) - batch.target).square().mean((1, 2))
+    assert float((-10 * error.log10()).mean()) > 40
+
+
+def test_the_schedule_rises_falls_and_never_stops():
+    train = Train(steps=100, optimizer=Optimizer(lr=1.0, warmup=0.1, floor=0.01))
+    rates = [learning_rate(step, 100, train) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.01)
+    assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
+    assert all(a >= b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
+    train = Train(steps=12, batch=2, queries=20, checkpoint_every=5, optimizer=Optimizer(ema=ema))
+
+    def run(folder):
+        torch.manual_seed(0)
+        model = gl.FieldModel(tiny("hybrid", LOCAL).config)
+        gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=folder, quiet=True)
+        return load_file(folder / "model.safetensors")
+
+    whole = run(tmp_path / "whole")
+    from gridless import training
+
+    real, count = training.training_step, iter(range(100))
+
+    def breaks(*args):
+        if next(count) == 8:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(training, "training_step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken")
+    monkeypatch.setattr(training, "training_step", real)
+    with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 7, "loss"')  # a line the stop cut short
+    resumed = run(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [12]
+    assert json.loads((tmp_path / "broken" / "run.json").read_text())["complete"]
+    assert not list((tmp_path / "broken").glob("checkpoint-*"))
+
+
+SCRIPT = """
+import os, sys, numpy as np, torch
+sys.path[:0] = {paths!r}
+from test_training import pictures
+from conftest import LOCAL, tiny
+import gridless as gl
+from gridless.config import Train
+torch.set_num_threads(1)
+torch.manual_seed(0)
+model = gl.FieldModel(tiny("hybrid", LOCAL).config)
+train = Train(steps=400, batch=2, queries=20, checkpoint_every=10)
+gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=sys.argv[1], quiet=True)
+"""
+
+
+def test_killed_five_times_ends_at_the_same_bits(tmp_path):
+    """kill −9 at random moments of a training in a process of its own."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(paths=[os.path.dirname(__file__)]))
+
+    def start(folder):
+        return subprocess.Popen([sys.executable, str(script), str(folder)], stderr=subprocess.DEVNULL)
+
+    whole = start(tmp_path / "whole")
+    assert whole.wait() == 0, whole.stderr.read().decode()
+    rng, folder, kills = random.Random(0), tmp_path / "killed", 0
+    progress = lambda: max([int(p.name.rsplit("-", 1)[1]) for p in folder.glob("checkpoint-*")], default=0)  # noqa: E731
+    while kills < 5:
+        process, goal = start(folder), progress() + rng.randint(20, 60)
+        while progress() < goal and process.poll() is None:
+            time.sleep(rng.uniform(0.001, 0.01))
+        assert process.poll() is None, "the training ended before it was killed often enough"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    final = start(folder)
+    assert final.wait() == 0, final.stderr.read().decode()
+    a, b = load_file(tmp_path / "whole" / "model.safetensors"), load_file(folder / "model.safetensors")
+    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps)) and steps[-1] == 400
+
+
+def test_a_budget_in_seconds_becomes_steps_once(tmp_path):
+    train = Train(seconds=0.5, batch=1, queries=10, checkpoint_every=5)
+    model = gl.FieldModel(tiny("mamba-ginr").config)
+    facts = gl.fit(model, pictures(), gl.Reconstruction(), train=train, folder=tmp_path, quiet=True)
+    assert facts["steps"] >= 10 and json.loads((tmp_path / "run.json").read_text())["steps"] == facts["steps"]
+    again = gl.fit(
+        model, pictures(), gl.Reconstruction(), train=replace(train, seconds=50.0), folder=tmp_path, quiet=True
+    )
+    assert again["steps"] == facts["steps"]
+
+
+@pytest.mark.parametrize("name", shipped("recipes"))
+def test_every_recipe_and_every_arm_takes_two_steps(name):
+    whole, arms = recipe(recipe_table(name), {})
+    photos = gl.data.photos("train")[:2]
+    for diff in ({}, *arms.values()):
+        one = build(Recipe, merge(dump(whole), diff))
+        train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
+        facts = gl.fit(gl.FieldModel(one.model), photos, build_task(one.task), train=train, quiet=True)
+        assert facts["steps"] == 2
+
+
+def test_a_diverged_run_says_so():
+    model = gl.FieldModel(tiny("mamba-ginr").config)
+    train = Train(steps=40, batch=1, queries=10, optimizer=Optimizer(lr=1e30))
+    with pytest.raises(FloatingPointError, match=r"loss is nan at step 20; lower train.optimizer.lr"):
+        gl.fit(model, pictures(), gl.Reconstruction(), train=train, quiet=True)
+
+
+def test_how_long_must_be_said():
+    with pytest.raises(ValueError, match="how long"):
+        gl.fit(tiny("hybrid"), pictures(), gl.Reconstruction())
+
+
+def test_no_leak_of_what_is_asked_into_what_is_seen():
+    """Noise that the reduction removes changes the target and leaves the seen picture as it is."""
+    task, rng = gl.SuperResolution(scale=4.0), lambda: np.random.default_rng(3)
+    picture = np.full((64, 64, 3), 100, np.uint8)
+    batch = task.draw([picture], rng(), 8, 4, 50)
+    striped = picture.copy()
+    striped[::16] += 1
+    other = task.draw([striped], rng(), 8, 4, 50)
+    assert torch.equal(batch.samples.values, other.samples.values)
+    assert not torch.equal(batch.target, other.target)
