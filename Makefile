@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
 export OMP_WAIT_POLICY := PASSIVE
+export GOMP_SPINCOUNT := 20000
 export PYTHONNOUSERSITE := 1
 
 .PHONY: quickstart test test-fast lint clean

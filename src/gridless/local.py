@@ -34,33 +34,27 @@ class LocalReadout(nn.Module):
     ) -> Float[Tensor, "B Q W"]:
         """`coords` in units of the window, `cell` relative to a sample's (None: a model blind to it)."""
         b, *shape, width = prepared.x.shape
-        nodes = prepared.x.reshape(b, -1, width)
-        mask = None if prepared.mask is None else prepared.mask.reshape(b, -1)
-        batch = torch.arange(b, device=coords.device)[:, None]
+        size = torch.tensor(shape, device=coords.device)
+        corners = torch.tensor(list(product((0, 1), repeat=len(shape))), device=coords.device)  # (K d)
         u = coords / prepared.pitch - 0.5
         first = u.detach().floor()
         beside = u - first
-        step = smooth_step(beside)
-        # U δ for the first node once; the other nodes' offsets differ from it by whole steps
+        step = smooth_step(beside)[..., None, :]
+        index = first.long()[..., None, :] + corners  # (B Q K d)
+        weight = torch.where(corners.bool(), step, 1 - step).prod(-1) * ((index >= 0) & (index < size)).all(-1)
+        inside = torch.minimum(index.clamp(min=0), size - 1)
+        flat = torch.arange(b, device=coords.device)[:, None, None]
+        for axis, n in enumerate(shape):
+            flat = flat * n + inside[..., axis]
+        if prepared.mask is not None:
+            weight = weight * prepared.mask.reshape(-1)[flat]
+        weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
+        # index_select, because the backward of x[index] sorts; U δ once per query, since nodes are whole steps apart
+        node = prepared.x.reshape(-1, width).index_select(0, flat.flatten()).unflatten(0, flat.shape)
         query = self.offset(beside if cell is None else torch.cat([beside, cell], -1))
-        size = torch.tensor(shape, device=u.device)
-        total, weights = 0.0, 0.0
-        for corner in product((0, 1), repeat=len(shape)):
-            shift = torch.tensor(corner, device=u.device)
-            index = first.long() + shift
-            inside = ((index >= 0) & (index < size)).all(-1)
-            clamped = torch.minimum(index.clamp(min=0), size - 1)
-            flat = clamped[..., 0]
-            for axis in range(1, len(shape)):
-                flat = flat * shape[axis] + clamped[..., axis]
-            weight = torch.where(shift.bool(), step, 1 - step).prod(-1) * inside
-            if mask is not None:
-                weight = weight * mask[batch, flat]
-            back = self.offset.weight[:, : len(shape)] @ shift.to(self.offset.weight.dtype)
-            answer = F.gelu(nodes[batch, flat] + (query - back))
-            total = total + weight[..., None] * answer
-            weights = weights + weight
-        return total / weights.clamp(min=1e-6)[..., None]
+        back = corners.to(self.offset.weight.dtype) @ self.offset.weight[:, : len(shape)].T
+        answer = F.gelu(node + query[..., None, :] - back)
+        return (weight.to(answer.dtype)[..., None] * answer).sum(-2)
 
 
 def smooth_step(t: Tensor) -> Tensor:

@@ -1,5 +1,8 @@
 """From a recipe to its data, task and model; the verbs `train`, `eval` and `sweep` share this."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -48,8 +51,6 @@ def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False) -> dict
     pictures, held_out = load_data(recipe.data, "train"), load_data(recipe.data, "val")
     output.mkdir(parents=True, exist_ok=True)
     if not known.is_file():
-        import json
-
         known.with_suffix(".part").write_text(json.dumps(dump(recipe), indent=2) + "\n")
         known.with_suffix(".part").rename(known)
     return fit(
@@ -69,16 +70,21 @@ def load_run(run: str | Path) -> tuple[FieldModel, c.Recipe, dict]:
 
 
 def evaluate_run(
-    run: str | Path, scales=None, split: str = "test", data: c.Data | None = None, pictures: bool = True
+    run: str | Path,
+    scales: Sequence[float] | None = None,
+    split: str = "test",
+    data: c.Data | None = None,
+    baselines: Sequence[str] = BASELINES,
+    pictures: bool = True,
 ) -> list[dict]:
-    """Answer the split beside every baseline; writes RUN/results.csv and, for the report, RUN/predictions/."""
+    """Answer the split beside the baselines; writes RUN/results.csv and, for the report, RUN/predictions/."""
     model, recipe, facts = load_run(run)
-    task = build_task(recipe.task)
-    if scales and isinstance(task, SuperResolution):
-        task = SuperResolution(task.scale, tuple(scales))
-    data = data or recipe.data
+    task, data = build_task(recipe.task), data or recipe.data
+    if isinstance(task, Reconstruction):
+        baselines = ()
+    elif scales:
+        task = replace(task, scales=tuple(scales))
     label = "photos" if data.kind == "photos" else Path(data.path).name
-    baselines = BASELINES if isinstance(task, SuperResolution) else ()
     save = Path(run, "predictions") if pictures else None
     rows = evaluate([*baselines, model], load_data(data, split), task, label=label, split=split, facts=facts, save=save)
     write_results(rows, Path(run, "results.csv"))

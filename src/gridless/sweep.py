@@ -46,7 +46,7 @@ def sweep(
             one = build(c.Recipe, merge(dump(arms[arm]), {"train": {"steps": steps, "seconds": None, "seed": seed}}))
             if not (run / "results.csv").is_file():
                 train_run(one, run)
-                evaluate_run(run, pictures=False)
+                evaluate_run(run, baselines=("bicubic",), pictures=False)
             facts = load_run(run)[2]
             rows.append({"arm": arm, "budget": budget, "seed": seed, "facts": facts, "scores": _scores(run)})
             _write(output / "sweep.json", {"plan": [[*key, n] for key, n in plan.items()], "runs": rows})

@@ -5,8 +5,7 @@ uninterrupted one would have drawn, and on the same machine with as many threads
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from math import cos, pi
@@ -72,9 +71,9 @@ def fit(
         run.begin(facts)
     spent, losses, mark = facts.get("train_seconds", 0.0), [], time.perf_counter()
     with Progress(total, done, quiet or not main) as progress:
-        for step, batch in prefetched(draw, done, total):
+        for step in range(done, total):
             rate = learning_rate(step, total, train)
-            losses.append(training_step(trainee, optimizer, batch, train, rate, accelerator))
+            losses.append(training_step(trainee, optimizer, draw(step), train, rate, accelerator))
             if average is not None:
                 average.update_parameters(model)
             last = step + 1 == total
@@ -181,17 +180,6 @@ def calibrated(model: FieldModel, train: Train, draw) -> int:
         float(training_step(copy, optimizer, batch, train, train.optimizer.lr, accelerator))
         times.append(time.perf_counter() - start)
     return max(10, int(train.seconds / float(np.mean(times[4:]))))
-
-
-def prefetched(draw, start: int, stop: int) -> Iterator[tuple[int, Batch]]:
-    """Batches one ahead of the step, made in a thread (never in a fork: threads of numba and OpenMP die there)."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = [pool.submit(draw, step) for step in range(start, min(start + 2, stop))]
-        for step in range(start, stop):
-            batch = ahead.pop(0).result()
-            if step + 2 < stop:
-                ahead.append(pool.submit(draw, step + 2))
-            yield step, batch
 
 
 def validate(model: FieldModel, photos: Sequence, task: SuperResolution | Reconstruction) -> dict:

@@ -1,0 +1,32 @@
+"""The README's Python runs as it stands, and its figures are those of the committed results."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_every_python_block_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    assert blocks
+    names: dict = {}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["big"].shape == (89, 74, 3) and names["edge"].shape == (64, 3, 2)
+    assert {row["metric"] for row in names["rows"]} == {"psnr", "psnr_rgb"}
+
+
+def test_every_verb_of_the_readme_exists():
+    from gridless.cli import app
+
+    verbs = set(re.findall(r"^gridless (\w+)", README.read_text(), re.M))
+    known = {name for command in app for name in [command]}
+    assert verbs and verbs <= known
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()))
+def test_every_link_of_the_readme_leads_somewhere(link):
+    assert (README.parent / link).exists()
