@@ -1,15 +1,19 @@
 """Local read-out: the features of the grid nodes around a query, blended smoothly.
 
-Each of the 2^d nodes around the query answers gelu(W f + U δ), δ the offset to the node and the asked cell; the
-answers are summed with weights that fall as a smooth step from one node to the next. Weights and their first
-derivative are continuous and sum to one, so the field has no seams and its gradient is true. Nodes outside the grid
-or masked have no weight.
+Each of the 2^d nodes around the query answers (W f) ⊙ cos(U δ + φ): its features on waves of learned frequency, where
+δ is the offset from the node and the asked cell. The answers are summed with weights that fall as a smooth step from
+one node to the next. Weights and their first derivative are continuous and sum to one, so the field has no seams and
+its gradient is true. Nodes outside the grid or masked have no weight.
+
+Source: after the Local Texture Estimator (Lee & Jin 2022, arXiv 2111.08918), which multiplies a feature's amplitudes
+with waves of the offset. Deviations: frequencies and phases are shared by all nodes; the blend is smooth (LTE's area
+weights have kinks) and comes before the network that follows, which then runs once per query instead of once per node.
 """
 
 from itertools import product
+from math import pi
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,7 +27,9 @@ class LocalReadout(nn.Module):
         """`inputs`: numbers that describe the query beside a node, the offset's and the cell's."""
         super().__init__()
         self.node = nn.Linear(features, width)
-        self.offset = nn.Linear(inputs, width, bias=False)
+        self.wave = nn.Linear(inputs, width)
+        nn.init.normal_(self.wave.weight, std=2.0)  # radians per step from node to node
+        nn.init.uniform_(self.wave.bias, -pi, pi)
 
     def prepare(self, grid: FeatureGrid) -> FeatureGrid:
         """The grid with W f at every node."""
@@ -51,9 +57,9 @@ class LocalReadout(nn.Module):
         weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
         # index_select, because the backward of x[index] sorts; U δ once per query, since nodes are whole steps apart
         node = prepared.x.reshape(-1, width).index_select(0, flat.flatten()).unflatten(0, flat.shape)
-        query = self.offset(beside if cell is None else torch.cat([beside, cell], -1))
-        back = corners.to(self.offset.weight.dtype) @ self.offset.weight[:, : len(shape)].T
-        answer = F.gelu(node + query[..., None, :] - back)
+        phase = self.wave(beside if cell is None else torch.cat([beside, cell], -1))
+        back = corners.to(self.wave.weight.dtype) @ self.wave.weight[:, : len(shape)].T
+        answer = node * torch.cos(phase[..., None, :] - back)
         return (weight.to(answer.dtype)[..., None] * answer).sum(-2)
 
 
