@@ -172,8 +172,6 @@ def test_every_parameter_learns_and_what_is_fixed_is_saved(preset, arm):
         (model(samples, coords, cell) - torch.rand(2, 64, 3)).square().mean().backward()
         optimizer.step()
     dead = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    if model.config.decoder.attention.bias.kind != "euclid":
-        dead = [name for name in dead if name != "encoder.pos"]  # positions act through the bias alone
     assert not dead
     state = model.state_dict()
     assert all(name in state for name, _ in model.named_buffers())

@@ -97,6 +97,7 @@ def test_ssim_without_scikit_image(monkeypatch):
         metrics.ssim(noise(), noise())
 
 
+@pytest.mark.parametrize("channels", [1, 3])
 def test_lr_consistency(channels):
     truth = noise(channels)
     lr = resize_bicubic(np.rint(truth * 255).astype(np.uint8), (7, 10)) / 255

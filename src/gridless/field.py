@@ -10,7 +10,7 @@ from torch import Tensor
 from gridless.coords import cells, grid_rows
 from gridless.samples import Samples
 
-CHUNK = 1 << 16  # queries answered at once; the answers do not depend on it
+CHUNK = 1 << 14  # queries answered at once; the answers do not depend on it
 
 
 class Field:

@@ -3,7 +3,7 @@
 Each of the 2^d nodes around the query answers (W f) ⊙ cos(U δ + φ): its features on waves of learned frequency, where
 δ is the offset from the node and the asked cell. The answers are summed with weights that fall as a smooth step from
 one node to the next. Weights and their first derivative are continuous and sum to one, so the field has no seams and
-its gradient is true. Nodes outside the grid or masked have no weight.
+its gradient is true. Nodes outside the grid or masked have no weight (around a masked hole the field may jump).
 
 Source: after the Local Texture Estimator (Lee & Jin 2022, arXiv 2111.08918), which multiplies a feature's amplitudes
 with waves of the offset. Deviations: frequencies and phases are shared by all nodes; the blend is smooth (LTE's area
@@ -57,10 +57,11 @@ class LocalReadout(nn.Module):
         weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
         # index_select, because the backward of x[index] sorts; U δ once per query, since nodes are whole steps apart
         node = prepared.x.reshape(-1, width).index_select(0, flat.flatten()).unflatten(0, flat.shape)
-        phase = self.wave(beside if cell is None else torch.cat([beside, cell], -1))
-        back = corners.to(self.wave.weight.dtype) @ self.wave.weight[:, : len(shape)].T
-        answer = node * torch.cos(phase[..., None, :] - back)
-        return (weight.to(answer.dtype)[..., None] * answer).sum(-2)
+        with torch.autocast(u.device.type, enabled=False):  # it would round the phase to bf16
+            phase = self.wave(beside if cell is None else torch.cat([beside, cell], -1))
+            back = corners.to(phase.dtype) @ self.wave.weight[:, : len(shape)].T
+            wave = weight[..., None] * torch.cos(phase[..., None, :] - back)
+        return (node * wave.to(node.dtype)).sum(-2)
 
 
 def smooth_step(t: Tensor) -> Tensor:

@@ -66,7 +66,13 @@ def ssim(prediction, truth) -> float:
         raise ImportError(f"ssim needs scikit-image ({error}); pip install 'gridless[eval]'") from error
     return float(
         structural_similarity(
-            prediction, truth, channel_axis=-1, data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+            prediction,
+            truth,
+            channel_axis=-1,
+            data_range=255,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
         )
     )
 

@@ -44,7 +44,8 @@ class FieldModel(
         config = build(c.Model, config, "model")
         self.config, signal, width = config, config.signal, config.width
         self.tokenizer = PatchTokenizer(config.tokenizer, signal, width)
-        self.encoder = MambaEncoder(config.encoder, signal, width)
+        positions = config.decoder.attention.bias.kind == "euclid"
+        self.encoder = MambaEncoder(config.encoder, signal, width, positions)
         latents = config.encoder.tokens.count > 0
         self.processor = SelfAttentionProcessor(config.processor, width) if latents else None
         self.decoder = build_decoder(config, latents)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import floor
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ class SuperResolution:
         """Each scale: the picture cropped to round(⌊H/s⌋·s), and its reduction to ⌊H/s⌋."""
         truth = photo.rgb()
         for scale in self.scales if scales is None else scales:
-            small = tuple(int(n / scale) for n in truth.shape[:2])
+            small = tuple(floor(n / scale + 1e-9) for n in truth.shape[:2])  # 33 / 1.1 is 29.999… in floats
             if min(small) < 1:
                 raise ValueError(f"{photo.name} ({truth.shape[0]}×{truth.shape[1]}) is too small for ×{scale:g}")
             height, width = (round(n * scale) for n in small)

@@ -150,11 +150,12 @@ def learning_rate(step: int, total: int, train: Train) -> float:
 
 
 def build_optimizer(model: FieldModel, train: Train) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only, not on norms, biases, positions, tokens and the scan's own parameters."""
+    """AdamW; weight decay on matrices only: not on biases, norms, tokens, tables, frequencies and the scan's A and D."""
+    matrices = ("weight", "x_proj", "dt_proj")
     decayed = [
         p
-        for n, p in model.named_parameters()
-        if p.ndim >= 2 and n.rsplit(".", 1)[-1] not in ("A_log", "D", "pos", "tokens")
+        for name, p in model.named_parameters()
+        if p.ndim >= 2 and name.rsplit(".", 1)[-1] in matrices and ".wave." not in name
     ]
     chosen = {id(p) for p in decayed}
     rest = [p for p in model.parameters() if id(p) not in chosen]

@@ -71,7 +71,8 @@ def _spread(last: int, count: int) -> Int64[Tensor, " count"]:
 class MambaEncoder(nn.Module):
     """Patches in; latents (the position tokens) and contextual patches out."""
 
-    def __init__(self, encoder: config.MambaEncoder, signal: config.Signal, width: int):
+    def __init__(self, encoder: config.MambaEncoder, signal: config.Signal, width: int, positions: bool):
+        """`positions`: whether a spatial bias reads the tokens' positions, so that they can learn."""
         super().__init__()
         tokens = encoder.tokens
         self.count, self.kind, self.group = tokens.count, tokens.placement, tokens.group
@@ -82,7 +83,11 @@ class MambaEncoder(nn.Module):
                 torch.randn(tokens.count, width) if tokens.init == "normal" else sinusoidal_table(tokens.count, width)
             )
             self.tokens = nn.Parameter(start * tokens.std)
-            self.pos = nn.Parameter(even_points(tokens.count, signal.axes))
+            even = even_points(tokens.count, signal.axes)
+            if positions:
+                self.pos = nn.Parameter(even)
+            else:
+                self.register_buffer("pos", even)
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
 
