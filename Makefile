@@ -31,7 +31,7 @@ lint: .venv/installed-dev
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c "import torch" 2>/dev/null \
 	  || $(BIN)/pip install --quiet -c constraints.txt "torch==2.13.0+cpu" 2>/dev/null \
-	  || $(BIN)/pip install --quiet -c constraints.txt --index-url https://download.pytorch.org/whl/cpu "torch==2.13.0"
+	  || $(BIN)/pip install --quiet --no-deps --index-url https://download.pytorch.org/whl/cpu "torch==2.13.0"
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[eval,photos]"
 	touch $@
 

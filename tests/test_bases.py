@@ -17,7 +17,7 @@ def picture() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("kind", PILLOW)
-@pytest.mark.parametrize("shape", [(58, 46), (107, 85), (29, 23), (10, 9), (40, 11)])
+@pytest.mark.parametrize("shape", [(58, 46), (107, 85), (29, 23), (10, 9), (40, 11), (2, 1), (1, 40)])
 def test_equals_pillow(kind, shape, picture):
     ours = Interpolation(kind).encode(gl.Samples.from_grid(picture)).to_image(shape=shape)[..., 0].numpy()
     theirs = np.asarray(Image.fromarray(picture[..., 0].numpy()).resize(shape[::-1], PILLOW[kind]))
@@ -51,6 +51,15 @@ def test_what_was_not_measured_is_not_read():
     values[2, 3], mask[2, 3] = float("nan"), False
     field = Interpolation("bicubic").encode(gl.Samples.from_grid(values, mask=mask))
     torch.testing.assert_close(field(torch.rand(200, 2)), torch.full((200, 1), 0.4))
+
+
+@pytest.mark.parametrize("kind", PILLOW)
+def test_a_wide_hole_stays_within_what_was_measured(kind):
+    values, mask = torch.rand(12, 12, 1), torch.ones(12, 12, dtype=torch.bool)
+    mask[4:8, 4:8] = False
+    field = Interpolation(kind).encode(gl.Samples.from_grid(values, mask=mask))
+    image = field.to_image(4)
+    assert image.isfinite().all() and image.min() > -0.7 and image.max() < 1.7
 
 
 def test_an_unknown_baseline_names_those_there_are():

@@ -52,7 +52,7 @@ def test_train_writes_a_run(run):
 
 
 def test_eval_writes_every_row(run):
-    rows = list(csv.DictReader((run / "results.csv").open()))
+    rows = list(csv.DictReader((run / "results.csv").read_text().splitlines()))
     assert tuple(rows[0]) == COLUMNS
     assert len(rows) == 1 * 2 * 5 * 4  # pictures × scales × (four baselines and the model) × metrics
     assert {r["split"] for r in rows} == {"test"} and {r["scale"] for r in rows} == {"2", "3.7"}
@@ -72,7 +72,17 @@ def test_training_again_with_the_same_flags_is_done_at_once(run, capsys):
 
 
 def test_a_sweep_trains_every_arm_once_and_goes_on(tmp_path, capsys):
-    flags = [*QUICK, "--task.scales", "2", "--model.signal.window", "16", "--model.tokenizer.stem.width", "8"]
+    flags = [
+        *QUICK,
+        "--task.scales",
+        "2",
+        "--model.signal.window",
+        "16",
+        "--model.signal.overlap",
+        "4",
+        "--model.tokenizer.stem.width",
+        "8",
+    ]
     command = [
         "sweep",
         "photos",
@@ -114,7 +124,9 @@ def fails(capsys, *argv) -> str:
 
 
 def test_what_cannot_be_done_is_said_in_one_line(run, capsys, tmp_path):
-    assert "another recipe" in fails(capsys, "train", "photos", "-o", run, *QUICK, "--model.encoder.depth", "1")
+    assert "another model.encoder.depth (2, not 1)" in fails(
+        capsys, "train", "photos", "-o", run, *QUICK, "--model.encoder.depth", "1"
+    )
     line = fails(capsys, "train", "photos", "-o", tmp_path / "x", "--model.encoder.dept", "1")
     assert "did you mean 'model.encoder.depth'" in line
     assert "no recipe 'fotos'" in fails(capsys, "train", "fotos") and not (tmp_path / "x").exists()
@@ -145,7 +157,7 @@ def test_at_its_own_size_every_png_comes_back_bit_for_bit(weights, tmp_path, cha
     else:
         Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(source)
     cli.main(["predict", str(weights), str(source), "--scale", "1", "-o", str(target)])
-    _, _, rows, info = png.Reader(filename=str(target)).read()
+    _, _, rows, info = png.Reader(bytes=target.read_bytes()).read()
     assert info["planes"] == channels and info["bitdepth"] == 8 * pixels.itemsize
     assert np.array_equal(np.vstack([np.asarray(row, dtype) for row in rows]).reshape(pixels.shape), pixels)
 
@@ -202,7 +214,7 @@ def test_a_bad_file_is_one_line_and_no_output(weights, tmp_path, capsys, name):
 def test_predict_refuses_what_would_lose_something(weights, tmp_path, capsys):
     Image.fromarray(read_photo_like((8, 8, 4))).save(tmp_path / "a.png")
     assert "transparency" in fails(capsys, "predict", weights, tmp_path / "a.png", "-o", tmp_path / "a.jpg")
-    assert "scale -2" in fails(
+    assert "positive number, got -2" in fails(
         capsys, "predict", weights, tmp_path / "a.png", "--scale", "-2", "-o", tmp_path / "b.png"
     )
     assert "does not exist" in fails(capsys, "predict", weights, tmp_path / "a.png", "-o", tmp_path / "no" / "b.png")

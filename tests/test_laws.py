@@ -205,7 +205,7 @@ def test_the_bias_knows_coordinates_and_tokens_only(kind, coords):
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("axes", [1, 3, 4])
 def test_any_number_of_axes(preset, axes):
-    diff = {"signal": {"axes": axes, "window": 4, "overlap": 2}, "tokenizer": {"position_width": 2 * axes * 2}}
+    diff = {"signal": {"axes": axes, "window": 4, "overlap": 1}, "tokenizer": {"position_width": 2 * axes * 2}}
     model = tiny(preset, diff)
     shape = (4, 3, 4, 6)[:axes]
     with torch.no_grad():

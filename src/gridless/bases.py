@@ -59,7 +59,8 @@ class Interpolation:
     def __call__(
         self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
     ) -> Float[Tensor, "B Q C"]:
-        """Values at `coords` in [0, 1], averaged over `cell` where that is larger than a sample's."""
+        """Values at `coords` in [0, 1], averaged over `cell` where that is larger than a sample's; zero where nothing
+        within the kernel's reach was measured."""
         taps = [
             self._taps(coords[..., a], None if cell is None else cell[..., a], n) for a, n in enumerate(samples.shape)
         ]
@@ -85,10 +86,11 @@ class Interpolation:
             return index, torch.ones_like(index, dtype=torch.float64)
         kernel, support = KERNELS[self.name]
         width = torch.ones_like(u) if cell is None else (cell.double() * n).clamp(min=1).expand_as(u)
-        reach = min(ceil(2 * support * float(width.max())) + 1, 2 * n + 2)
-        index = (u - support * width).detach().ceil().long()[..., None] + torch.arange(reach, device=u.device)
+        reach = min(ceil(2 * support * float(width.max())) + 1, n)
+        first = (u - support * width).detach().ceil().long().clamp(0, n - 1)
+        index = first[..., None] + torch.arange(reach, device=u.device)
         weight = kernel((index - u[..., None]) / width[..., None])
-        weight = weight * ((index >= 0) & (index < n))
+        weight = weight * (index < n)
         return index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True)
 
     @staticmethod
@@ -97,11 +99,13 @@ class Interpolation:
         for (i, w), n in zip(taps[1:], samples.shape[1:], strict=True):
             index = (index[..., None] * n + i[..., None, :]).flatten(2)
             weight = (weight[..., None] * w[..., None, :]).flatten(2)
-        b, q, k = index.shape
-        batch = torch.arange(b, device=index.device)[:, None, None]
+        batch = torch.arange(len(index), device=index.device)[:, None, None]
         if samples.mask is not None:
-            weight = weight * samples.mask[batch, index]
-            weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
+            measured = samples.mask[batch, index]
+            # beside a hole the kernel's negative lobes could outweigh the rest: there only its positive part counts
+            beside = ~(measured | (weight == 0)).all(-1, keepdim=True)
+            weight = torch.where(beside, weight.clamp(min=0) * measured, weight)
+            weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-12)
         values = samples.values[batch, index]
         return (weight.to(values.dtype)[..., None] * values).sum(2)  # no matmul: autocast must not round the base
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from gridless.merging import ConfigError, difference
 from gridless.model import FieldModel
 
 
@@ -59,13 +60,20 @@ class RunFolder:
         """Complete checkpoints, newest last."""
         return sorted(self.folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
 
-    def resume(self, model: nn.Module, optimizer, average) -> tuple[int, dict]:
-        """Load the newest checkpoint, if there is one: the step it stands at and the run's facts."""
+    def resume(self, settings: dict, model: nn.Module, optimizer, average) -> tuple[int, dict]:
+        """Load the newest checkpoint, if there is one: the step it stands at and the run's facts.
+
+        Raises ConfigError if the folder holds a run with other settings.
+        """
         facts_file = self.folder / "run.json"
         if not facts_file.is_file():
             return 0, {}
         facts = json.loads(facts_file.read_text())
+        other = difference({name: facts.get(name) for name in settings}, settings)
+        if other:
+            raise ConfigError(f"{self.folder} holds a run with another {other}; give another folder, or remove it")
         if facts.get("complete"):
+            self._tidy()
             model.load_state_dict(load_file(self.folder / "model.safetensors"))
             return facts["steps"], facts
         if not self.checkpoints():
@@ -87,11 +95,18 @@ class RunFolder:
         if self.write:
             model.save_pretrained(self.folder)
             self._json("run.json", {**facts, "complete": True})
-            for old in self.checkpoints():
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Nothing of a finished run's way stays, also if it was killed while it finished."""
+        if self.write:
+            for old in [*self.checkpoints(), *self.folder.glob(".checkpoint-*"), *self.folder.glob(".saving-*")]:
                 shutil.rmtree(old)
 
     def _cut_metrics(self, step: int) -> None:
         """Drop what was logged after the checkpoint, and a line that the kill cut short."""
+        if not self.write:
+            return
         kept = []
         for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else []:
             try:

@@ -13,34 +13,41 @@ from typing import Annotated
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 app = App(
-    name="gridless", help="Continuous fields from samples: measure anywhere, ask anywhere.", version_flags=["--version"]
+    name="gridless",
+    help="Continuous fields from samples: measure anywhere, ask anywhere. `train` and `sweep` also take any setting of the "
+    "recipe by its path: --model.encoder.depth 2 --train.steps 500.",
+    version_flags=["--version"],
 )
 Flags = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
-Output = Annotated[Path, Parameter(name=["-o", "--output"])]
+Recipe = Annotated[str, Parameter(help="A recipe that ships (photos), or the path of a .toml file.")]
+Run = Annotated[Path, Parameter(help="A folder written by `gridless train`.")]
+Data = Annotated[Path | None, Parameter(help="A folder with train, val and test inside, instead of the recipe's data.")]
+Pictures = Annotated[Path | None, Parameter(help="A folder of pictures, instead of the recipe's data.")]
+
+
+def _output(text: str) -> Parameter:
+    return Parameter(name=["-o", "--output"], help=text)
+
+
+def _many(text: str) -> Parameter:
+    return Parameter(consume_multiple=True, negative="", help=text)
 
 
 @app.command
 def train(
-    recipe: str,
+    recipe: Recipe,
     *flags: Flags,
-    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
-    data: Path | None = None,
-    preset: str | None = None,
-    size: str | None = None,
+    output: Annotated[Path | None, _output("The run folder; runs/RECIPE if not given.")] = None,
+    data: Data = None,
+    preset: Annotated[str | None, Parameter(help="Another system than the recipe's: mamba-ginr, hybrid.")] = None,
+    size: Annotated[str | None, Parameter(help="Of the preset: tiny, small or base.")] = None,
 ) -> None:
     """Train a recipe into a run folder. An interrupted run goes on when the same command is given again.
 
-    Parameters
-    ----------
-    recipe: a recipe that ships (photos), or the path of a .toml file
-    flags: config paths, e.g. --model.encoder.depth 2 --train.steps 500
-    output: the run folder; runs/RECIPE if not given
-    data: a folder of pictures (with train, val and test inside, or flat)
-    preset: another system than the recipe's: mamba-ginr, hybrid
-    size: tiny, small or base
+    Any setting can be given by its path: --model.encoder.depth 2 --train.steps 500.
     """
     from gridless.runs import train_run
 
@@ -52,84 +59,59 @@ def train(
 
 @app.command(name="eval")
 def evaluate(
-    run: Path,
+    run: Run,
     *,
-    scales: Annotated[list[float] | None, Parameter(consume_multiple=True)] = None,
-    data: Path | None = None,
-    split: str = "test",
+    scales: Annotated[list[float] | None, _many("Ask at these instead of the recipe's.")] = None,
+    data: Pictures = None,
+    split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
-    """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/.
-
-    Parameters
-    ----------
-    run: a folder written by `gridless train`
-    scales: ask at these instead of the recipe's
-    data: a folder of pictures instead of the recipe's data
-    split: test, or val while tuning
-    """
-    from gridless.config import Data
+    """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
+    from gridless import config
     from gridless.results import plain_table
     from gridless.runs import evaluate_run
 
-    rows = evaluate_run(run, scales, split, Data(kind="folder", path=str(data)) if data else None)
-    print(plain_table(rows, "psnr_rgb" if any(r["metric"] == "psnr_rgb" for r in rows) else rows[0]["metric"]))
+    folder = config.Data(kind="folder", path=str(data)) if data else None
+    rows = evaluate_run(run, scales, split, folder)
+    print(plain_table(rows, "psnr_rgb"))
     print(f"{Path(run, 'results.csv')}: {len(rows)} rows")
 
 
 @app.command
-def report(*runs: Path, output: Output) -> None:
-    """One self-contained page about one or more runs: report.html, report.md, results.csv.
-
-    Parameters
-    ----------
-    runs: folders with results (gridless eval)
-    output: where the page goes; may be a run folder
-    """
+def report(*runs: Run, output: Annotated[Path, _output("Where the page goes; may be a run folder.")]) -> None:
+    """One self-contained page about one or more evaluated runs: report.html, report.md, results.csv."""
     from gridless.reporting import report as write
 
     print(write(runs, output) / "report.html")
 
 
 @app.command
-def predict(run: str, picture: Path, *, scale: float = 4.0, output: Output) -> None:
-    """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG).
-
-    Parameters
-    ----------
-    run: a run folder, a model that ships, or a Hub repository
-    picture: PNG, JPEG, WebP, BMP or TIFF
-    scale: of width and height; need not be whole
-    output: the new file; its suffix says the format
-    """
+def predict(
+    run: Annotated[str, Parameter(help="A run folder, a model that ships, or a Hub repository.")],
+    picture: Annotated[Path, Parameter(help="PNG, JPEG, WebP, BMP or TIFF.")],
+    *,
+    output: Annotated[Path, _output("The new file; its suffix says the format.")],
+    scale: Annotated[float, Parameter(help="Of width and height; need not be whole.")] = 4.0,
+) -> None:
+    """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG)."""
     from gridless.model import FieldModel
     from gridless.predict import predict_file
+    from gridless.runs import device
 
-    height, width = predict_file(FieldModel.from_pretrained(run), picture, output, scale)
+    height, width = predict_file(FieldModel.from_pretrained(run, device()), picture, output, scale)
     print(f"{output}: {width} × {height}")
 
 
 @app.command
 def sweep(
-    recipe: str,
+    recipe: Recipe,
     *flags: Flags,
-    seeds: int = 3,
-    equal: str = "steps",
-    output: Annotated[Path | None, Parameter(name=["-o", "--output"])] = None,
-    arms: Annotated[list[str] | None, Parameter(consume_multiple=True)] = None,
-    data: Path | None = None,
+    seeds: Annotated[int, Parameter(help="How many.")] = 3,
+    equal: Annotated[str, Parameter(help="steps, seconds (arms that step faster take more steps), or both.")] = "steps",
+    output: Annotated[Path | None, _output("Where runs and table go; runs/RECIPE-sweep if not given.")] = None,
+    arms: Annotated[list[str] | None, _many("Only these arms.")] = None,
+    data: Data = None,
 ) -> None:
-    """Every arm of the recipe's [ablate] table, and the whole model, with several seeds. Goes on after a kill.
-
-    Parameters
-    ----------
-    recipe: a recipe that ships, or the path of a .toml file
-    flags: config paths, for every arm
-    seeds: how many
-    equal: steps, seconds (arms that step faster take more steps) or both
-    output: where runs and the table go; runs/RECIPE-sweep if not given
-    arms: only these
-    data: a folder of pictures
-    """
+    """The whole model and every arm of the recipe's [ablate] table, with several seeds. Goes on after a kill."""
     from gridless.sweep import sweep as run
 
     output = output or Path("runs", f"{Path(recipe).stem}-sweep")
@@ -146,15 +128,17 @@ def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | 
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line: one line and exit code 2 for what the user can mend."""
+    """The command line: whatever goes wrong is one line and exit code 2."""
     argv = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in argv
     try:
-        app([a for a in argv if a != "--debug"])
+        app([a for a in argv if a != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except (ValueError, OSError, ImportError, FloatingPointError) as error:
-        if debug:
+    except Exception as error:
+        if "--debug" in argv:
             raise
-        print(f"gridless: {' '.join(str(error).split())}", file=sys.stderr)
+        text = " ".join(str(error).split()) or type(error).__name__
+        expected = isinstance(error, (ValueError, OSError, ImportError, FloatingPointError, CycloptsError))
+        hint = "" if expected else f" ({type(error).__name__}; --debug shows where)"
+        print(f"gridless: {text}{hint}", file=sys.stderr)
         raise SystemExit(2) from None

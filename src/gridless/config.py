@@ -7,7 +7,7 @@ Every part that comes in several kinds carries a `kind`; `model.py` turns each k
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Discriminator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, ConfigDict, Discriminator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 config = partial(dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -225,12 +225,17 @@ class Data:
     path: str | None = None
 
 
+def _several(value):
+    """One number on the command line is a list of one."""
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 @config
 class SuperResolutionTask:
     kind: Literal["super-resolution"] = "super-resolution"
     scale: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
     """Training draws its scale from this range."""
-    scales: tuple[PositiveFloat, ...] = (2.0, 3.0, 4.0)
+    scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_several)] = (2.0, 3.0, 4.0)
     """Evaluation asks at these."""
 
 

@@ -32,6 +32,7 @@ def evaluate(
     <image>/x<scale>/{input, truth, <model>}.png.
     """
     rows = []
+    models = [models] if isinstance(models, (str, FieldModel)) else models
     for photo in data:
         for case in task.cases(photo):
             place = None if save is None else Path(save, case.name, f"x{case.scale:g}")

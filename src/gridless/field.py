@@ -38,11 +38,18 @@ class Field:
         was trained to, and a classical base interpolates. Raises ValueError for coordinates outside the domain.
         """
         x, squeeze = self._batched(coords)
+        if x.shape[1] == 0:
+            out = self.samples.values.new_empty(len(x), 0, self.samples.channels)
+            return out[0] if squeeze else out
         if cell is not None:
             cell = torch.as_tensor(cell, dtype=x.dtype, device=x.device)
+            points, d = x.shape[1:]
+            if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
+                expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
+                raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
             cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
             cell = cell.expand(len(x), -1, -1)
-        parts = [self._answer(x[:, q : q + chunk], _slice(cell, q, chunk)) for q in range(0, max(1, x.shape[1]), chunk)]
+        parts = [self._answer(x[:, q : q + chunk], _slice(cell, q, chunk)) for q in range(0, x.shape[1], chunk)]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return out[0] if squeeze else out
 
@@ -66,13 +73,19 @@ class Field:
         out = out.unflatten(1, shape)
         return out[0] if len(out) == 1 else out
 
-    def gradient(self, coords: Float[Tensor, "*B Q d"], cell: Tensor | None = None) -> Float[Tensor, "*B Q C d"]:
-        """Derivative of every channel along every axis, exact (automatic differentiation), per unit of the domain."""
+    def gradient(
+        self, coords: Float[Tensor, "*B Q d"], cell: Tensor | None = None, create_graph: bool = False
+    ) -> Float[Tensor, "*B Q C d"]:
+        """Derivative of every channel along every axis, exact (automatic differentiation), per unit of the domain.
+
+        `create_graph=True` lets a loss on the gradient train the model.
+        """
         with torch.enable_grad():
-            x = coords.detach().requires_grad_(True)
+            x = coords if create_graph and coords.requires_grad else coords.detach().requires_grad_(True)
             values = self(x, cell)
             columns = [
-                torch.autograd.grad(values[..., c].sum(), x, retain_graph=True)[0] for c in range(values.shape[-1])
+                torch.autograd.grad(values[..., c].sum(), x, retain_graph=True, create_graph=create_graph)[0]
+                for c in range(values.shape[-1])
             ]
         return torch.stack(columns, -2)
 

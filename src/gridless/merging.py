@@ -47,6 +47,17 @@ def dump(value: Any) -> dict:
     return TypeAdapter(type(value)).dump_python(value, mode="json")
 
 
+def difference(old: Any, new: Any, path: str = "") -> str:
+    """The first path at which two nested dictionaries differ, with both values; empty if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            found = difference(old.get(key), new.get(key), f"{path}.{key}".strip("."))
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{path} ({old!r}, not {new!r})"
+
+
 def preset(name: str, size: str = "small") -> Model:
     """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published)."""
     return build(Model, preset_table(name, size))
@@ -100,6 +111,9 @@ def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
     `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top.
     """
     whole = merge(table, flags)
+    for room in ("model", "data", "task", "train"):
+        if not isinstance(whole.get(room, {}), dict):
+            raise ConfigError(f"{room} is a table of settings, got {whole[room]!r}; e.g. --train.steps 500")
     arms = whole.pop("ablate", {})
     name, size = whole.pop("preset", None), whole.pop("size", "small")
     if name is not None:
@@ -125,6 +139,8 @@ def parse_flags(tokens: list[str]) -> dict:
         *parents, leaf = name.split(".")
         for parent in parents:
             node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--{name}: {parent} has been given a value already, it cannot hold {leaf} too")
         node[leaf] = _toml_value(values[0]) if len(values) == 1 else [_toml_value(v) for v in values]
     return out
 

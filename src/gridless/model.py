@@ -3,14 +3,17 @@
 Samples → tokenizer → Tokens → encoder, processor → Encoded → decoder, head → Field
 """
 
+import json
 import os
 import tempfile
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
 from jaxtyping import Bool, Float
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -23,7 +26,7 @@ from gridless.field import Field
 from gridless.heads import PointHead
 from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
-from gridless.mosaic import Mosaic, Windows
+from gridless.mosaic import Mosaic, Windows, check_overlap
 from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, FeatureGrid, Samples
 from gridless.tokenizers import PatchTokenizer, pad_to
@@ -43,6 +46,7 @@ class FieldModel(
         super().__init__()
         config = build(c.Model, config, "model")
         self.config, signal, width = config, config.signal, config.width
+        check_overlap(signal.window, signal.overlap)
         self.tokenizer = PatchTokenizer(config.tokenizer, signal, width)
         positions = config.decoder.attention.bias.kind == "euclid"
         self.encoder = MambaEncoder(config.encoder, signal, width, positions)
@@ -74,6 +78,7 @@ class FieldModel(
                 f"this model takes {signal.axes} axes and {signal.channels} channels, got samples with "
                 f"{samples.axes} axes and {samples.channels} channels"
             )
+        samples = replace(samples, values=samples.values.to(next(self.parameters()).dtype))
         values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
         size = values.new_tensor(shape, dtype=torch.float64)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
@@ -158,8 +163,18 @@ class FieldModel(
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
-    def save_pretrained(self, folder: str | Path, card: str | None = None) -> None:
-        """config.json, model.safetensors and README.md (`card`), each written aside and renamed."""
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        config: object = None,
+        model_card_kwargs: dict | None = None,
+        card: str | None = None,
+    ) -> None:
+        """config.json, model.safetensors and README.md (`card`), each written aside and renamed.
+
+        `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows both itself.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
@@ -168,8 +183,6 @@ class FieldModel(
                 os.replace(Path(aside, name), folder / name)
 
     def _save_pretrained(self, folder: Path, card: str | None = None) -> None:
-        import json
-
         folder.joinpath("config.json").write_text(json.dumps(dump(self.config), indent=2) + "\n")
         save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
         folder.joinpath("README.md").write_text(card or default_card(self))
@@ -178,7 +191,12 @@ class FieldModel(
     def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FieldModel":
         """A folder, a name that ships with the package, or a Hub repository; ready to answer (`eval`)."""
         model = cls(load_json(_file(name, "config.json")))
-        model.load_state_dict(load_file(_file(name, "model.safetensors")))
+        weights = _file(name, "model.safetensors")
+        try:
+            model.load_state_dict(load_file(weights))
+        except (SafetensorError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(f"{weights} does not hold the weights of its config.json: {reason}") from error
         return model.to(device).eval()
 
 
@@ -215,7 +233,7 @@ def _file(name: str | Path, file: str) -> Path:
                     f"{folder} holds no {file}; expected a folder written by save_pretrained or `gridless train`"
                 )
             return folder / file
-    if str(name).count("/") != 1 or str(name).startswith((".", "/")):
+    if str(name).count("/") != 1 or str(name).startswith((".", "/", "~", "runs/")) or Path(name).parent.is_dir():
         raise ValueError(
             f"no model at {str(name)!r}: expected a folder with config.json, a name that ships, or a Hub repository"
         )

@@ -18,15 +18,15 @@ from gridless.local import smooth_step
 from gridless.samples import Encoded
 
 WINDOWS_AT_ONCE = 32
-WINDOWS_KEPT = 4096  # encoded windows held in memory; a larger signal's are encoded again when asked for again
+POINTS_AT_ONCE = 1 << 15  # of all windows of a block, padding included
+BYTES_KEPT = 1 << 30  # of encoded windows; a larger signal's are encoded again when asked for again
 
 
 class Windows:
     """Where the windows of a grid start, and which of them answer a point with what weight."""
 
     def __init__(self, shape: tuple[int, ...], window: int, overlap: int):
-        if not 0 < 2 * overlap <= window:
-            raise ValueError(f"signal.overlap must be between 1 and half of signal.window {window}, got {overlap}")
+        check_overlap(window, overlap)
         self.size = tuple(min(n, window) for n in shape)
         self.starts = [axis_starts(n, window, overlap) for n in shape]
         self.shape = tuple(len(s) for s in self.starts)
@@ -66,6 +66,12 @@ class Windows:
         return first, smooth_step((x - low[first]) / (high[first] - low[first]))
 
 
+def check_overlap(window: int, overlap: int) -> None:
+    """More than two windows would share a sample's blending beyond a third; none would blend at zero."""
+    if not 0 < 3 * overlap <= window:
+        raise ValueError(f"signal.overlap must be between 1 and a third of signal.window {window}, got {overlap}")
+
+
 def axis_starts(n: int, window: int, overlap: int) -> tuple[int, ...]:
     """Starts of the windows along n samples, spread evenly so that neighbours share at least `overlap`."""
     if n <= window:
@@ -91,9 +97,13 @@ class Mosaic:
         for n in windows.shape:
             self.per_sample *= n
         self._kept: OrderedDict[int, Encoded] = OrderedDict()
-        if batch * self.per_sample <= WINDOWS_KEPT:
-            for first in range(0, batch * self.per_sample, WINDOWS_AT_ONCE):
-                self._encoded(list(range(first, min(first + WINDOWS_AT_ONCE, batch * self.per_sample))))
+        self.capacity, total = WINDOWS_AT_ONCE, batch * self.per_sample
+        for first in range(0, total, WINDOWS_AT_ONCE):
+            self._encoded(list(range(first, min(first + WINDOWS_AT_ONCE, total))))
+            if first == 0:
+                self.capacity = max(WINDOWS_AT_ONCE, BYTES_KEPT // self._kept[0].nbytes())
+                if total > self.capacity:
+                    break
 
     def __call__(self, samples: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B Q C"]:
         """Values at points given in units of samples; the cell relative to a sample's."""
@@ -143,15 +153,19 @@ class Mosaic:
         parts = [self._kept[i] for i in ids]
         for i in ids:
             self._kept.move_to_end(i)
-        while len(self._kept) > WINDOWS_KEPT:
+        while len(self._kept) > self.capacity:
             self._kept.popitem(last=False)
         return Encoded.stack(parts)
 
 
 def _blocks(ids: list[int], sizes: list[int]):
-    """Consecutive runs of windows for one call, with the index of their first point."""
-    start = 0
-    for i in range(0, len(ids), WINDOWS_AT_ONCE):
-        block = sizes[i : i + WINDOWS_AT_ONCE]
-        yield ids[i : i + WINDOWS_AT_ONCE], block, start
-        start += sum(block)
+    """Consecutive runs of windows for one call, with the index of their first point. Each run's lists, padded to its
+    longest, stay within POINTS_AT_ONCE where one window alone does."""
+    first, start, longest = 0, 0, 0
+    for i, size in enumerate(sizes):
+        longest = max(longest, size)
+        if i > first and (i - first == WINDOWS_AT_ONCE or (i - first + 1) * longest > POINTS_AT_ONCE):
+            yield ids[first:i], sizes[first:i], start
+            start += sum(sizes[first:i])
+            first, longest = i, size
+    yield ids[first:], sizes[first:], start

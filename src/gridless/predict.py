@@ -1,12 +1,13 @@
 """A picture file in, a larger picture file out: grey stays grey, alpha and 16 bits are kept."""
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from gridless.bases import Interpolation
-from gridless.data.images import ImageError, Photo, read_photo, write_photo
+from gridless.data.images import FORMATS, ImageError, Photo, read_photo, write_photo
 from gridless.model import FieldModel
 from gridless.samples import Samples
 
@@ -18,19 +19,23 @@ def predict_file(model: FieldModel, source: str | Path, target: str | Path, scal
 
     Raises ImageError for files that cannot be read or written. `target` appears whole or not at all.
     """
-    target = Path(target)
-    photo = read_photo(source)
-    size = round(photo.shape[0] * scale) * round(photo.shape[1] * scale)
-    if not scale > 0 or not 0 < size <= LARGEST:
-        raise ImageError(
-            f"scale {scale:g} makes {size:,} pixels of {photo.shape[0]}×{photo.shape[1]}; at most {LARGEST:,}"
-        )
-    if photo.alpha is not None and target.suffix.lower() in (".jpg", ".jpeg"):
-        raise ImageError(f"{source} has transparency, which {target.suffix} cannot hold; write a .png")
+    target, suffix = Path(target), Path(target).suffix.lower()
+    if suffix not in FORMATS:
+        raise ImageError(f"{target} ends in {suffix!r}, expected one of {' '.join(FORMATS)}")
     if not target.parent.is_dir():
         raise ImageError(f"the folder {target.parent} does not exist; make it first")
+    if not 0 < scale < inf:
+        raise ImageError(f"scale must be a positive number, got {scale:g}")
+    photo = read_photo(source)
+    size = round(photo.shape[0] * scale) * round(photo.shape[1] * scale)
+    if not 0 < size <= LARGEST:
+        raise ImageError(
+            f"scale {scale:g} makes {size:,} pixels of {photo.shape[0]}×{photo.shape[1]}; expected 1 … {LARGEST:,}"
+        )
+    if photo.alpha is not None and FORMATS[suffix] in ("JPEG", "BMP"):
+        raise ImageError(f"{source} has transparency, which {suffix} cannot hold; write a .png")
     values, alpha = answer(model, photo, scale)
-    depth = photo.depth if target.suffix.lower() == ".png" else 8
+    depth = photo.depth if suffix == ".png" else 8
     write_photo(target, values, depth=depth, alpha=alpha)
     return values.shape[:2]
 

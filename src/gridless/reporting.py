@@ -54,7 +54,7 @@ METHOD = (
     "where bicubic errs most, which is the hardest part, not the typical one."
 )
 FACTS = {
-    "model": "Model", "preset": "Preset", "size": "Size", "recipe": "Recipe", "params": "Parameters", "steps": "Steps",
+    "model": "Model", "params": "Parameters", "steps": "Steps",
     "train_seconds": "Training time", "seed": "Seed", "commit": "Commit", "started": "Started", "backend": "Backend",
     "hardware": "Hardware", "versions": "Versions", "train": "Settings",
 }  # fmt: skip

@@ -1,8 +1,11 @@
 """From a recipe to its data, task and model; the verbs `train`, `eval` and `sweep` share this."""
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import torch
@@ -11,7 +14,7 @@ from gridless import config as c
 from gridless.bases import BASELINES
 from gridless.data import Photo, folder, photos
 from gridless.evaluation import evaluate
-from gridless.merging import ConfigError, build, dump, load_json
+from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
 from gridless.results import read_results, write_results
 from gridless.tasks import Reconstruction, SuperResolution, Uniform
@@ -19,17 +22,21 @@ from gridless.training import fit
 
 
 def load_data(data: c.Data, split: str) -> list[Photo]:
-    """The pictures of a split. A folder may hold train, val and test, or be a test set by itself."""
+    """The pictures of a split: train, val or test. A folder of pictures without these inside is a test set."""
+    if split not in ("train", "val", "test"):
+        raise ConfigError(f"no split {split!r}; there are train, val and test")
     match data.kind:
         case "photos":
             return photos(split)
         case "folder":
             if data.path is None:
                 raise ConfigError("data.kind 'folder' needs data.path, a directory of pictures")
-            inside = Path(data.path, split)
-            if not inside.is_dir() and split != "test" and Path(data.path, "test").is_dir():
-                raise ConfigError(f"{data.path} has a test folder but no {split}; expected train, val and test")
-            return folder(inside if inside.is_dir() else data.path)
+            root = Path(data.path)
+            if (root / split).is_dir():
+                return folder(root / split)
+            if split != "test" or any((root / other).is_dir() for other in ("train", "val")):
+                raise ConfigError(f"{root} has no folder {split}; training takes one with train, val and test inside")
+            return folder(root)
 
 
 def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResolution | Reconstruction:
@@ -44,18 +51,26 @@ def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False) -> dict
     """Train the recipe into the run folder `output`; goes on where an interrupted run stands."""
     output = Path(output)
     known = output / "recipe.json"
-    if known.is_file() and load_json(known) != dump(recipe):
-        raise ConfigError(f"{output} holds a run of another recipe; give another folder with -o, or remove it")
+    if known.is_file():
+        other = difference(dump(build(c.Recipe, load_json(known), "recipe")), dump(recipe))
+        if other:
+            raise ConfigError(f"{output} holds a run with another {other}; give another folder with -o, or remove it")
     torch.manual_seed(recipe.train.seed)
     model = FieldModel(recipe.model)
     pictures, held_out = load_data(recipe.data, "train"), load_data(recipe.data, "val")
     output.mkdir(parents=True, exist_ok=True)
-    if not known.is_file():
-        known.with_suffix(".part").write_text(json.dumps(dump(recipe), indent=2) + "\n")
-        known.with_suffix(".part").rename(known)
+    if not known.is_file() and os.environ.get("RANK", "0") == "0":
+        aside = known.with_suffix(".part")
+        aside.write_text(json.dumps(dump(recipe), indent=2) + "\n")
+        aside.rename(known)
     return fit(
         model, pictures, build_task(recipe.task), train=recipe.train, folder=output, validation=held_out, quiet=quiet
     )
+
+
+def device() -> str:
+    """Where answers are computed: a GPU if torch sees one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def load_run(run: str | Path) -> tuple[FieldModel, c.Recipe, dict]:
@@ -63,10 +78,12 @@ def load_run(run: str | Path) -> tuple[FieldModel, c.Recipe, dict]:
     run = Path(run)
     if not run.is_dir():
         raise ConfigError(f"no run at {run}; expected a folder written by `gridless train`")
+    if not (run / "run.json").is_file():
+        raise ConfigError(f"{run} holds no run.json; expected a folder written by `gridless train`")
     facts = load_json(run / "run.json")
     if not facts.get("complete"):
         raise ConfigError(f"{run} is not finished; `gridless train` with the same flags goes on with it")
-    return FieldModel.from_pretrained(run), build(c.Recipe, load_json(run / "recipe.json"), "recipe"), facts
+    return FieldModel.from_pretrained(run, device()), build(c.Recipe, load_json(run / "recipe.json"), "recipe"), facts
 
 
 def evaluate_run(
@@ -83,9 +100,13 @@ def evaluate_run(
     if isinstance(task, Reconstruction):
         baselines = ()
     elif scales:
+        if not all(0 < s < inf for s in scales):
+            raise ConfigError(f"scales must be positive numbers, got {' '.join(f'{s:g}' for s in scales)}")
         task = replace(task, scales=tuple(scales))
     label = "photos" if data.kind == "photos" else Path(data.path).name
-    save = Path(run, "predictions") if pictures else None
+    save = Path(run, "predictions")
+    shutil.rmtree(save, ignore_errors=True)
+    save = save if pictures else None
     rows = evaluate([*baselines, model], load_data(data, split), task, label=label, split=split, facts=facts, save=save)
     write_results(rows, Path(run, "results.csv"))
     return read_results(Path(run, "results.csv"))

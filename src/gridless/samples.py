@@ -42,14 +42,18 @@ class Samples:
             raise ValueError(
                 f"values must be floats (pictures in [0, 1]), got {values.dtype}; divide by the largest value"
             )
+        mask = None if mask is None else torch.as_tensor(mask)
+        if mask is not None and (mask.shape != values.shape[:-1] or mask.dtype != torch.bool):
+            expected = f"bool {tuple(values.shape[:-1])}"
+            raise ValueError(f"mask must be {expected} to match values, got {mask.dtype} {tuple(mask.shape)}")
         if values.ndim == axes + 1:
-            values, mask = values[None], None if mask is None else torch.as_tensor(mask)[None]
+            values, mask = values[None], None if mask is None else mask[None]
         if values.ndim != axes + 2:
             expected = f"(*grid, C) or (B, *grid, C) with {axes} grid axes"
             raise ValueError(f"expected {expected}, got {tuple(values.shape)}")
         shape = tuple(values.shape[1:-1])
         if mask is not None:
-            mask = torch.as_tensor(mask).reshape(len(values), -1)
+            mask = mask.flatten(1)
         return cls(_finite(values.flatten(1, -2), mask), shape=shape, mask=mask)
 
     @classmethod
@@ -124,6 +128,10 @@ class Encoded:
     def select(self, index: Tensor | slice) -> "Encoded":
         """The samples `index` of the batch."""
         return _mapped(self, lambda t: t[index])
+
+    def nbytes(self) -> int:
+        parts = [*([] if self.latents is None else [self.latents]), *self.grids]
+        return sum(t.nbytes for part in parts for t in vars(part).values() if isinstance(t, Tensor))
 
     @staticmethod
     def stack(parts: Sequence["Encoded"]) -> "Encoded":

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gridless import config as c
-from gridless.merging import ConfigError, build, dump, merge
+from gridless.merging import ConfigError, build, difference, dump, load_json, merge
 from gridless.model import FieldModel
 from gridless.results import read_results
 from gridless.runs import build_task, evaluate_run, load_data, load_run, train_run
@@ -55,9 +55,13 @@ def sweep(
 
 def _plan(arms: dict[str, c.Recipe], equal: str, output: Path) -> dict[tuple[str, str], int]:
     """Steps of every (budget, arm); kept in plan.json, so that a resumed sweep is the same sweep."""
-    kept = output / "plan.json"
+    kept, asked = output / "plan.json", {"equal": equal, "arms": {name: dump(arm) for name, arm in arms.items()}}
     if kept.is_file():
-        return {(budget, arm): steps for budget, arm, steps in json.loads(kept.read_text())}
+        known = load_json(kept)
+        other = difference(known["asked"], asked)
+        if other:
+            raise ConfigError(f"{output} holds a sweep with another {other}; give another folder with -o, or remove it")
+        return {(budget, arm): steps for budget, arm, steps in known["plan"]}
     whole = arms[WHOLE].train
     seconds = {} if equal == "steps" and whole.steps else step_seconds(arms)
     steps = whole.steps or max(10, int(whole.seconds / seconds[WHOLE]))
@@ -67,7 +71,7 @@ def _plan(arms: dict[str, c.Recipe], equal: str, output: Path) -> dict[tuple[str
             plan["steps", arm] = steps
         if equal in ("seconds", "both") and arm != WHOLE:
             plan["seconds", arm] = round(steps * seconds[WHOLE] / seconds[arm])
-    _write(kept, [[*key, n] for key, n in plan.items()])
+    _write(kept, {"asked": asked, "plan": [[*key, n] for key, n in plan.items()]})
     return plan
 
 
@@ -76,7 +80,7 @@ def step_seconds(arms: dict[str, c.Recipe]) -> dict[str, float]:
     times: dict[str, list[float]] = {arm: [] for arm in arms}
     parts = {}
     for arm, recipe in arms.items():
-        model = FieldModel(recipe.model)
+        model = FieldModel(recipe.model).to(build_accelerator().device)
         pictures = [p.rgb() for p in load_data(recipe.data, "train")]
         parts[arm] = (model, build_optimizer(model, recipe.train), build_task(recipe.task), pictures, recipe.train)
     for turn in range(ROUNDS + 3):
@@ -106,15 +110,16 @@ def _scores(run: Path) -> dict[str, float]:
 
 
 def paired(rows: Sequence[dict], budget: str, arm: str) -> dict[str, np.ndarray]:
-    """What the whole model gains over an arm, by scale: one number per seed and picture."""
+    """What the whole model gains over an arm, by scale: one number per picture, the mean over seeds."""
     whole = {r["seed"]: r["scores"] for r in rows if r["arm"] == WHOLE}
-    out: dict[str, list[float]] = {}
+    found: dict[str, list[float]] = {}
     for row in rows:
         if (row["budget"], row["arm"]) == (budget, arm) and row["seed"] in whole:
             for case, score in row["scores"].items():
-                out.setdefault(case.rsplit(" ", 1)[1], []).append(
-                    whole[row["seed"]][case]["psnr_rgb"] - score["psnr_rgb"]
-                )
+                found.setdefault(case, []).append(whole[row["seed"]][case]["psnr_rgb"] - score["psnr_rgb"])
+    out: dict[str, list[float]] = {}
+    for case, gains in found.items():
+        out.setdefault(case.rsplit(" ", 1)[1], []).append(float(np.mean(gains)))
     return {scale: np.asarray(gains) for scale, gains in out.items()}
 
 

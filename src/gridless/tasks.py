@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.data.images import Photo, resize_bicubic
+from gridless.data.images import Photo, quantise, resize_bicubic
 from gridless.samples import Samples
 
 
@@ -70,13 +70,18 @@ class SuperResolution:
     def draw(
         self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
     ) -> Batch:
-        """`batch` random crops, `size`² seen, `queries` random pixels of each asked (all of the smallest if None)."""
+        """`batch` random crops, `size`² seen, `queries` random pixels of each asked (size² if None)."""
         span = self.scale if isinstance(self.scale, Uniform) else Uniform(self.scale, self.scale)
         seen, asked, cells, truth = [], [], [], []
         queries = queries or size * size
         for _ in range(batch):
             photo = photos[rng.integers(len(photos))]
             largest = min(photo.shape[:2])
+            if largest < size * span.low:
+                raise ValueError(
+                    f"a picture of {photo.shape[0]}×{photo.shape[1]} is too small to be seen at {size}×{size}; "
+                    "use larger pictures or a smaller signal.window"
+                )
             side = min(round(size * rng.uniform(span.low, span.high)), largest)
             crop = random_crop(photo, side, rng)
             index = rng.integers(side * side, size=queries)
@@ -90,7 +95,7 @@ class SuperResolution:
 
     def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
         """Each scale: the picture cropped to round(⌊H/s⌋·s), and its reduction to ⌊H/s⌋."""
-        truth = photo.rgb()
+        truth = as_rgb8(photo)
         for scale in self.scales if scales is None else scales:
             small = tuple(floor(n / scale + 1e-9) for n in truth.shape[:2])  # 33 / 1.1 is 29.999… in floats
             if min(small) < 1:
@@ -121,8 +126,17 @@ class Reconstruction:
         return Batch(Samples.from_grid(_unit(crops)), coords, torch.full((batch, 1, 2), 1 / size), _unit(target))
 
     def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
-        picture = photo.rgb()
+        picture = as_rgb8(photo)
         yield Case(photo.name, 1, picture, picture)
+
+
+def as_rgb8(picture: Photo | np.ndarray) -> np.ndarray:
+    """(H W 3) in 8 bits: what training and evaluation see of a photo or an array. 16 bits are rounded."""
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3:
+            raise ValueError(f"expected a uint8 picture (H, W, C), got {picture.dtype} {picture.shape}")
+        return picture
+    return picture.rgb() if picture.depth == 8 else quantise(picture.rgb() / 65535)
 
 
 def random_crop(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -36,7 +36,7 @@ class PatchTokenizer(nn.Module):
                 raise ValueError(
                     f"tokenizer.position_width {tokenizer.position_width} must be a multiple of {2 * axes} below {width}"
                 )
-            # whole cycles per window up to the patches' Nyquist limit, at least one
+            # from half a cycle per window up to the limit that the patches can carry
             self.position = AxisFourier(config.Band(low=0.5, count=count), axes, max(1.0, patches / 2))
             self.embed = nn.Linear(features, width - tokenizer.position_width)
         else:

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from gridless.checkpoints import RunFolder
@@ -22,9 +24,10 @@ from gridless.merging import dump
 from gridless.model import FieldModel
 from gridless.progress import Progress
 from gridless.provenance import describe
-from gridless.tasks import Batch, Reconstruction, SuperResolution
+from gridless.tasks import Batch, Reconstruction, SuperResolution, as_rgb8
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
+LOG_EVERY = 20
 CALIBRATION = 12  # timed steps that turn a budget in seconds into steps
 
 
@@ -47,16 +50,17 @@ def fit(
     train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
     if train.steps is None and train.seconds is None:
         raise ValueError("how long? give steps=…, or train.steps or train.seconds in the recipe")
-    pictures = [p.rgb() if hasattr(p, "rgb") else np.asarray(p) for p in data]
+    pictures = [as_rgb8(picture) for picture in data]
     if not pictures:
         raise ValueError("no pictures to train on")
     accelerator = build_accelerator()
+    main = accelerator.is_main_process
     trainee = accelerator.prepare(model)
     optimizer = build_optimizer(model, train)
     average = build_average(model, train)
-    main = accelerator.is_main_process
+    settings = {"train": dump(train), "config": dump(model.config)}
     run = RunFolder(folder, write=main) if folder is not None else None
-    done, facts = run.resume(model, optimizer, average) if run else (0, {})
+    done, facts = run.resume(settings, model, optimizer, average) if run else (0, {})
     if facts.get("complete"):
         model.eval()
         return facts
@@ -66,46 +70,38 @@ def fit(
         pictures, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
     )
     total = facts.get("steps") or train.steps or calibrated(model, train, draw)
-    facts = {**describe(model, train.seed), "steps": total, "train": dump(train)} | facts | {"steps": total}
+    total = broadcast_object_list([total])[0]  # every process has measured its own time
+    facts = {**describe(model, train.seed), **settings} | facts | {"steps": total}
     if run and not done:
         run.begin(facts)
     spent, losses, mark = facts.get("train_seconds", 0.0), [], time.perf_counter()
     with Progress(total, done, quiet or not main) as progress:
-        for step in range(done, total):
-            rate = learning_rate(step, total, train)
-            losses.append(training_step(trainee, optimizer, draw(step), train, rate, accelerator))
+        for step in range(done + 1, total + 1):
+            rate = learning_rate(step - 1, total, train)
+            losses.append(training_step(trainee, optimizer, draw(step - 1), train, rate, accelerator))
             if average is not None:
                 average.update_parameters(model)
-            last = step + 1 == total
-            if (step + 1) % 20 == 0 or last:
-                loss = float(torch.stack(losses).mean())
-                if not np.isfinite(loss):
-                    raise FloatingPointError(
-                        f"the loss is {loss} at step {step + 1}; lower train.optimizer.lr or use fp32"
-                    )
-                spent, mark = spent + time.perf_counter() - mark, time.perf_counter()
-                speed = train.batch * (step + 1) / spent
-                record = {
-                    "step": step + 1,
-                    "loss": loss,
-                    "lr": rate,
-                    "seconds": round(spent, 3),
-                    "samples_per_second": round(speed, 1),
-                }
-                losses = []
-                progress.show(step + 1, record)
-                if run:
-                    run.log(record)
-            if main and len(validation) and ((step + 1) % train.validate_every == 0 or last):
-                record = {"step": step + 1} | validate(model if average is None else average.module, validation, task)
+            validates = len(validation) > 0 and (step % train.validate_every == 0 or step == total)
+            saves = run is not None and (step % train.checkpoint_every == 0 or step == total)
+            if not (step % LOG_EVERY == 0 or step == total or validates or saves):
+                continue
+            loss, losses = float(torch.stack(losses).mean()), []
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"the loss is {loss} at step {step}; lower train.optimizer.lr or use fp32")
+            spent += time.perf_counter() - mark
+            speed = round(train.batch * accelerator.num_processes * step / spent, 1)
+            record = {"step": step, "loss": loss, "lr": rate, "seconds": round(spent, 3), "samples_per_second": speed}
+            progress.show(step, record)
+            if run:
+                run.log(record)
+            if saves:
+                run.checkpoint(step, model, optimizer, average, spent)
+            if main and validates:
+                record = {"step": step} | validate(model if average is None else average.module, validation, task)
                 progress.note(record)
                 if run:
                     run.log(record)
-                mark = time.perf_counter()
-            if run and ((step + 1) % train.checkpoint_every == 0 or last):
-                spent, mark = spent + time.perf_counter() - mark, time.perf_counter()
-                run.checkpoint(step + 1, model, optimizer, average, spent)
-                mark = time.perf_counter()
+            mark = time.perf_counter()
     if average is not None:
         model.load_state_dict(average.module.state_dict())
     model.eval()
@@ -123,7 +119,7 @@ def training_step(
         group["lr"] = rate
     batch = batch.to(accelerator.device)
     model.train()
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
         answer = model(batch.samples, batch.coords, batch.cell)
     loss = LOSSES[train.loss](answer.float(), batch.target)
     optimizer.zero_grad()
@@ -133,10 +129,15 @@ def training_step(
     return loss.detach()
 
 
-def build_accelerator():
-    """Accelerate decides about devices and processes."""
-    from accelerate import Accelerator
+def autocasts(train: Train, device: torch.device) -> bool:
+    """bf16 where the recipe asks for it and the machine computes in it; emulated, it would be slower than fp32."""
+    if train.precision != "bf16":
+        return False
+    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
+
+def build_accelerator() -> Accelerator:
+    """Accelerate decides about devices and processes."""
     return Accelerator(cpu=not torch.cuda.is_available())
 
 
@@ -189,13 +190,14 @@ def validate(model: FieldModel, photos: Sequence, task: SuperResolution | Recons
     from gridless.metrics import psnr_rgb
 
     model.eval()
+    device = next(model.parameters()).device
     scores: dict[str, list[float]] = {}
     for photo in photos:
         top, left = (max(0, (n - 192) // 2) for n in photo.shape[:2])
         middle = replace(photo, pixels=photo.pixels[top : top + 192, left : left + 192], alpha=None)
         for case in task.cases(middle):
             samples, truth = case.samples(), case.truth / 255
-            score = psnr_rgb(model.encode(samples).to_image(shape=case.shape).numpy(), truth)
+            score = psnr_rgb(model.encode(samples.to(device)).to_image(shape=case.shape).cpu().numpy(), truth)
             scores.setdefault("val_psnr", []).append(score)
             if case.scale != 1:
                 base = psnr_rgb(Interpolation("bicubic").encode(samples).to_image(shape=case.shape).numpy(), truth)
