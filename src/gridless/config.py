@@ -7,7 +7,15 @@ Every part that comes in several kinds carries a `kind`; `model.py` turns each k
 from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 from pydantic.dataclasses import dataclass
 
 config = partial(dataclass, frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))

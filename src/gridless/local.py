@@ -60,8 +60,10 @@ class LocalReadout(nn.Module):
         with torch.autocast(u.device.type, enabled=False):  # it would round the phase to bf16
             phase = self.wave(beside if cell is None else torch.cat([beside, cell], -1))
             back = corners.to(phase.dtype) @ self.wave.weight[:, : len(shape)].T
-            wave = weight[..., None] * torch.cos(phase[..., None, :] - back)
-        return (node * wave.to(node.dtype)).sum(-2)
+            cosine, sine = (f(phase)[..., None, :].to(node.dtype) for f in (torch.cos, torch.sin))
+        # cos(phase − back) without a cosine per node
+        wave = cosine * back.cos().to(node.dtype) + sine * back.sin().to(node.dtype)
+        return (node * wave * weight[..., None].to(node.dtype)).sum(-2)
 
 
 def smooth_step(t: Tensor) -> Tensor:

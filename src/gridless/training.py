@@ -28,7 +28,7 @@ from gridless.tasks import Batch, Reconstruction, SuperResolution, as_rgb8
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
 LOG_EVERY = 20
-CALIBRATION = 12  # timed steps that turn a budget in seconds into steps
+CALIBRATION = 24  # timed steps that turn a budget in seconds into steps
 
 
 def fit(
@@ -181,7 +181,7 @@ def calibrated(model: FieldModel, train: Train, draw) -> int:
         batch, start = draw(step), time.perf_counter()
         float(training_step(copy, optimizer, batch, train, train.optimizer.lr, accelerator))
         times.append(time.perf_counter() - start)
-    return max(10, int(train.seconds / float(np.mean(times[4:]))))
+    return max(10, int(train.seconds / float(np.median(times[4:]))))
 
 
 def validate(model: FieldModel, photos: Sequence, task: SuperResolution | Reconstruction) -> dict:
