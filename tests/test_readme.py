@@ -30,3 +30,10 @@ def test_every_verb_of_the_readme_exists():
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()))
 def test_every_link_of_the_readme_leads_somewhere(link):
     assert (README.parent / link).exists()
+
+
+def test_its_table_is_that_of_the_committed_results():
+    from gridless.results import markdown_table, read_results
+
+    rows = read_results(README.parent / "results" / "quickstart" / "results.csv")
+    assert markdown_table(rows, "psnr_rgb") in README.read_text()

@@ -192,20 +192,32 @@ def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
 
 
 def plain_table(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """A metric's means for a terminal, models by scales, with the gain over bicubic where a model was trained."""
-    table = summarise(rows, metric)
-    head = [f"{table.style.title} ({table.style.note})", *(f"×{scale:g}" for scale in table.scales)]
-    body = []
-    for line in table.lines:
-        cells = [number(c.mean, table.style.digits) if c else "–" for c in line.cells]
-        if line.trained:
-            gains = [
-                f" ({number(c.gain, table.style.digits, True)})" if c and c.gain is not None else "" for c in line.cells
-            ]
-            cells = [cell + gain for cell, gain in zip(cells, gains, strict=True)]
-        body.append([line.label, *cells])
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    """`cells` for a terminal, in columns."""
+    lines = cells(rows, metric)
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     return "\n".join(
-        "  ".join(x.ljust(w) if i == 0 else x.rjust(w) for i, (x, w) in enumerate(zip(row, widths, strict=True)))
-        for row in [head, *body]
+        "  ".join([line[0].ljust(widths[0]), *(x.rjust(w) for x, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
     )
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]], metric: str) -> str:
+    """`cells` as a Markdown table."""
+    head, *body = cells(rows, metric)
+    lines = [head, ["---", *(["---:"] * (len(head) - 1))], *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> list[list[str]]:
+    """A metric's means, models by scales, with the gain over bicubic where a model was trained; the head first."""
+    table = summarise(rows, metric)
+    digits = table.style.digits
+    out = [[f"{table.style.title} ({table.style.note})", *(f"×{scale:g}" for scale in table.scales)]]
+    for line in table.lines:
+        means = [number(c.mean, digits) if c else "–" for c in line.cells]
+        gains = [
+            f" ({number(c.gain, digits, True)})" if line.trained and c and c.gain is not None else ""
+            for c in line.cells
+        ]
+        out.append([line.label, *(mean + gain for mean, gain in zip(means, gains, strict=True))])
+    return out
