@@ -125,7 +125,7 @@ def fails(capsys, *argv) -> str:
 
 def test_what_cannot_be_done_is_said_in_one_line(run, capsys, tmp_path):
     assert "another model.encoder.depth (1, not 3)" in fails(
-        capsys, "train", "photos", "-o", run, *QUICK, "--model.encoder.depth", "1"
+        capsys, "train", "photos", "-o", run, *QUICK, "--model.encoder.depth", "3"
     )
     line = fails(capsys, "train", "photos", "-o", tmp_path / "x", "--model.encoder.dept", "1")
     assert "did you mean 'model.encoder.depth'" in line

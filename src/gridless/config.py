@@ -243,8 +243,6 @@ class SuperResolutionTask:
     kind: Literal["super-resolution"] = "super-resolution"
     scale: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
     """Training draws its scale from this range."""
-    shrink: PositiveFloat = 1.0
-    """Training reduces a crop by up to this first: few photos then show sharp detail of many sizes."""
     scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_several)] = (2.0, 3.0, 4.0)
     """Evaluation asks at these."""
 

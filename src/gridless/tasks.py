@@ -59,13 +59,11 @@ class Case:
 class SuperResolution:
     """A small picture is seen, the large one asked. The small one is Pillow's bicubic reduction of the large one, 8 bits.
 
-    `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks. `shrink`: training first
-    reduces a crop by a random factor up to this, so that few photos show sharp detail of many sizes.
+    `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks.
     """
 
     scale: Uniform | float = Uniform(1, 4)
     scales: Sequence[float] = (2, 3, 4)
-    shrink: float = 1.0
 
     name = "super-resolution"
 
@@ -85,8 +83,7 @@ class SuperResolution:
                     "use larger pictures or a smaller signal.window"
                 )
             side = min(round(size * rng.uniform(span.low, span.high)), largest)
-            crop = random_crop(photo, min(round(side * rng.uniform(1, self.shrink)), largest), rng)
-            crop = crop if len(crop) == side else resize_bicubic(crop, (side, side))
+            crop = random_crop(photo, side, rng)
             index = rng.integers(side * side, size=queries)
             seen.append(resize_bicubic(crop, (size, size)) if side != size else crop)
             asked.append(np.stack([(index // side + 0.5) / side, (index % side + 0.5) / side], -1))
