@@ -21,12 +21,16 @@ def seconds(code: str) -> float:
 
 
 def main() -> None:
+    from gridless.provenance import commit, hardware
+
     for code in (TORCH, NAMES):  # warm the disk cache
         seconds(code)
     rounds = [{code: seconds(code) for code in (TORCH, BARE, NAMES)} for _ in range(7)]
     added = {code: [r[code] - r[TORCH] for r in rounds] for code in (BARE, NAMES)}
     out = {
         "benchmark": "import_time",
+        "commit": commit(),
+        "hardware": hardware(),
         "import_torch_s": round(statistics.median(r[TORCH] for r in rounds), 3),
         "added_by_import_s": round(statistics.median(added[BARE]), 3),
         "added_by_names_s": round(statistics.median(added[NAMES]), 3),

@@ -25,6 +25,7 @@ from statistics import median
 import torch
 
 from gridless.nn.scan import backend, selective_scan, selective_scan_reference
+from gridless.provenance import commit, hardware
 
 STEPS = 16  # of the loop that torch.compile gets; a whole unrolled loop takes it many minutes
 COMPILE_LIMIT = 60  # seconds
@@ -236,6 +237,8 @@ def main() -> None:
 
     report = {
         "benchmark": "scan",
+        "commit": commit(),
+        "hardware": hardware(),
         "size": dict(zip(("batch", "length", "width", "state"), size, strict=True)),
         "repeats": args.repeats,
         "forward_speedup": results[fastest["forward"]]["forward"]["ratio"]["median"],
