@@ -1,6 +1,7 @@
 """`selective_scan`: the one name that the layers call.  It picks the implementation at run time."""
 
 import os
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import torch
@@ -9,7 +10,11 @@ from torch import Tensor
 
 from .reference import selective_scan_reference
 
-_MISSING = "" if find_spec("numba") else "numba is not installed: pip install numba"
+_NEEDS = {"cpu": "numba", "cuda": "triton"}  # what the fused kernel of a device is written in
+_MISSING = {
+    device: "" if find_spec(package) else f"{package} is not installed: pip install {package}"
+    for device, package in _NEEDS.items()
+}
 
 
 def selective_scan(
@@ -25,41 +30,50 @@ def selective_scan(
     `A` is negative and `dt` at least 0.  A step with dt = 0 is padding: the state passes it unchanged, x is ignored.
     `reverse` runs from the last step to the first.  Differentiable once in all five tensors; for second derivatives set
     GRIDLESS_SCAN=reference in the environment, which takes the plain loop everywhere.  float64 always takes that loop,
-    other dtypes on the CPU are computed in float32 by one fused kernel (it needs numba) and come back in x's dtype.
+    other dtypes are computed in float32 by one fused kernel (on a CPU it needs numba, on a GPU triton) and come back in
+    x's dtype.
 
     Raises ValueError if the shapes do not fit together.
     """
     _check(x, dt, A, B, C)
     if _why_reference(x.device, x, dt, A, B, C):
         return selective_scan_reference(x, dt, A, B, C, reverse).to(x.dtype)
-    from .cpu import selective_scan_cpu  # at the first use: it imports numba
+    from .operator import selective_scan_fused  # at the first use: numba and triton are slow to import
 
-    return selective_scan_cpu(x, dt, A, B, C, reverse)
+    return selective_scan_fused(x, dt, A, B, C, reverse)
 
 
 def backend() -> dict[str, str]:
-    """Which implementation float32 tensors on the CPU get, with its version and threads; or why it is the slow one."""
+    """Which implementation float32 tensors get, with its version and threads, or why it is the slow one: `scan` on the
+    CPU and, where there is a GPU, `scan_gpu` on that."""
+    if torch.cuda.is_available():
+        reason = _why_reference(torch.device("cuda"))
+        return {"scan": _on_cpu(), "scan_gpu": f"reference ({reason})" if reason else f"triton {version('triton')}"}
+    return {"scan": _on_cpu()}
+
+
+def _on_cpu() -> str:
     reason = _why_reference(torch.device("cpu"))
     if reason:
-        return {"scan": f"reference ({reason})"}
+        return f"reference ({reason})"
     try:
         import numba
 
         from .cpu import threads
     except Exception as error:  # a broken numba may raise anything, and a report is the place to say so
-        return {"scan": f"none (numba does not work: {error}; repair it or set GRIDLESS_SCAN=reference)"}
-    return {"scan": f"cpu-numba {numba.__version__} ({numba.threading_layer()}, {threads()} threads)"}
+        return f"none (numba does not work: {error}; repair it or set GRIDLESS_SCAN=reference)"
+    return f"cpu-numba {numba.__version__} ({numba.threading_layer()}, {threads()} threads)"
 
 
 def _why_reference(device: torch.device, *tensors: Tensor) -> str:
     """Why the plain loop has to do it; empty if the fused kernel can."""
     if os.environ.get("GRIDLESS_SCAN") == "reference":
         return "GRIDLESS_SCAN=reference"
-    if device.type != "cpu":
+    if device.type not in _NEEDS:
         return f"no fused kernel for {device.type}"
     if any(v.dtype == torch.float64 for v in tensors):
         return "float64"
-    return _MISSING
+    return _MISSING[device.type]
 
 
 def _check(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> None:

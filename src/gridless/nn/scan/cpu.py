@@ -28,7 +28,6 @@ from numba.core.datamodel import models
 from numba.extending import intrinsic, lower_builtin, register_model, type_callable
 from torch import Tensor
 from torch.nn.functional import pad
-from torch.utils.flop_counter import register_flop_formula
 
 LANES = 16  # channels in one vector
 BLOCK = 64  # channels of one task
@@ -251,7 +250,7 @@ def _backward(dy, x, dt, A2, B, C, states, dx, ddt, dA, dB, dC, reverse):
         _backward_block(dy, x, dt, A2, B, C, states, dx, ddt, dA, dB, dC, task // blocks, first, last, reverse)
 
 
-# --- The operators: float32 and contiguous inside, any width ---------------------------------------------------------
+# --- The two calls: float32 and contiguous inside, any width ---------------------------------------------------------
 # One scan at a time, each on all threads: numba's fallback threading layer aborts the process on concurrent calls
 _lock = Lock()
 _torch_threads = torch.get_num_threads()
@@ -275,74 +274,40 @@ def threads() -> int:
 
 
 def _widen(tensor: Tensor) -> Tensor:
-    """Contiguous, the last axis (channels) filled up with zeros to whole vectors."""
-    missing = -tensor.shape[-1] % LANES
+    """Contiguous float32, the last axis (channels) filled up with zeros to whole vectors."""
+    tensor, missing = tensor.float(), -tensor.shape[-1] % LANES
     return (pad(tensor, (0, missing)) if missing else tensor).contiguous()
 
 
-@torch.library.custom_op("gridless::selective_scan", mutates_args=())
-def _scan(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, reverse: bool, keep: bool) -> tuple[Tensor, Tensor]:
-    """y (batch, length, width); if `keep`, for the backward, states (batch, chunks, state, width in whole vectors)."""
-    batch, length, width = x.shape
-    x, dt, A2 = _widen(x), _widen(dt), _widen(A.t() / LN2)
-    y, states = torch.empty_like(x), x.new_empty(batch, -(-length // CHUNK) if keep else 0, A.shape[1], x.shape[2])
-    _run(_forward, x, dt, A2, B.contiguous(), C.contiguous(), y, states, reverse)
+def states_shape(batch: int, length: int, width: int, state: int) -> tuple[int, ...]:
+    """Of what `forward` keeps for `backward`: (batch, chunks, state, width in whole vectors)."""
+    return batch, -(-length // CHUNK), state, -(-width // LANES) * LANES
+
+
+def _prepared(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor) -> list[Tensor]:
+    """The kernels' arrays."""
+    return [_widen(x), _widen(dt), _widen(A.float().t() / LN2), B.float().contiguous(), C.float().contiguous()]
+
+
+def forward(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, reverse: bool, keep: bool) -> tuple[Tensor, Tensor]:
+    """y (batch, length, width) in float32 and, if `keep`, the states."""
+    (batch, length, width), state = x.shape, A.shape[1]
+    arrays = _prepared(x, dt, A, B, C)
+    y = torch.empty_like(arrays[0])
+    states = y.new_empty(states_shape(batch, length if keep else 0, width, state))
+    _run(_forward, *arrays, y, states, reverse)
     return y[..., :width].contiguous(), states
 
 
-@_scan.register_fake
-def _(x, dt, A, B, C, reverse, keep):
-    wide = -(-x.shape[2] // LANES) * LANES
-    return x.new_empty(x.shape), x.new_empty(x.shape[0], -(-x.shape[1] // CHUNK) if keep else 0, A.shape[1], wide)
-
-
-@torch.library.custom_op("gridless::selective_scan_backward", mutates_args=())
-def _scan_backward(
+def backward(
     dy: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, states: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, dt, A, B and C."""
+    """The gradients of x, dt, A, B and C in float32."""
     (batch, length, width), state = x.shape, A.shape[1]
-    if states.shape[1] != -(-length // CHUNK):
-        raise ValueError("gridless::selective_scan was called with keep=False: it has no backward then")
-    dy, x, dt, A2 = _widen(dy), _widen(x), _widen(dt), _widen(A.t() / LN2)
-    dx, ddt = torch.empty_like(x), torch.empty_like(x)
-    dA = x.new_empty(batch, state, x.shape[2])
-    dB, dC = (x.new_empty(-(-x.shape[2] // BLOCK), batch, length, state) for _ in range(2))
-    _run(_backward, dy, x, dt, A2, B.contiguous(), C.contiguous(), states, dx, ddt, dA, dB, dC, reverse)
+    arrays, dy = _prepared(x, dt, A, B, C), _widen(dy)
+    dx, ddt = torch.empty_like(dy), torch.empty_like(dy)
+    dA = dy.new_empty(batch, state, dy.shape[2])
+    dB, dC = (dy.new_empty(-(-dy.shape[2] // BLOCK), batch, length, state) for _ in range(2))
+    _run(_backward, dy, *arrays, states, dx, ddt, dA, dB, dC, reverse)
     dA, dB, dC = (reduce(torch.add, parts.unbind(0)) for parts in (dA, dB, dC))  # in order, however many threads
     return dx[..., :width].contiguous(), ddt[..., :width].contiguous(), dA[:, :width].t().contiguous(), dB, dC
-
-
-@_scan_backward.register_fake
-def _(dy, x, dt, A, B, C, states, reverse):
-    return tuple(v.new_empty(v.shape) for v in (x, dt, A, B, C))
-
-
-def _save(ctx, inputs, output) -> None:
-    x, dt, A, B, C, ctx.reverse, _ = inputs
-    ctx.save_for_backward(x, dt, A, B, C, output[1])
-    ctx.mark_non_differentiable(output[1])
-    ctx.set_materialize_grads(False)  # else a zero gradient as large as the states
-
-
-def _gradients(ctx, dy, _):
-    x, dt, A, B, C, states = ctx.saved_tensors
-    return *_scan_backward(dy, x, dt, A, B, C, states, ctx.reverse), None, None
-
-
-_scan.register_autograd(_gradients, setup_context=_save)
-
-
-_ops = torch.ops.gridless
-# FLOPs per (batch, step, channel, state): the power of two counts as 10 (5 multiply-adds), a multiply-add as 2.
-# Forward 16: dt A (1), exp2 (10), h = a h + u B (3), y += C h (2).
-# Backward 28: a and h again (14), g += C dy (2), dB (2), dC (2), du (2), g a (1), s (1), dz (2), dA (2).
-register_flop_formula(_ops.selective_scan)(lambda x, dt, A, *_, out_shape: 16 * math.prod(x) * A[1])
-register_flop_formula(_ops.selective_scan_backward)(lambda dy, x, dt, A, *_, out_shape: 28 * math.prod(x) * A[1])
-
-
-def selective_scan_cpu(x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, reverse: bool = False) -> Tensor:
-    """As `selective_scan_reference`, computed in float32; the result has the dtype of x.  No second derivatives."""
-    tensors = (x, dt, A, B, C)
-    keep = torch.is_grad_enabled() and any(v.requires_grad for v in tensors)
-    return _scan(*(v.float() for v in tensors), reverse, keep)[0].to(x.dtype)
