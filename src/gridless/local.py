@@ -1,4 +1,4 @@
-"""Local read-out: the features of the grid nodes around a query, blended smoothly.
+"""Local read-out: the features of the samples around a query, blended smoothly.
 
 Each of the 2^d nodes around the query answers (W f) ⊙ cos(U δ + φ): its features on waves of learned frequency, where
 δ is the offset from the node and the asked cell. The answers are summed with weights that fall as a smooth step from
@@ -14,26 +14,40 @@ from itertools import product
 from math import pi
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gridless import config
 from gridless.samples import FeatureGrid
+from gridless.tokenizers import join_patches
 
 
 class LocalReadout(nn.Module):
-    """Reads one feature grid. The part that does not depend on the query is computed once per node."""
+    """Reads features at the samples: the stem's, and the encoded patches' handed back to the samples they cover. The
+    part that does not depend on the query is computed once per sample."""
 
-    def __init__(self, features: int, width: int, inputs: int):
-        """`inputs`: numbers that describe the query beside a node, the offset's and the cell's."""
+    def __init__(self, local: config.Local, signal: config.Signal, stem: int | None, patch: int, width: int, out: int):
+        """`stem`: the stem's features, None without one; patches of `patch` samples per axis and `width` features."""
         super().__init__()
-        self.node = nn.Linear(features, width)
-        self.wave = nn.Linear(inputs, width)
-        nn.init.normal_(self.wave.weight, std=2.0)  # radians per step from node to node
+        self.pitch, self.patch_size = 1 / signal.window, patch
+        self.stem = nn.Linear(stem, out) if local.stem and stem is not None else None
+        self.patch = nn.Linear(width, patch**signal.axes * out) if local.patches else None
+        self.wave = nn.Linear(signal.axes * (1 if signal.finest_cell is None else 2), out)  # of the offset and the cell
+        nn.init.normal_(self.wave.weight, std=2.0)  # radians per step from sample to sample
         nn.init.uniform_(self.wave.bias, -pi, pi)
 
-    def prepare(self, grid: FeatureGrid) -> FeatureGrid:
-        """The grid with W f at every node."""
-        return FeatureGrid(self.node(grid.x), grid.pitch, grid.mask)
+    def prepare(
+        self,
+        stem: Float[Tensor, "B *grid S"] | None,
+        patches: Float[Tensor, "B T D"],
+        shape: tuple[int, ...],
+        mask: Bool[Tensor, "B *grid"] | None,
+    ) -> FeatureGrid:
+        """W f at every sample of a window; `shape` counts the patches per axis."""
+        parts = [] if self.stem is None else [self.stem(stem)]
+        if self.patch is not None:
+            parts.append(join_patches(self.patch(patches), shape, self.patch_size))
+        return FeatureGrid(sum(parts[1:], parts[0]), self.pitch, mask)
 
     def forward(
         self, prepared: FeatureGrid, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"] | None

@@ -28,7 +28,7 @@ from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
 from gridless.mosaic import Mosaic, Windows, check_overlap
 from gridless.processors import SelfAttentionProcessor
-from gridless.samples import Encoded, FeatureGrid, Samples
+from gridless.samples import Encoded, Samples
 from gridless.tokenizers import PatchTokenizer, pad_to
 
 FILES = ("config.json", "model.safetensors", "README.md")
@@ -53,13 +53,11 @@ class FieldModel(
         latents = config.encoder.tokens.count > 0
         self.processor = SelfAttentionProcessor(config.processor, width) if latents else None
         self.decoder = build_decoder(config, latents)
-        inputs = signal.axes * (1 if signal.finest_cell is None else 2)
         stem, local = self.tokenizer.stem, config.local
-        self.read_stem, self.read_patches = None, None
-        if local and local.stem and stem is not None:
-            self.read_stem = LocalReadout(stem.width, config.decoder.hidden, inputs)
-        if local and local.patches:
-            self.read_patches = LocalReadout(width, config.decoder.hidden, inputs)
+        self.local = None
+        if local and (local.patches or (local.stem and stem is not None)):
+            features = None if stem is None else stem.width
+            self.local = LocalReadout(local, signal, features, config.tokenizer.size, width, config.decoder.hidden)
         self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, config.decoder.hidden)
         self.head = PointHead(self.decoder.width, signal.channels)
         self.base = build_base(config)
@@ -117,7 +115,7 @@ class FieldModel(
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
     ) -> Encoded:
-        """Latents and feature grids of windows no larger than the trained one."""
+        """Latents and local features of windows no larger than the trained one."""
         signal = self.config.signal
         shape = self.tokenizer.padded(values.shape[1:-1])
         if shape != tuple(values.shape[1:-1]):
@@ -133,14 +131,10 @@ class FieldModel(
         latents, context = self.encoder(tokens)
         if latents is not None:
             latents = self.processor(latents)
-        grids = []
-        if self.read_stem is not None:
-            grids.append(self.read_stem.prepare(pixels))
-        if self.read_patches is not None:
-            token_mask = None if tokens.mask is None else tokens.mask.unflatten(1, token_shape)
-            pitch = self.config.tokenizer.size / signal.window
-            grids.append(self.read_patches.prepare(FeatureGrid(context.unflatten(1, token_shape), pitch, token_mask)))
-        return Encoded(latents, tuple(grids))
+        local = None
+        if self.local is not None:
+            local = self.local.prepare(pixels, context, token_shape, mask)
+        return Encoded(latents, local)
 
     def decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]
@@ -148,9 +142,8 @@ class FieldModel(
         """The correction to the base; coordinates in units of the window, the cell relative to a sample's."""
         cell = None if self.cell is None else cell.to(coords.dtype).expand_as(coords)
         local = None if cell is None else self.cell(cell)
-        readers = [r for r in (self.read_stem, self.read_patches) if r is not None]
-        for reader, grid in zip(readers, encoded.grids, strict=True):
-            read = reader(grid, coords, cell)
+        if self.local is not None:
+            read = self.local(encoded.local, coords, cell)
             local = read if local is None else local + read
         return self.head(self.decoder(coords, encoded.latents, local)) * self.config.signal.std
 

@@ -115,32 +115,31 @@ class FeatureGrid:
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """What one window became: latents for the whole, feature grids for the place."""
+    """What one window became: latents for the whole, features at the samples for the place."""
 
     latents: Tokens | None
-    grids: tuple[FeatureGrid, ...] = ()
+    local: FeatureGrid | None = None
+
+    def parts(self) -> dict[str, Tokens | FeatureGrid]:
+        return {name: part for name, part in vars(self).items() if part is not None}
 
     def to(self, device) -> "Encoded":
-        return Encoded(
-            None if self.latents is None else self.latents.to(device), tuple(g.to(device) for g in self.grids)
-        )
+        return replace(self, **{name: part.to(device) for name, part in self.parts().items()})
 
     def select(self, index: Tensor | slice) -> "Encoded":
         """The samples `index` of the batch."""
-        return _mapped(self, lambda t: t[index])
+        return replace(self, **{name: _mapped(part, lambda t: t[index]) for name, part in self.parts().items()})
 
     def nbytes(self) -> int:
-        parts = [*([] if self.latents is None else [self.latents]), *self.grids]
-        return sum(t.nbytes for part in parts for t in vars(part).values() if isinstance(t, Tensor))
+        return sum(t.nbytes for part in self.parts().values() for t in vars(part).values() if isinstance(t, Tensor))
 
     @staticmethod
-    def stack(parts: Sequence["Encoded"]) -> "Encoded":
+    def stack(encoded: Sequence["Encoded"]) -> "Encoded":
         """Batches behind one another."""
-        first = parts[0]
-        if len(parts) == 1:
+        first = encoded[0]
+        if len(encoded) == 1:
             return first
-        latents = None if first.latents is None else _joined([p.latents for p in parts])
-        return Encoded(latents, tuple(_joined([p.grids[i] for p in parts]) for i in range(len(first.grids))))
+        return replace(first, **{name: _joined([getattr(e, name) for e in encoded]) for name in first.parts()})
 
 
 def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -156,8 +155,7 @@ def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _moved(value, device):
-    tensors = {k: v.to(device) for k, v in vars(value).items() if isinstance(v, Tensor)}
-    return replace(value, **tensors)
+    return _mapped(value, lambda t: t.to(device))
 
 
 def _joined(parts):
@@ -165,9 +163,5 @@ def _joined(parts):
     return replace(parts[0], **{k: torch.cat([getattr(p, k) for p in parts]) for k in names})
 
 
-def _mapped(encoded: Encoded, change) -> Encoded:
-    def one(value):
-        return replace(value, **{k: change(v) for k, v in vars(value).items() if isinstance(v, Tensor)})
-
-    latents = None if encoded.latents is None else one(encoded.latents)
-    return Encoded(latents, tuple(one(g) for g in encoded.grids))
+def _mapped(value, change):
+    return replace(value, **{k: change(v) for k, v in vars(value).items() if isinstance(v, Tensor)})

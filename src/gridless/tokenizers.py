@@ -10,7 +10,7 @@ from gridless import config
 from gridless.coords import grid
 from gridless.nn.fourier import AxisFourier
 from gridless.nn.stem import Stem
-from gridless.samples import FeatureGrid, Tokens
+from gridless.samples import Tokens
 
 
 class PatchTokenizer(nn.Module):
@@ -50,30 +50,43 @@ class PatchTokenizer(nn.Module):
 
     def forward(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
-    ) -> tuple[Tokens, tuple[int, ...], FeatureGrid | None]:
+    ) -> tuple[Tokens, tuple[int, ...], Float[Tensor, "B *grid S"] | None]:
         """Tokens, the shape of their grid, and the stem's features. A patch with nothing measured is padding."""
         features = values if mask is None else values * mask[..., None]
-        pixels = None
         if self.stem is not None:
             features = self.stem(features, mask)
-            pixels = FeatureGrid(features, 1 / self.window, mask)
         shape = tuple(n // self.size for n in values.shape[1:-1])
-        x = self.embed(self._cut(features, shape))
+        x = self.embed(cut_patches(features, self.size))
         pos = grid(*shape, device=x.device) * x.new_tensor(shape, dtype=torch.float32) * (self.size / self.window)
         if self.position is not None:
             x = torch.cat([self.position(pos).to(x.dtype).expand(len(x), -1, -1), x], -1)
         if self.table is not None:
             x = x + self.table[tuple(slice(0, n) for n in shape)].flatten(0, -2)
-        token_mask = None if mask is None else self._cut(mask[..., None], shape).any(-1)
-        return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, pixels
+        token_mask = None if mask is None else cut_patches(mask[..., None], self.size).any(-1)
+        return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, None if self.stem is None else features
 
-    def _cut(self, values: Tensor, shape: tuple[int, ...]) -> Tensor:
-        """(B *grid C) → (B T p…p·C), patches in raster order."""
-        for axis, n in enumerate(shape):
-            values = values.unflatten(1 + 2 * axis, (n, self.size))
-        d = len(shape)
-        order = [0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1]
-        return values.permute(order).reshape(len(values), prod(shape), -1)
+
+def cut_patches(values: Float[Tensor, "B *grid C"], size: int) -> Float[Tensor, "B T P"]:
+    """Patches of `size` samples per axis in raster order, each flattened to size^d · C numbers."""
+    shape = [n // size for n in values.shape[1:-1]]
+    for axis, n in enumerate(shape):
+        values = values.unflatten(1 + 2 * axis, (n, size))
+    d = len(shape)
+    order = [0, *range(1, 2 * d, 2), *range(2, 2 * d + 1, 2), 2 * d + 1]
+    return values.permute(order).reshape(len(values), prod(shape), -1)
+
+
+def join_patches(patches: Float[Tensor, "B T P"], shape: tuple[int, ...], size: int) -> Float[Tensor, "B *grid C"]:
+    """The inverse of `cut_patches`: `shape` counts the patches per axis."""
+    d = len(shape)
+    values = patches.reshape(len(patches), *shape, *[size] * d, -1)
+    order = [
+        0,
+        *(axis for pair in zip(range(1, d + 1), range(d + 1, 2 * d + 1), strict=True) for axis in pair),
+        2 * d + 1,
+    ]
+    values = values.permute(order)
+    return values.reshape(len(patches), *[n * size for n in shape], values.shape[-1])
 
 
 def pad_to(values: Float[Tensor, "B *grid C"], shape: tuple[int, ...]) -> Float[Tensor, "B *padded C"]:
