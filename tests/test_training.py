@@ -186,6 +186,21 @@ def test_no_leak_of_what_is_asked_into_what_is_seen():
     assert not torch.equal(batch.target, other.target)
 
 
+def test_recoloured_crops_keep_their_shapes_and_change_their_colours():
+    from gridless.tasks import recoloured
+
+    crop = np.zeros((4, 6, 3), np.uint8)
+    crop[1:3, 2:4] = (200, 120, 40)
+    seen = {recoloured(crop, np.random.default_rng(seed)).tobytes() for seed in range(20)}
+    assert len(seen) == 20
+    for seed in range(20):
+        other = recoloured(crop, np.random.default_rng(seed)).astype(int)
+        assert other.shape == crop.shape
+        inside = (crop.sum(-1) > 0)[..., None]
+        assert (other == np.where(inside, other[1, 2], other[0, 0])).all()  # two colours before, two colours after
+        assert (other[1, 2] != other[0, 0]).any()
+
+
 def test_16_bits_train_as_8():
     from gridless.data import Photo
 

@@ -245,6 +245,8 @@ class SuperResolutionTask:
     """Training draws its scale from this range."""
     scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_several)] = (2.0, 3.0, 4.0)
     """Evaluation asks at these."""
+    recolour: bool = False
+    """Training crops get random colours."""
 
 
 @config

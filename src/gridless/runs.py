@@ -42,7 +42,7 @@ def load_data(data: c.Data, split: str) -> list[Photo]:
 def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResolution | Reconstruction:
     match task:
         case c.SuperResolutionTask():
-            return SuperResolution(Uniform(*task.scale), task.scales)
+            return SuperResolution(Uniform(*task.scale), task.scales, task.recolour)
         case c.ReconstructionTask():
             return Reconstruction()
 

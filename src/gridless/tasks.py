@@ -59,11 +59,13 @@ class Case:
 class SuperResolution:
     """A small picture is seen, the large one asked. The small one is Pillow's bicubic reduction of the large one, 8 bits.
 
-    `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks.
+    `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks; `recolour`: whether
+    training crops get random colours, so that a few photos are not learned by heart.
     """
 
     scale: Uniform | float = Uniform(1, 4)
     scales: Sequence[float] = (2, 3, 4)
+    recolour: bool = False
 
     name = "super-resolution"
 
@@ -84,6 +86,7 @@ class SuperResolution:
                 )
             side = min(round(size * rng.uniform(span.low, span.high)), largest)
             crop = random_crop(photo, side, rng)
+            crop = recoloured(crop, rng) if self.recolour else crop
             index = rng.integers(side * side, size=queries)
             seen.append(resize_bicubic(crop, (size, size)) if side != size else crop)
             asked.append(np.stack([(index // side + 0.5) / side, (index % side + 0.5) / side], -1))
@@ -149,6 +152,16 @@ def random_crop(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.nd
     y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = np.rot90(photo[y : y + side, x : x + side], rng.integers(4))
     return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+
+
+def recoloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The crop with its channels in random order, each with a random contrast and brightness, or as a negative."""
+    channels = crop.shape[-1]
+    values = crop[..., rng.permutation(channels)] / np.float32(255)
+    values = 1 - values if rng.integers(2) else values
+    contrast = rng.uniform(0.6, 1.1, channels).astype(np.float32)
+    brightness = rng.uniform(-0.1, 0.2, channels).astype(np.float32)
+    return quantise(values * contrast + brightness)
 
 
 def _unit(pixels: np.ndarray) -> Tensor:
