@@ -178,8 +178,8 @@ def calibrated(model: FieldModel, train: Train, draw) -> int:
     copy.to(accelerator.device)
     optimizer = build_optimizer(copy, train)
     for step in range(4 + CALIBRATION):
-        batch, start = draw(step), time.perf_counter()
-        float(training_step(copy, optimizer, batch, train, train.optimizer.lr, accelerator))
+        start = time.perf_counter()
+        float(training_step(copy, optimizer, draw(step), train, train.optimizer.lr, accelerator))
         times.append(time.perf_counter() - start)
     return max(10, int(train.seconds / float(np.median(times[4:]))))
 

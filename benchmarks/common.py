@@ -1,0 +1,86 @@
+"""What the benchmarks share: turns within one run, spreads, tables, the line of JSON at the end.
+
+Import it before torch: idle OpenMP threads of two pools (torch's and numba's) would spin against each other.
+"""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from gridless.nn.scan import backend
+from gridless.provenance import commit, hardware
+
+
+def spread(values: list[float], digits: int = 3) -> dict[str, float]:
+    return {name: round(of(values), digits) for name, of in (("median", median), ("min", min), ("max", max))}
+
+
+def seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def in_turns(calls: dict[str, Callable[[], object]], rounds: int, warm: int = 1) -> dict[str, list[float]]:
+    """Seconds of every call, one after the other in every round, so that whatever else the machine does hits all."""
+    for _ in range(warm):
+        for call in calls.values():
+            call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            taken[name].append(seconds(call))
+    return taken
+
+
+def ratios(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """Of neighbours in time."""
+    return spread([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 5) -> float:
+    """Measured FLOP/s of a square matrix product, the best of `rounds`: what "share of the peak" refers to."""
+    a, b = torch.randn(2, size, size).to(dtype)
+    taken = in_turns({"matmul": lambda: a @ b}, rounds, warm=2)["matmul"]
+    return 2 * size**3 / min(taken)
+
+
+def installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    out = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    out.add_argument("--json", type=Path, help="also write the line of JSON here")
+    return out
+
+
+def finish(name: str, report: dict, path: Path | None, packages: tuple[str, ...] = ("torch", "numba")) -> None:
+    """The line of JSON, last; with what it was measured on."""
+    report = {
+        "benchmark": name,
+        "commit": commit(),
+        "hardware": hardware(),
+        "backend": backend(),
+        "versions": {package: installed(package) for package in packages},
+    } | report
+    line = json.dumps(report)
+    if path:
+        path.write_text(line + "\n")
+    print(line)

@@ -1,0 +1,240 @@
+"""How fast is a picture answered, in how much memory, beside LIIF?
+
+    python benchmarks/decode.py [--side 1024 --pairs 5 --train SECONDS --json FILE]
+
+Both models have encoded the same small picture; timed is the answer on a grid four times as fine, float32, in turns.
+Ours is the photo recipe's model (the hybrid at size small) through `Field.to_image`: windows, blending and the bicubic
+base included. LIIF (Chen et al. 2021, arXiv 2012.09161) as published: features of an EDSR-baseline encoder, 3 x 3
+feature unfolding, a local ensemble of four, cell decoding, an MLP of 4 x 256, 30,000 queries at a time.
+
+`--train`: both are trained for that many seconds on the same batches first, and scored on the test photos at x4; without
+it their weights are random, which changes no time. Memory: a child process answers 4,096 x 4,096 from 1,024 x 1,024, and
+its peak resident size after encoding is compared with that before answering. A table, then one line of JSON.
+"""
+
+import common  # first: it sets how OpenMP waits before torch is imported
+
+# isort: split
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import gridless as gl
+from gridless.merging import recipe, recipe_table
+from gridless.metrics import psnr_rgb
+from gridless.runs import build_task
+from gridless.tasks import as_rgb8
+from gridless.training import LOSSES, build_accelerator, build_optimizer, learning_rate, training_step
+
+LIIF_QUERIES = 30_000
+
+
+class Edsr(nn.Module):
+    """EDSR-baseline without its upsampler: 16 residual blocks of 64 channels (Lim et al. 2017, arXiv 1707.02921)."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Conv2d(3, 64, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1))
+            for _ in range(16)
+        )
+        self.tail = nn.Conv2d(64, 64, 3, padding=1)
+
+    def forward(self, x):
+        first = x = self.head(x)
+        for block in self.blocks:
+            x = x + block(x)
+        return first + self.tail(x)
+
+
+class Liif(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = Edsr()
+        sizes = [64 * 9 + 2 + 2, 256, 256, 256, 256]
+        hidden = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+        self.mlp = nn.Sequential(*hidden, nn.Linear(256, 3))
+
+    def encode(self, pixels):
+        """(B H W 3) in [0, 1] to unfolded features (B 576 H W)."""
+        features = self.encoder(pixels.movedim(-1, 1) * 2 - 1)
+        return F.unfold(features, 3, padding=1).unflatten(-1, features.shape[2:])
+
+    def forward(self, features, coords, cell):
+        """Values at coordinates in [0, 1] (B Q 2) for an asked cell (B Q 2), both as shares of the picture."""
+        size = coords.new_tensor(features.shape[2:])
+        answers, areas = [], []
+        for vy in (-0.5, 0.5):
+            for vx in (-0.5, 0.5):
+                near = coords * size - 0.5 + coords.new_tensor([vy, vx])
+                index = torch.minimum(near.round().clamp(min=0), size - 1).long()
+                flat = index[..., 0] * features.shape[3] + index[..., 1]
+                read = features.flatten(2).gather(2, flat[:, None].expand(-1, features.shape[1], -1)).transpose(1, 2)
+                offset = 2 * (coords * size - 0.5 - index)  # in half cells, as published
+                answers.append(self.mlp(torch.cat([read, offset, 2 * cell * size], -1)))
+                areas.append(offset.prod(-1).abs() + 1e-9)
+        total = sum(areas)
+        return sum(a * (area / total)[..., None] for a, area in zip(answers, reversed(areas), strict=True)) / 2 + 0.5
+
+    @torch.no_grad()
+    def to_image(self, features, shape):
+        coords = gl.grid(*shape)[None]
+        cell = coords.new_tensor([[[1 / n for n in shape]]])
+        parts = [
+            self(features, coords[:, q : q + LIIF_QUERIES], cell.expand(1, coords[:, q : q + LIIF_QUERIES].shape[1], 2))
+            for q in range(0, coords.shape[1], LIIF_QUERIES)
+        ]
+        return torch.cat(parts, 1).reshape(*shape, 3)
+
+
+def photo_model(seed: int = 0) -> gl.FieldModel:
+    torch.manual_seed(seed)
+    return gl.FieldModel(recipe(recipe_table("photos"))[0].model)
+
+
+# --- Equal seconds ---------------------------------------------------------------------------------------------------
+
+
+def trained(model: nn.Module, step_of, budget: float) -> tuple[nn.Module, int]:
+    """`step_of(model)` gives a function of (step, learning rate); the steps of `budget` seconds are measured first."""
+    settings, step = recipe(recipe_table("photos"))[0].train, step_of(model)
+    taken = [common.seconds(lambda s=s: step(s, 1e-5)) for s in range(12)]
+    steps = max(2, int(budget / float(np.median(taken[4:]))))
+    for s in range(steps):
+        step(s, learning_rate(s, steps, settings))
+    return model.eval(), steps
+
+
+def fair_pair(budget: float) -> tuple[gl.FieldModel, Liif, dict]:
+    """Both trained for `budget` seconds on the same stream of batches, in the recipe's precision."""
+    run = recipe(recipe_table("photos"))[0]
+    task, pictures = build_task(run.task), [as_rgb8(p) for p in gl.data.photos("train")]
+    window = run.model.signal.window
+
+    def batch(step):
+        return task.draw(pictures, np.random.default_rng((0, step)), window, run.train.batch, run.train.queries)
+
+    def ours(model):
+        optimizer, accelerator = build_optimizer(model, run.train), build_accelerator()
+        return lambda step, rate: float(training_step(model, optimizer, batch(step), run.train, rate, accelerator))
+
+    def theirs(model):
+        optimizer = torch.optim.AdamW(model.parameters())
+
+        def step(number, rate):
+            b = batch(number)
+            optimizer.param_groups[0]["lr"] = rate * 1e-4 / run.train.optimizer.lr  # LIIF's published rate
+            with torch.autocast("cpu", torch.bfloat16, enabled=run.train.precision == "bf16"):
+                features = model.encode(b.samples.on_grid())
+                answer = model(features, b.coords, b.cell.expand_as(b.coords))
+            optimizer.zero_grad()
+            LOSSES[run.train.loss](answer.float(), b.target).backward()
+            optimizer.step()
+
+        return step
+
+    field_model, our_steps = trained(photo_model(), ours, budget)
+    torch.manual_seed(0)
+    liif, liif_steps = trained(Liif(), theirs, budget)
+    scores = {"ours": [], "liif": [], "bicubic": []}
+    for photo in gl.data.photos("test"):
+        (case,) = task.cases(photo, (4.0,))
+        samples, truth = case.samples(), case.truth / 255
+        answers = {
+            "ours": field_model.encode(samples).to_image(shape=case.shape),
+            "bicubic": gl.bases.Interpolation("bicubic").encode(samples).to_image(shape=case.shape),
+        }
+        with torch.no_grad():
+            answers["liif"] = liif.to_image(liif.encode(samples.on_grid()), case.shape)
+        for name, picture in answers.items():
+            scores[name].append(psnr_rgb(picture.numpy(), truth))
+    psnr = {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
+    return field_model, liif, {"seconds": budget, "steps": {"ours": our_steps, "liif": liif_steps}, "psnr_rgb_x4": psnr}
+
+
+# --- Memory ----------------------------------------------------------------------------------------------------------
+
+
+def child(side: int) -> None:
+    """Peak memory of answering side², after encoding a quarter of it per axis."""
+    model = photo_model().eval()
+    field = model.encode(gl.Samples.from_grid(torch.rand(side // 4, side // 4, 3)))
+    field.to_image(shape=(64, 64))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    picture = field.to_image(shape=(side, side))
+    taken = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"{(after - before) / 2**20} {picture.nbytes / 2**30} {taken}")
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--large", type=int, default=4096)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--train", type=float, help="seconds for each model")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.child)
+        return
+    pair = None
+    if args.train:
+        model, liif, pair = fair_pair(args.train)
+    else:
+        model, liif = photo_model().eval(), Liif().eval()
+    shape = (args.side, args.side)
+    torch.manual_seed(1)
+    samples = gl.Samples.from_grid(torch.rand(args.side // 4, args.side // 4, 3))
+    field = model.encode(samples)
+    with torch.no_grad():
+        features = liif.encode(samples.on_grid())
+    taken = common.in_turns(
+        {"ours": lambda: field.to_image(shape=shape), "liif": lambda: liif.to_image(features, shape)}, args.pairs
+    )
+    megapixels = {name: common.spread([args.side**2 / 1e6 / s for s in times]) for name, times in taken.items()}
+    whole = field.to_image(shape=shape)
+    differs = max(float((field.to_image(shape=shape, chunk=c) - whole).abs().max()) for c in (1_000, 1 << 12, 1 << 17))
+    out = subprocess.run(
+        [sys.executable, __file__, "--child", str(args.large)], capture_output=True, text=True, check=True
+    )
+    grown, output, large_seconds = map(float, out.stdout.split())
+
+    print(f"decoding {args.side} x {args.side} from {args.side // 4} x {args.side // 4}, float32, {args.pairs} pairs\n")
+    for name, m in (("ours", model), ("liif", liif)):
+        rate = megapixels[name]
+        params = sum(p.numel() for p in m.parameters())
+        print(
+            f"{name:6} {rate['median']:.3f} megapixels/s ({rate['min']:.3f}-{rate['max']:.3f}), {params:,} parameters"
+        )
+    speedup = common.ratios(taken["liif"], taken["ours"])
+    print(f"ours is {speedup['median']:.1f}x as fast ({speedup['min']:.1f}-{speedup['max']:.1f})")
+    print(f"largest difference between block sizes {differs:.1e}")
+    print(f"{args.large} x {args.large}: {grown:.2f} GiB more than after encoding, {output:.2f} of them the output")
+    if pair:
+        print(
+            f"after {args.train:g} s of training each, x4 on the test photos: {pair['psnr_rgb_x4']} ({pair['steps']} steps)"
+        )
+    print()
+    memory = {"grown_gib": round(grown, 3), "output_gib": round(output, 3), "seconds": round(large_seconds, 1)}
+    report = {
+        "side": args.side, "megapixels_per_second": megapixels, "speedup": speedup,
+        "max_difference_between_blocks": differs,
+        "memory": {"side": args.large, **memory},
+        "equal_seconds": pair or "not measured (--train)",
+    }  # fmt: skip
+    common.finish("decode", report, args.json)
+
+
+if __name__ == "__main__":
+    main()
