@@ -7,25 +7,22 @@ the machine does hits both; a speed-up is the median of the ratios of neighbours
 against the float64 loop over the output and all gradients, at the size that is timed.  A table, then one line of JSON.
 """
 
-import os
+import common  # first: it sets how OpenMP waits before torch is imported
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # two OpenMP pools (torch's and numba's) would spin against each other
-
+# isort: split
 import argparse
 import json
-import platform
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
 
 import torch
 
 from gridless.nn.scan import backend, selective_scan, selective_scan_reference
-from gridless.provenance import commit, hardware
+from gridless.provenance import hardware
 
 STEPS = 16  # of the loop that torch.compile gets; a whole unrolled loop takes it many minutes
 COMPILE_LIMIT = 60  # seconds
@@ -113,10 +110,6 @@ def milliseconds(scan, tensors: list[torch.Tensor], dy: torch.Tensor, mode: str)
     return 1e3 * (time.perf_counter() - start)
 
 
-def spread(values: list[float]) -> dict[str, float]:
-    return {"median": round(median(values), 3), "min": round(min(values), 3), "max": round(max(values), 3)}
-
-
 def compare(scan, tensors: list[torch.Tensor], dy: torch.Tensor, repeats: int) -> dict:
     """Ours and one peer in turns: milliseconds of both and the ratios of neighbours."""
     result = {}
@@ -128,9 +121,9 @@ def compare(scan, tensors: list[torch.Tensor], dy: torch.Tensor, repeats: int) -
             rounds.append([milliseconds(one, tensors, dy, mode) for one in (selective_scan, scan)])
         ours, theirs = zip(*rounds, strict=True)
         result[mode] = {
-            "ms": spread(theirs),
-            "ours_ms": spread(ours),
-            "ratio": spread([b / a for a, b in rounds]),
+            "ms": common.spread(theirs),
+            "ours_ms": common.spread(ours),
+            "ratio": common.ratios(theirs, ours),
         }
     return result
 
@@ -150,6 +143,35 @@ def errors(tensors: list[torch.Tensor], dy: torch.Tensor) -> dict[str, float]:
     names = ("y", "dx", "ddt", "dA", "dB", "dC")
     want = [sum(v) if n == "dA" else torch.cat(v) for n, v in zip(names, zip(*parts, strict=True), strict=True)]
     return {n: float((a.double() - b).abs().max() / b.abs().max()) for n, a, b in zip(names, got, want, strict=True)}
+
+
+def arithmetic_bound(size: list[int], rounds: int) -> dict[str, float]:
+    """Milliseconds of the forward's powers of two and multiply-adds alone, all operands in the first-level cache."""
+    import numba
+    import numpy as np
+
+    from gridless.nn.scan.cpu import BLOCK, LANES, exp2, load, splat, store, threads
+
+    @numba.njit(parallel=True, nogil=True)
+    def arithmetic(tasks, length, state, dt, a2, out):
+        for task in numba.prange(tasks):
+            for j in range(BLOCK // LANES):
+                for n in range(state):
+                    h, y, a = splat(0.0), splat(0.0), load(a2, (n, 0))
+                    for step in range(length):
+                        dt_t = load(dt, (step % 16, 0))
+                        h = exp2(dt_t * a) * h + dt_t * splat(0.5)
+                        y = y + h * splat(0.25)
+                    store(out, (task, j * LANES), y)
+
+    batch, length, width, state = size
+    tasks = batch * -(-width // BLOCK)
+    rng = np.random.default_rng(0)
+    dt, a2 = rng.random((16, LANES), np.float32), -rng.random((state, LANES), np.float32)
+    out = np.zeros((tasks, BLOCK), np.float32)
+    numba.set_num_threads(threads())
+    taken = common.in_turns({"bound": lambda: arithmetic(tasks, length, state, dt, a2, out)}, rounds, warm=2)["bound"]
+    return common.spread([1e3 * s for s in taken])
 
 
 def first_calls() -> tuple[dict, dict]:
@@ -179,25 +201,10 @@ def child(what: str, size: list[int]) -> None:
     print(json.dumps({"forward": round(forward, 3), "forward_backward": round(total, 3)}))
 
 
-def installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "missing"
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     for name, default in (("batch", 16), ("length", 512), ("width", 512), ("state", 16), ("repeats", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--json", type=Path, help="also write the line of JSON here")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -210,11 +217,11 @@ def main() -> None:
     cold, warm = first_calls()
     scans, missing = peers(size)
     results = {name: compare(scan, tensors, dy, args.repeats) for name, scan in scans.items()}
-    error = errors(tensors, dy)
+    bound, error = arithmetic_bound(size, 4 * args.repeats), errors(tensors, dy)
     fastest = {mode: min(results, key=lambda name: results[name][mode]["ms"]["median"]) for mode in MODES}
 
     print(f"selective scan, batch {size[0]}, length {size[1]}, width {size[2]}, state {size[3]}, float32")
-    print(f"{backend()['scan']}; torch {torch.__version__}, {torch.get_num_threads()} threads; {cpu_name()}\n")
+    print(f"{backend()['scan']}; torch {torch.__version__}, {torch.get_num_threads()} threads; {hardware()['cpu']}\n")
     print(f"{'':44}{'forward':>36}{'forward + backward':>38}")
     print(f"{'':44}" + f"{'ms (min-max)':>22}{'ours is':>14}  " * 2)
     for name, result in results.items():
@@ -232,33 +239,30 @@ def main() -> None:
         low, middle, high = min(r["min"] for r in runs), median(r["median"] for r in runs), max(r["max"] for r in runs)
         cells += f"{middle:>9.1f} ({low:.1f}-{high:.1f})".rjust(22) + " " * 16
     print(f"{OURS:44}{cells}\n")
+    share = median(result["forward"]["ours_ms"]["median"] for result in results.values()) / bound["median"]
+    print(
+        f"its powers of two and multiply-adds alone: {bound['median']:.1f} ms; the forward takes {share:.1f} times that"
+    )
     print("relative error against float64: " + ", ".join(f"{name} {value:.1e}" for name, value in error.items()))
     print(f"first call, forward and backward: {cold['forward_backward']} s, cached {warm['forward_backward']} s\n")
 
     report = {
-        "benchmark": "scan",
-        "commit": commit(),
-        "hardware": hardware(),
         "size": dict(zip(("batch", "length", "width", "state"), size, strict=True)),
         "repeats": args.repeats,
         "forward_speedup": results[fastest["forward"]]["forward"]["ratio"]["median"],
         "forward_backward_speedup": results[fastest["forward_backward"]]["forward_backward"]["ratio"]["median"],
         "fastest_peer": fastest,
         "peers": results | {name: {"not_measured": why} for name, why in missing.items()},
+        "arithmetic_bound_ms": bound,
+        "forward_over_bound": round(share, 2),
         "max_rel_error": max(error.values()),
         "rel_error": error,
         "cold_call_seconds": cold["forward_backward"],
         "cold_forward_seconds": cold["forward"],
         "warm_cache_call_seconds": warm["forward_backward"],
-        "versions": {name: installed(name) for name in ("torch", "numba", "mambapy")},
-        "backend": backend()["scan"],
-        "threads": torch.get_num_threads(),
-        "cpu": cpu_name(),
+        "gpu": "not measured",
     }
-    line = json.dumps(report)
-    if args.json:
-        args.json.write_text(line + "\n")
-    print(line)
+    common.finish("scan", report, args.json, ("torch", "numba", "mambapy"))
 
 
 if __name__ == "__main__":

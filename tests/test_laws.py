@@ -1,5 +1,6 @@
 """The laws that make a field a field, over every preset, with and without local read-out, small and as a mosaic."""
 
+import numpy as np
 import pytest
 import torch
 from conftest import LOCAL, PRESETS, tiny
@@ -214,6 +215,20 @@ def test_any_number_of_axes(preset, axes):
         answer = field(coords)
         assert answer.shape == (2, 11, 3)
         close(field(coords[:, :3]), answer[:, :3])
+
+
+def test_a_picture_can_be_written_into_an_array_on_disk(model, samples, tmp_path):
+    field = model.encode(samples)
+    whole = field.to_image(shape=(30, 21))
+    for given in (
+        np.empty((2, 30, 21, 3), np.float32),
+        np.memmap(tmp_path / "big", np.float32, "w+", shape=(2, 30, 21, 3)),
+    ):
+        assert field.to_image(shape=(30, 21), chunk=100, out=given) is given
+        close(torch.from_numpy(np.asarray(given)), whole)
+    for wrong in (np.empty((30, 21, 3), np.float32), np.empty((2, 30, 21, 3), np.uint8)):
+        with pytest.raises(ValueError, match=r"out must be a C-contiguous float array \(2, 30, 21, 3\), got"):
+            field.to_image(shape=(30, 21), out=wrong)
 
 
 def test_requests_that_cannot_be_answered(model):

@@ -111,6 +111,38 @@ gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=sys.argv[1],
 """
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # torch's tracer, about itself
+@pytest.mark.parametrize("preset", PRESETS)
+def test_compiled_training_is_the_same_training(preset, tmp_path, monkeypatch):
+    """Traced and differentiated ahead of time; the code generator itself is torch's."""
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model: compiled(model, backend="aot_eager"))
+    losses = []
+    for compile in (False, True):
+        torch.manual_seed(0)
+        model, folder = gl.FieldModel(tiny(preset, LOCAL).config), tmp_path / str(compile)
+        train = Train(steps=3, batch=2, queries=20, compile=compile)
+        gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=folder, quiet=True)
+        losses.append(load_file(folder / "model.safetensors"))
+    assert losses[0].keys() == losses[1].keys()
+    for name, weight in losses[0].items():
+        torch.testing.assert_close(losses[1][name], weight, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_profile_says_where_the_time_goes_and_changes_nothing(tmp_path):
+    weights = []
+    for profile in (False, True):
+        torch.manual_seed(0)
+        model, folder = gl.FieldModel(tiny("hybrid", LOCAL).config), tmp_path / str(profile)
+        train = Train(steps=2, batch=2, queries=20)
+        gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=folder, quiet=True, profile=profile)
+        weights.append(load_file(folder / "model.safetensors"))
+    assert all(torch.equal(a, weights[1][name]) for name, a in weights[0].items())
+    text = (tmp_path / "True" / "profile.txt").read_text()
+    assert "10 training steps" in text and "gridless::selective_scan" in text
+    assert not (tmp_path / "False" / "profile.txt").exists()
+
+
 @pytest.mark.slow
 def test_killed_five_times_ends_at_the_same_bits(tmp_path):
     """kill −9 at random moments of a training in a process of its own."""

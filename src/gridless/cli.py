@@ -44,6 +44,7 @@ def train(
     data: Data = None,
     preset: Annotated[str | None, Parameter(help="Another system than the recipe's: mamba-ginr, hybrid.")] = None,
     size: Annotated[str | None, Parameter(help="Of the preset: tiny, small or base.")] = None,
+    profile: Annotated[bool, Parameter(negative="", help="First write where a step's time goes: profile.txt.")] = False,
 ) -> None:
     """Train a recipe into a run folder. An interrupted run goes on when the same command is given again.
 
@@ -53,7 +54,7 @@ def train(
 
     parsed = _recipe(recipe, flags, data, preset, size)[0]
     output = output or Path("runs", Path(recipe).stem)
-    facts = train_run(parsed, output)
+    facts = train_run(parsed, output, profile=profile)
     print(f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s")
 
 

@@ -219,6 +219,8 @@ class Train:
     loss: Literal["mse", "l1"] = "mse"
     optimizer: Optimizer = Optimizer()
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """torch.compile the model: minutes at the start, faster steps where it has a backend."""
     seed: int = 0
     validate_every: PositiveInt = 500
     checkpoint_every: PositiveInt = 500

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from math import prod
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -53,25 +54,37 @@ class Field:
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return out[0] if squeeze else out
 
-    def to_image(self, scale: float | None = None, shape: tuple[int, ...] | None = None, chunk: int = CHUNK) -> Tensor:
+    def to_image(
+        self,
+        scale: float | None = None,
+        shape: tuple[int, ...] | None = None,
+        chunk: int = CHUNK,
+        out: np.ndarray | None = None,
+    ) -> Tensor | np.ndarray:
         """The field on a grid of the given shape, or `scale` times the samples' grid: (H W C), (B H W C) for a batch.
 
-        Works through the points in blocks; memory beyond the result does not grow with it.
+        Works through the points in blocks; memory beyond the result does not grow with it. `out`: a float array of that
+        shape to write into and return, such as a `numpy.memmap` of an answer larger than memory.
         """
         if (scale is None) == (shape is None):
             raise ValueError("give scale=… or shape=…, one of the two")
         if shape is None:
             shape = scaled(self.samples.shape, scale)
         values, count = self.samples.values, prod(shape)
-        out = values.new_empty(len(values), count, values.shape[-1])
+        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *shape, values.shape[-1]), len(values))
+        if rows is None:
+            rows = values.new_empty(len(values), count, values.shape[-1])
         cell = cells(*shape, dtype=torch.float64, device=values.device).expand(len(values), 1, -1)
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
-            rows = grid_rows(shape, start, stop, torch.float64, values.device).expand(len(values), -1, -1)
+            points = grid_rows(shape, start, stop, torch.float64, values.device).expand(len(values), -1, -1)
             with torch.no_grad():
-                out[:, start:stop] = self._answer(rows, cell)
-        out = out.unflatten(1, shape)
-        return out[0] if len(out) == 1 else out
+                answer = self._answer(points, cell)
+            rows[:, start:stop] = answer if out is None else answer.cpu().numpy()
+        if out is not None:
+            return out
+        picture = rows.unflatten(1, shape)
+        return picture[0] if len(picture) == 1 else picture
 
     def gradient(
         self, coords: Float[Tensor, "*B Q d"], cell: Tensor | None = None, create_graph: bool = False
@@ -121,6 +134,15 @@ def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
     if not scale > 0:
         raise ValueError(f"scale must be positive, got {scale}")
     return tuple(max(1, round(n * scale)) for n in shape)
+
+
+def _rows(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:
+    """The caller's array as (B, points, C), the same memory."""
+    if out is None:
+        return None
+    if out.shape != shape or not np.issubdtype(out.dtype, np.floating) or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a C-contiguous float array {shape}, got {out.dtype} {out.shape}")
+    return out.reshape(batch, -1, shape[-1])
 
 
 def _slice(cell: Tensor | None, start: int, size: int) -> Tensor | None:

@@ -47,7 +47,7 @@ def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResol
             return Reconstruction()
 
 
-def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False) -> dict:
+def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile: bool = False) -> dict:
     """Train the recipe into the run folder `output`; goes on where an interrupted run stands."""
     output = Path(output)
     known = output / "recipe.json"
@@ -63,8 +63,9 @@ def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False) -> dict
         aside = known.with_suffix(".part")
         aside.write_text(json.dumps(dump(recipe), indent=2) + "\n")
         aside.rename(known)
+    task = build_task(recipe.task)
     return fit(
-        model, pictures, build_task(recipe.task), train=recipe.train, folder=output, validation=held_out, quiet=quiet
+        model, pictures, task, train=recipe.train, folder=output, validation=held_out, quiet=quiet, profile=profile
     )
 
 

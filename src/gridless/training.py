@@ -22,6 +22,7 @@ from gridless.checkpoints import RunFolder
 from gridless.config import Train
 from gridless.merging import dump
 from gridless.model import FieldModel
+from gridless.profiling import write_profile
 from gridless.progress import Progress
 from gridless.provenance import describe
 from gridless.tasks import Batch, Reconstruction, SuperResolution, as_rgb8
@@ -41,11 +42,13 @@ def fit(
     folder: str | Path | None = None,
     validation: Sequence = (),
     quiet: bool = False,
+    profile: bool = False,
 ) -> dict:
     """Train `model` in place on pictures (`Photo`s or uint8 arrays) and return the run's facts.
 
     With a `folder`, the run is written there (weights, metrics.jsonl, run.json, checkpoint/) and an interrupted one
-    goes on where its last checkpoint stands. `steps` overrides `train.steps` and `train.seconds`.
+    goes on where its last checkpoint stands. `steps` overrides `train.steps` and `train.seconds`. `profile`: first write
+    where the time of a step goes into the folder's profile.txt, measured on a copy.
     """
     train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
     if train.steps is None and train.seconds is None:
@@ -55,7 +58,7 @@ def fit(
         raise ValueError("no pictures to train on")
     accelerator = build_accelerator()
     main = accelerator.is_main_process
-    trainee = accelerator.prepare(model)
+    trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
     optimizer = build_optimizer(model, train)
     average = build_average(model, train)
     settings = {"train": dump(train), "config": dump(model.config)}
@@ -69,6 +72,8 @@ def fit(
     draw = lambda step: task.draw(  # noqa: E731
         pictures, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
     )
+    if profile and run and main:
+        write_profile(trial(model, train, draw), run.folder / "profile.txt")
     total = facts.get("steps") or train.steps or calibrated(model, train, draw)
     total = broadcast_object_list([total])[0]  # every process has measured its own time
     facts = {**describe(model, train.seed), **settings} | facts | {"steps": total}
@@ -172,14 +177,21 @@ def build_average(model: FieldModel, train: Train) -> torch.optim.swa_utils.Aver
     return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
 
 
-def calibrated(model: FieldModel, train: Train, draw) -> int:
-    """How many steps fit into train.seconds, measured on a copy that is thrown away."""
-    copy, accelerator, times = deepcopy(model), build_accelerator(), []
+def trial(model: FieldModel, train: Train, draw):
+    """A training step on a copy of the model: what is learned is thrown away."""
+    copy, accelerator = deepcopy(model), build_accelerator()
     copy.to(accelerator.device)
     optimizer = build_optimizer(copy, train)
-    for step in range(4 + CALIBRATION):
+    trainee = torch.compile(copy) if train.compile else copy
+    return lambda step: float(training_step(trainee, optimizer, draw(step), train, train.optimizer.lr, accelerator))
+
+
+def calibrated(model: FieldModel, train: Train, draw) -> int:
+    """How many steps fit into train.seconds."""
+    step, times = trial(model, train, draw), []
+    for number in range(4 + CALIBRATION):
         start = time.perf_counter()
-        float(training_step(copy, optimizer, draw(step), train, train.optimizer.lr, accelerator))
+        step(number)
         times.append(time.perf_counter() - start)
     return max(10, int(train.seconds / float(np.median(times[4:]))))
 

@@ -107,6 +107,7 @@ class MambaEncoder(nn.Module):
             return None, y
         return Tokens(y[:, n:], self.pos.expand(b, -1, -1)), y[:, :n]
 
+    @torch.compiler.disable  # an index table, looked up
     def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
         """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's
         sequence is the same however much padding its batch-mates need."""

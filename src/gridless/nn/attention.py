@@ -23,24 +23,43 @@ class CrossAttention(nn.Module):
         self,
         x: Float[Tensor, "B Q D"],
         context: Float[Tensor, "B M E"],
-        bias: Float[Tensor, "B Q M"] | None = None,
+        bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
         mask: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
-        """`bias` is added to the logits of every head; where `mask` is False nothing is read."""
+        """`bias`: two factors whose product is added to the logits of every head; where `mask` is False nothing is
+        read."""
         q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
         k, v = rearrange(self.to_kv(context), "b m (two h w) -> two b h m w", two=2, h=self.heads)
-        logits = None if bias is None else bias[:, None].to(q.dtype)
-        if mask is not None:
-            closed = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, float("-inf"))[:, None, None]
-            logits = closed if logits is None else logits + closed
         if q.device.type == "cpu" and q.dtype != torch.float64:
             # on a CPU the fused kernel's backward is several times slower in bf16 than in fp32
             with torch.autocast("cpu", enabled=False):
-                bias = None if logits is None else logits.float()
-                out = F.scaled_dot_product_attention(q.float(), k.float(), v.float(), attn_mask=bias)
+                out = attend(q.float(), k.float(), v.float(), bias, mask)
         else:
-            out = F.scaled_dot_product_attention(q, k, v, attn_mask=logits)
+            out = attend(q, k, v, bias, mask)
         return self.to_out(rearrange(out, "b h q w -> b q (h w)"))
+
+
+def attend(
+    q: Float[Tensor, "B h Q w"],
+    k: Float[Tensor, "B h M w"],
+    v: Float[Tensor, "B h M w"],
+    bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
+    mask: Bool[Tensor, "B M"] | None = None,
+) -> Float[Tensor, "B h Q w"]:
+    """Attention with a low-rank bias. In fp32 the bias's factors become further channels of queries and keys, so that no
+    (Q, M) matrix is ever made; in half precision they would be rounded, and the bias stays a matrix."""
+    width, logits = q.shape[-1], None
+    if mask is not None:
+        logits = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, float("-inf"))[:, None, None]
+    if bias is not None and q.dtype in (torch.bfloat16, torch.float16):
+        product = (bias[0].float() @ bias[1].float().transpose(1, 2))[:, None].to(q.dtype)
+        logits = product if logits is None else logits + product
+    elif bias is not None:
+        heads, missing = q.shape[1], -(width + bias[0].shape[-1]) % 8  # the fused kernels want multiples of 8
+        of_query, of_key = (F.pad(part.to(q.dtype), (0, missing))[:, None].expand(-1, heads, -1, -1) for part in bias)
+        q, k = torch.cat([q, of_query * width**0.5], -1), torch.cat([k, of_key], -1)
+        v = F.pad(v, (0, q.shape[-1] - width))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=logits, scale=width**-0.5)[..., :width]
 
 
 class GatedFeedForward(nn.Module):
@@ -78,24 +97,33 @@ class SpatialBias(nn.Module):
 
     `raster` is LAINR's published one-dimensional distance: the index of the query's patch along the raster order, as a
     share of all patches, against (i + ½) / M for token i. `euclid` is the distance in the window, d-dimensional.
+
+    Given as two factors: −α‖x − s‖² = 2α x·s − α‖s‖² − α‖x‖², and the last term is the same for all tokens of a query,
+    so that the softmax does not see it.
     """
 
     def __init__(self, bias: config.Bias, patches_per_axis: int):
         super().__init__()
         self.kind, self.alpha, self.patches = bias.kind, bias.alpha, patches_per_axis
 
-    def forward(self, coords: Float[Tensor, "B Q d"], pos: Float[Tensor, "B M d"]) -> Float[Tensor, "B Q M"] | None:
-        match self.kind:
-            case "none":
-                return None
-            case "euclid":
-                return -self.alpha * (coords[:, :, None] - pos[:, None]).square().sum(-1)
-            case "raster":
-                index = torch.zeros_like(coords[..., 0])
-                for axis in range(coords.shape[-1]):
-                    cell = (coords[..., axis] * self.patches).floor().clamp(0, self.patches - 1)
-                    index = index * self.patches + cell
-                count = pos.shape[1]
-                query = index / self.patches ** coords.shape[-1]
-                token = (torch.arange(count, device=pos.device, dtype=pos.dtype) + 0.5) / count
-                return -self.alpha * (query[..., None] - token).square()
+    def forward(
+        self, coords: Float[Tensor, "B Q d"], pos: Float[Tensor, "B M d"]
+    ) -> tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None:
+        if self.kind == "none":
+            return None
+        query, token = coords, pos
+        if self.kind == "raster":
+            index = torch.zeros_like(coords[..., 0])
+            for axis in range(coords.shape[-1]):
+                cell = (coords[..., axis] * self.patches).floor().clamp(0, self.patches - 1)
+                index = index * self.patches + cell
+            count = pos.shape[1]
+            query = (index / self.patches ** coords.shape[-1])[..., None]
+            token = ((torch.arange(count, device=pos.device, dtype=pos.dtype) + 0.5) / count).expand(len(pos), -1)[
+                ..., None
+            ]
+        # around the middle of the window, where the terms are smallest and cancel best
+        query, token = query - 0.5, token - 0.5
+        squared = token.square().sum(-1, keepdim=True)
+        ones = torch.ones_like(query[..., :1])
+        return torch.cat([query, ones], -1), self.alpha * torch.cat([2 * token, -squared], -1)
