@@ -12,7 +12,7 @@ import gridless as gl
 from gridless.config import Model
 from gridless.merging import build, dump, merge
 
-PRESETS = ("mamba-ginr", "hybrid")
+PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent")
 LOCAL = {
     "signal": {"finest_cell": 0.25},
     "tokenizer": {"stem": {"width": 8, "blocks": 1}},

@@ -91,7 +91,7 @@ def test_an_image_is_the_field_on_its_grid(model, samples):
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("arm", [{}, LOCAL], ids=["plain", "photo"])
 def test_the_gradient_is_the_finite_difference(preset, size, arm):
-    """In float64, with a step small enough to miss the kinks of ReLUs."""
+    """In float64; where a ReLU's kink lies within the step, of one of its sides."""
     model = tiny(preset, arm).double()
     torch.manual_seed(3)
     field = model.encode(gl.Samples.from_grid(torch.rand(*size, 3, dtype=torch.float64)))
@@ -99,11 +99,13 @@ def test_the_gradient_is_the_finite_difference(preset, size, arm):
     gradient = field.gradient(coords)
     step = 1e-7
     with torch.no_grad():
+        middle = field(coords)
         for axis in range(2):
             shift = torch.zeros(2, dtype=torch.float64)
             shift[axis] = step
-            difference = (field(coords + shift) - field(coords - shift)) / (2 * step)
-            torch.testing.assert_close(gradient[..., axis], difference, rtol=1e-4, atol=1e-4)
+            sides = torch.stack([field(coords + shift) - middle, middle - field(coords - shift)]) / step
+            nearest = (sides - gradient[..., axis]).abs().argmin(0, keepdim=True)
+            torch.testing.assert_close(gradient[..., axis], sides.gather(0, nearest)[0], rtol=1e-4, atol=1e-4)
 
 
 def test_untrained_is_the_base(samples, coords):
@@ -178,11 +180,12 @@ def test_every_parameter_learns_and_what_is_fixed_is_saved(preset, arm):
     assert all(name in state for name, _ in model.named_buffers())
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["mamba-ginr", "hybrid", "lainr", "scent"])
 def test_positions_learn_under_the_euclidean_bias(preset):
     model = tiny(preset, {"decoder": {"attention": {"bias": {"kind": "euclid"}}}}).train()
     model(gl.Samples.from_grid(torch.rand(1, 8, 8, 3)), torch.rand(1, 9, 2)).square().sum().backward()
-    assert model.encoder.pos.grad.any()
+    positions = [p for name, p in model.encoder.named_parameters() if name.rsplit(".", 1)[-1] == "pos"]
+    assert len(positions) == 1 and positions[0].grad.any()
 
 
 def test_saved_and_loaded_is_bit_equal(model, samples, coords, tmp_path):

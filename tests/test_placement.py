@@ -46,5 +46,5 @@ def test_the_encoder_reads_the_tokens(kind):
     encoder = tiny("mamba-ginr", diff).encoder
     x = torch.randn(2, 9, 32)
     latents, patches = encoder(Tokens(x, torch.zeros(2, 9, 2)))
-    assert torch.equal(latents.x, encoder.tokens.expand(2, -1, -1))
+    assert torch.equal(latents.x, encoder.tokens.x.expand(2, -1, -1))
     assert torch.equal(patches, x)

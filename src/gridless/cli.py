@@ -42,7 +42,9 @@ def train(
     *flags: Flags,
     output: Annotated[Path | None, _output("The run folder; runs/RECIPE if not given.")] = None,
     data: Data = None,
-    preset: Annotated[str | None, Parameter(help="Another system than the recipe's: mamba-ginr, hybrid.")] = None,
+    preset: Annotated[
+        str | None, Parameter(help="Another system than the recipe's, such as mamba-ginr or lainr.")
+    ] = None,
     size: Annotated[str | None, Parameter(help="Of the preset: tiny, small or base.")] = None,
     profile: Annotated[bool, Parameter(negative="", help="First write where a step's time goes: profile.txt.")] = False,
 ) -> None:

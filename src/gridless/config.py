@@ -7,6 +7,7 @@ Every part that comes in several kinds carries a `kind`; `model.py` turns each k
 from functools import partial
 from typing import Annotated, Literal
 
+from annotated_types import MinLen
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -124,12 +125,51 @@ class MambaEncoder:
 
 
 @config
+class TransformerEncoder:
+    kind: Literal["transformer"] = "transformer"
+    depth: NonNegativeInt = 6
+    heads: PositiveInt = 8
+    head_width: PositiveInt = 64
+    expansion: PositiveFloat = 4.0
+    gated: bool = True
+    """GEGLU feed-forwards; false: two linear layers with a GELU between them."""
+    tokens: PositionTokens = PositionTokens()
+
+
+@config
+class PerceiverEncoder:
+    """A cascade of latents, one stage for each of `widths`."""
+
+    kind: Literal["perceiver"] = "perceiver"
+    count: PositiveInt = 256
+    widths: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (256, 384, 512)
+    cross_heads: PositiveInt = 4
+    heads: PositiveInt = 8
+    head_width: PositiveInt = 128
+    expansion: PositiveFloat = 4.0
+    frozen: bool = False
+    """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
+
+
+@config
 class SelfAttention:
     kind: Literal["self-attention"] = "self-attention"
     depth: NonNegativeInt = 0
     heads: PositiveInt = 8
     head_width: PositiveInt = 64
     expansion: PositiveFloat = 4.0
+
+
+@config
+class Block:
+    """Residual blocks after each linear layer of a decoder; the ingredients one by one."""
+
+    depth: NonNegativeInt = 0
+    expansion: PositiveFloat = 1.0
+    gated: bool = False
+    """GEGLU instead of a ReLU between the two layers."""
+    norm: bool = False
+    """Normalised before; then the sum is not rectified after."""
 
 
 @config
@@ -140,6 +180,7 @@ class Lainr:
     query: Band = Band()
     bands: tuple[Band, ...] = (Band(),)
     """One scale each, in the order of the chain."""
+    block: Block = Block()
 
 
 @config
@@ -151,6 +192,26 @@ class Scent:
     depth: NonNegativeInt = 3
     expansion: PositiveFloat = 4.0
     skip: bool = True
+
+
+@config
+class Mlp:
+    kind: Literal["mlp"] = "mlp"
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 4
+    band: Band = Band()
+
+
+@config
+class Composer:
+    """An MLP whose layers `generated` are written by the latents: `columns` (Trans-INR) or `pattern` (IPC)."""
+
+    kind: Literal["composer"] = "composer"
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 4
+    generated: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
+    rule: Literal["columns", "pattern"] = "columns"
+    band: Band = Band(count=32)
 
 
 @config
@@ -175,9 +236,9 @@ class Interpolation:
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
 
 
-Encoder = MambaEncoder
+Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder, Discriminator("kind")]
 Processor = SelfAttention
-Decoder = Annotated[Lainr | Scent, Discriminator("kind")]
+Decoder = Annotated[Lainr | Scent | Mlp | Composer, Discriminator("kind")]
 Base = Annotated[NoBase | Interpolation, Discriminator("kind")]
 
 

@@ -64,12 +64,13 @@ def preset(name: str, size: str = "small") -> Model:
 
 
 def preset_table(name: str, size: str) -> dict:
-    """The preset as a plain dictionary, to be merged with a recipe and flags."""
+    """The preset as a plain dictionary, to be merged with a recipe and flags. One that `extends` another is a diff."""
     table = load_toml(_shipped("presets", name))
     sizes = table.pop("size")
     if size not in sizes:
         raise ConfigError(f"preset {name!r} has no size {size!r}; it has {', '.join(sizes)}")
-    return merge({"name": name}, table, sizes[size])
+    other = table.pop("extends", None)
+    return merge({} if other is None else preset_table(other, size), {"name": name}, table, sizes[size])
 
 
 def recipe_table(name: str | Path) -> dict:

@@ -19,9 +19,13 @@ from torch import Tensor, nn
 
 from gridless import config as c
 from gridless.bases import Constant, Interpolation
+from gridless.decoders.composer import ComposerDecoder
 from gridless.decoders.lainr import LainrDecoder
+from gridless.decoders.mlp import MlpDecoder
 from gridless.decoders.scent import ScentDecoder
 from gridless.encoders.mamba import MambaEncoder
+from gridless.encoders.perceiver import PerceiverEncoder
+from gridless.encoders.transformer import TransformerEncoder
 from gridless.field import Field
 from gridless.heads import PointHead
 from gridless.local import LocalReadout
@@ -48,11 +52,11 @@ class FieldModel(
         self.config, signal, width = config, config.signal, config.width
         check_overlap(signal.window, signal.overlap)
         self.tokenizer = PatchTokenizer(config.tokenizer, signal, width)
-        positions = config.decoder.attention.bias.kind == "euclid"
-        self.encoder = MambaEncoder(config.encoder, signal, width, positions)
-        latents = config.encoder.tokens.count > 0
-        self.processor = SelfAttentionProcessor(config.processor, width) if latents else None
-        self.decoder = build_decoder(config, latents)
+        attention = getattr(config.decoder, "attention", None)
+        positions = attention is not None and attention.bias.kind == "euclid"
+        self.encoder = build_encoder(config, positions)
+        self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.encoder.count else None
+        self.decoder = build_decoder(config, self.encoder.width, self.encoder.count)
         stem, local = self.tokenizer.stem, config.local
         self.local = None
         if local and (local.patches or (local.stem and stem is not None)):
@@ -130,7 +134,7 @@ class FieldModel(
         tokens, token_shape, pixels = self.tokenizer(values, mask)
         latents, context = self.encoder(tokens)
         if latents is not None:
-            latents = self.processor(latents)
+            latents = self.decoder.prepare(self.processor(latents))
         local = None
         if self.local is not None:
             local = self.local.prepare(pixels, context, token_shape, mask)
@@ -193,13 +197,30 @@ class FieldModel(
         return model.to(device).eval()
 
 
-def build_decoder(config: c.Model, latents: bool) -> nn.Module:
-    args = (config.signal, config.width, config.tokenizer.size, latents)
+def build_encoder(config: c.Model, positions: bool) -> nn.Module:
+    """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
+    args = (config.signal, config.width, positions)
+    match config.encoder:
+        case c.MambaEncoder():
+            return MambaEncoder(config.encoder, *args)
+        case c.TransformerEncoder():
+            return TransformerEncoder(config.encoder, *args)
+        case c.PerceiverEncoder():
+            return PerceiverEncoder(config.encoder, *args)
+
+
+def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
+    """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
+    args = (config.signal, width, config.tokenizer.size, latents)
     match config.decoder:
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():
             return ScentDecoder(config.decoder, *args)
+        case c.Mlp():
+            return MlpDecoder(config.decoder, *args)
+        case c.Composer():
+            return ComposerDecoder(config.decoder, *args)
 
 
 def build_base(config: c.Model) -> Interpolation | Constant:

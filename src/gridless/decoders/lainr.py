@@ -6,10 +6,13 @@ Source: Lee et al. 2023 (arXiv 2310.05624) with MAMBA-GINR's spatial bias, after
     h_k = relu(W_k γ_k(x));  m_k = relu(h_k + V_k m)                             `self.bands`, `self.modulate`
     v_0 = m_0;  v_{k+1} = relu(U_k (m_{k+1} + v_k))                              `self.chain`
     out = Σ_k W_k^o v_k                       one linear layer on [v_0, v_1, …]: the model's head
+    the large decoder of MAMBA-GINR's code puts residual blocks behind each of these layers: `block`, `self.refine`
 Deviations: frequencies are in cycles per unit and start at 0.5 (the published bands start at 5 and pass the training
 grid's Nyquist limit; `low = 5, high = 64, spacing = "log"` gives them); every sample has its own coordinates; the bias
 may use the distance in the window; features read locally are added to m, and with them the asked cell enters.
 """
+
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.nn.attention import CrossAttention, SpatialBias
+from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias
 from gridless.nn.fourier import AxisFourier
 from gridless.samples import Tokens
 
@@ -25,7 +28,7 @@ from gridless.samples import Tokens
 class LainrDecoder(nn.Module):
     joint = False
 
-    def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: bool):
+    def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden, axes, nyquist = decoder.hidden, signal.axes, signal.window / 2
         self.attention = None
@@ -39,6 +42,18 @@ class LainrDecoder(nn.Module):
         self.modulate = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands)
         self.chain = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands[1:])
         self.width = hidden * len(decoder.bands)
+        blocks = lambda count: nn.ModuleList(  # noqa: E731
+            nn.Sequential(*[ResidualBlock(hidden, decoder.block) for _ in range(decoder.block.depth)])
+            for _ in range(count)
+        )
+        scales = len(decoder.bands)
+        self.refine = nn.ModuleDict(
+            {"bands": blocks(scales), "modulate": blocks(scales), "chain": blocks(scales - 1), "out": blocks(scales)}
+        )
+
+    def prepare(self, latents: Tokens) -> Tokens:
+        """What every query reads, once per field."""
+        return replace(latents, x=self.attention.to_kv(latents.x))
 
     def forward(
         self,
@@ -51,9 +66,10 @@ class LainrDecoder(nn.Module):
             query = F.relu(self.query(self.query_band(coords)))
             m = m + self.attention(query, latents.x, self.bias(coords, latents.pos), latents.mask)
         scales = []
-        for fourier, band, modulate in zip(self.fourier, self.bands, self.modulate, strict=True):
-            scales.append(F.relu(F.relu(band(fourier(coords))) + modulate(m)))
+        for k, (fourier, band, modulate) in enumerate(zip(self.fourier, self.bands, self.modulate, strict=True)):
+            h = self.refine["bands"][k](F.relu(band(fourier(coords))))
+            scales.append(self.refine["modulate"][k](F.relu(h + modulate(m))))
         values = [scales[0]]
-        for scale, link in zip(scales[1:], self.chain, strict=True):
-            values.append(F.relu(link(scale + values[-1])))
-        return torch.cat(values, -1)
+        for scale, link, refine in zip(scales[1:], self.chain, self.refine["chain"], strict=True):
+            values.append(refine(F.relu(link(scale + values[-1]))))
+        return torch.cat([refine(value) for refine, value in zip(self.refine["out"], values, strict=True)], -1)

@@ -10,6 +10,8 @@ leaves almost no frequency at all); the residual around the cross-attention is S
 read locally are added to the queries after the attention, and with them the asked cell enters.
 """
 
+from dataclasses import replace
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -22,7 +24,7 @@ from gridless.samples import Tokens
 class ScentDecoder(nn.Module):
     joint = False
 
-    def __init__(self, decoder: config.Scent, signal: config.Signal, width: int, patch: int, latents: bool):
+    def __init__(self, decoder: config.Scent, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden = decoder.hidden
         self.fourier = GaussianFourier(decoder.fourier, signal.axes)
@@ -38,6 +40,10 @@ class ScentDecoder(nn.Module):
         self.skip = nn.Linear(self.fourier.width, hidden) if decoder.skip else None
         self.width = hidden
 
+    def prepare(self, latents: Tokens) -> Tokens:
+        """What every query reads, once per field."""
+        return replace(latents, x=self.attention.to_kv(self.latent_norm(latents.x)))
+
     def forward(
         self,
         coords: Float[Tensor, "B Q d"],
@@ -48,7 +54,7 @@ class ScentDecoder(nn.Module):
         x = self.query(encoding)
         if self.attention is not None:
             bias = self.bias(coords, latents.pos)
-            x = x + self.attention(self.query_norm(x), self.latent_norm(latents.x), bias, latents.mask)
+            x = x + self.attention(self.query_norm(x), latents.x, bias, latents.mask)
         if local is not None:
             x = x + local
         for norm, block in zip(self.norms, self.blocks, strict=True):

@@ -18,8 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.coords import even_points
-from gridless.nn.fourier import sinusoidal_table
+from gridless.encoders.position_tokens import PositionTokens
 from gridless.nn.mamba import MambaBlock
 from gridless.samples import Tokens
 
@@ -75,27 +74,19 @@ class MambaEncoder(nn.Module):
         """`positions`: whether a spatial bias reads the tokens' positions, so that they can learn."""
         super().__init__()
         tokens = encoder.tokens
-        self.count, self.kind, self.group = tokens.count, tokens.placement, tokens.group
+        self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
         placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
         self.final = encoder.final
-        if tokens.count:
-            start = (
-                torch.randn(tokens.count, width) if tokens.init == "normal" else sinusoidal_table(tokens.count, width)
-            )
-            self.tokens = nn.Parameter(start * tokens.std)
-            even = even_points(tokens.count, signal.axes)
-            if positions:
-                self.pos = nn.Parameter(even)
-            else:
-                self.register_buffer("pos", even)
+        self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:
         b, n, _ = patches.x.shape
         x = patches.x
-        if self.count:
-            x = torch.cat([x, self.tokens.to(x.dtype).expand(b, -1, -1)], 1)
+        if self.tokens is not None:
+            tokens = self.tokens(b)
+            x = torch.cat([x, tokens.x.to(x.dtype)], 1)
         order, mask = self._sequence(patches, x.device)
         y = _take(x, order)
         last = y
@@ -103,9 +94,7 @@ class MambaEncoder(nn.Module):
             y, last = block(y, mask)
         y = self.norm(y if self.final == "residual-norm" else last)
         y = _take(y, order.argsort(-1))
-        if not self.count:
-            return None, y
-        return Tokens(y[:, n:], self.pos.expand(b, -1, -1)), y[:, :n]
+        return (None if self.tokens is None else Tokens(y[:, n:], tokens.pos)), y[:, :n]
 
     @torch.compiler.disable  # an index table, looked up
     def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:

@@ -22,14 +22,14 @@ class CrossAttention(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "B Q D"],
-        context: Float[Tensor, "B M E"],
+        keys_values: Float[Tensor, "B M K"],
         bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
         mask: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
-        """`bias`: two factors whose product is added to the logits of every head; where `mask` is False nothing is
-        read."""
+        """`keys_values`: `to_kv` of what is read, computed once for any number of queries. `bias`: two factors whose
+        product is added to the logits of every head. Where `mask` is False nothing is read."""
         q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
-        k, v = rearrange(self.to_kv(context), "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        k, v = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
         if q.device.type == "cpu" and q.dtype != torch.float64:
             # on a CPU the fused kernel's backward is several times slower in bf16 than in fp32
             with torch.autocast("cpu", enabled=False):
@@ -76,19 +76,36 @@ class GatedFeedForward(nn.Module):
         return self.down(value * F.gelu(gate))
 
 
+class ResidualBlock(nn.Module):
+    """relu(x + W₂ relu(W₁ x)) as in the large LAINR decoder of MAMBA-GINR's public code; expansion, gating and
+    normalisation by choice."""
+
+    def __init__(self, width: int, block: config.Block):
+        super().__init__()
+        inner = round(width * block.expansion)
+        plain = nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width))
+        self.feed = GatedFeedForward(width, block.expansion) if block.gated else plain
+        self.norm = nn.LayerNorm(width) if block.norm else None
+
+    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+        return F.relu(x + self.feed(x)) if self.norm is None else x + self.feed(self.norm(x))
+
+
 class SelfAttentionBlock(nn.Module):
     """x + attention(norm x), then x + feed-forward(norm x)."""
 
-    def __init__(self, width: int, heads: int, head_width: int, expansion: float):
+    def __init__(self, width: int, heads: int, head_width: int, expansion: float, gated: bool = True):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.attention = CrossAttention(width, width, heads, head_width)
         self.feed_norm = nn.LayerNorm(width)
-        self.feed = GatedFeedForward(width, expansion)
+        inner = round(width * expansion)
+        plain = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+        self.feed = GatedFeedForward(width, expansion) if gated else plain
 
     def forward(self, x: Float[Tensor, "B M D"], mask: Bool[Tensor, "B M"] | None = None) -> Float[Tensor, "B M D"]:
         y = self.norm(x)
-        x = x + self.attention(y, y, mask=mask)
+        x = x + self.attention(y, self.attention.to_kv(y), mask=mask)
         return x + self.feed(self.feed_norm(x))
 
 

@@ -1,0 +1,44 @@
+"""The simplest decoder: an MLP of the coordinate's Fourier features and one vector for the whole signal.
+
+Source: the teaching notebook of MAMBA-GINR's public code (SimpleMambaGINR): the latents' mean, concatenated with the
+coordinate, through a ReLU network. Kept to show what reading the latents at the query is worth.
+Deviation: Fourier features stand beside the raw coordinate, as in every other decoder here; `band.count = 0` is not
+offered, low frequencies alone are (`band.high = 0.5`).
+"""
+
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gridless import config
+from gridless.nn.fourier import AxisFourier
+from gridless.samples import Tokens
+
+
+class MlpDecoder(nn.Module):
+    joint = False
+
+    def __init__(self, decoder: config.Mlp, signal: config.Signal, width: int, patch: int, latents: int):
+        super().__init__()
+        self.fourier = AxisFourier(decoder.band, signal.axes, signal.window / 2)
+        self.first = nn.Linear(signal.axes + self.fourier.width + (width if latents else 0), decoder.hidden)
+        self.rest = nn.ModuleList(nn.Linear(decoder.hidden, decoder.hidden) for _ in range(decoder.depth - 1))
+        self.width = decoder.hidden
+
+    def prepare(self, latents: Tokens) -> Tokens:
+        """What every query reads, once per field: one vector."""
+        return replace(latents, x=latents.x.mean(1, keepdim=True), pos=latents.pos.mean(1, keepdim=True))
+
+    def forward(
+        self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q H"] | None
+    ) -> Float[Tensor, "B Q H"]:
+        parts = [coords, self.fourier(coords)]
+        if latents is not None:
+            parts.append(latents.x.expand(-1, coords.shape[1], -1))
+        x = self.first(torch.cat(parts, -1))
+        x = (x if local is None else x + local).relu()
+        for layer in self.rest:
+            x = layer(x).relu()
+        return x
