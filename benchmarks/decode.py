@@ -98,7 +98,7 @@ class Liif(nn.Module):
 
 def photo_model(seed: int = 0) -> gl.FieldModel:
     torch.manual_seed(seed)
-    return gl.FieldModel(recipe(recipe_table("photos"))[0].model)
+    return gl.FieldModel(recipe(recipe_table("photos"), {})[0].model)
 
 
 # --- Equal seconds ---------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def photo_model(seed: int = 0) -> gl.FieldModel:
 
 def trained(model: nn.Module, step_of, budget: float) -> tuple[nn.Module, int]:
     """`step_of(model)` gives a function of (step, learning rate); the steps of `budget` seconds are measured first."""
-    settings, step = recipe(recipe_table("photos"))[0].train, step_of(model)
+    settings, step = recipe(recipe_table("photos"), {})[0].train, step_of(model)
     taken = [common.seconds(lambda s=s: step(s, 1e-5)) for s in range(12)]
     steps = max(2, int(budget / float(np.median(taken[4:]))))
     for s in range(steps):
@@ -116,7 +116,7 @@ def trained(model: nn.Module, step_of, budget: float) -> tuple[nn.Module, int]:
 
 def fair_pair(budget: float) -> tuple[gl.FieldModel, Liif, dict]:
     """Both trained for `budget` seconds on the same stream of batches, in the recipe's precision."""
-    run = recipe(recipe_table("photos"))[0]
+    run = recipe(recipe_table("photos"), {})[0]
     task, pictures = build_task(run.task), [as_rgb8(p) for p in gl.data.photos("train")]
     window = run.model.signal.window
 

@@ -33,7 +33,7 @@ class Attention(nn.Module):
         self.attention = CrossAttention(width, width, 8, width // 8)
 
     def forward(self, x):
-        return self.attention(x, x)
+        return self.attention(x, self.attention.to_kv(x))
 
 
 class Ssd(nn.Module):

@@ -1,0 +1,154 @@
+"""docs/speed.md from the committed results of the other benchmarks.
+
+python benchmarks/speed_page.py
+"""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("scan", "layer", "train_step", "decode", "lengths")
+
+
+def table(head: list[str], rows: list[list]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in lines)
+
+
+def span(values: dict, digits: int = 1) -> str:
+    return f"{values['median']:.{digits}f} ({values['min']:.{digits}f}–{values['max']:.{digits}f})"
+
+
+def origin(result: dict) -> str:
+    hardware = result["hardware"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return (
+        f"Commit {result['commit']}; {hardware['cpu']}, {hardware['threads']} threads; {versions}. GPU: not measured."
+    )
+
+
+def scan_part(r: dict) -> str:
+    rows = []
+    for name, peer in r["peers"].items():
+        if "not_measured" in peer:
+            rows.append([name, *["not measured: " + peer["not_measured"]] * 4])
+            continue
+        forward, both = peer["forward"], peer["forward_backward"]
+        rows.append([name, span(forward["ms"], 0), f"{forward['ratio']['median']:.1f}×",
+                     span(both["ms"], 0), f"{both['ratio']['median']:.1f}×"])  # fmt: skip
+    ours = [peer for peer in r["peers"].values() if "forward" in peer]
+    rows.append(["gridless", *[cell for mode in ("forward", "forward_backward")
+                               for cell in (span(ours[0][mode]["ours_ms"]), "")]])  # fmt: skip
+    size = ", ".join(f"{name} {value}" for name, value in r["size"].items())
+    return f"""## Selective scan
+
+`python benchmarks/scan.py`: {size}, float32. Every peer computes the same recurrence; milliseconds are medians (range),
+ours-is ratios the medians of neighbours in one run.
+
+{table(["", "forward, ms", "ours is", "forward + backward, ms", "ours is"], rows)}
+
+Its powers of two and multiply-adds alone take {r["arithmetic_bound_ms"]["median"]:.1f} ms on this machine; the forward
+takes {r["forward_over_bound"]:.1f} times that. Largest error of the output and all gradients against float64:
+{r["max_rel_error"]:.1e}. The first call compiles for {r["cold_call_seconds"]:.0f} s, from the disk cache
+{r["warm_cache_call_seconds"]:.1f} s.
+
+{origin(r)}"""
+
+
+def layer_part(r: dict) -> str:
+    rows = [
+        [
+            name,
+            *[
+                f"{r[d]['milliseconds'][name]['median']:.0f} ms, {r[d]['share'][name]:.0%}"
+                for d in ("float32", "bfloat16")
+            ],
+        ]
+        for name in r["float32"]["share"]
+    ]
+    rows.append(["whole layer", *[f"{span(r[d]['milliseconds']['layer'], 0)} ms" for d in ("float32", "bfloat16")]])
+    rows.append(["share of the matmul peak",
+                 *[f"{r[d]['share_of_matmul_peak']:.0%} of {r[d]['matmul_peak_gflops']:.0f} GFLOP/s"
+                   for d in ("float32", "bfloat16")]])  # fmt: skip
+    size = ", ".join(f"{name} {value}" for name, value in r["size"].items())
+    return f"""## The bidirectional Mamba layer
+
+`python benchmarks/layer.py`: {size}, forward + backward. Parts are timed alone, shares are of their sum.
+
+{table(["part (both directions)", "float32", "bf16 autocast"], rows)}
+
+{origin(r)}"""
+
+
+def train_step_part(r: dict) -> str:
+    return f"""## A training step
+
+`python benchmarks/train_step.py`: `mamba-ginr` base, {r["params"]:,} parameters, 512 tokens, 1,024 queries, batch
+{r["batch"]}, bf16. {span(r["images_per_second"])} images/s, {r["gflop"]:.0f} GFLOP a step,
+{r["share_of_matmul_peak"]:.0%} of the measured matmul peak ({r["matmul_peak_gflops"]:.0f} GFLOP/s). The same model with
+mambapy's scan and `nn.Conv1d`: {span(r["public_images_per_second"])} images/s; ours is {span(r["speedup"])} times as fast.
+
+{origin(r)}"""
+
+
+def decode_part(r: dict) -> str:
+    rate, pair, memory = r["megapixels_per_second"], r["equal_seconds"], r["memory"]
+    rows = [[name, span(rate[key], 3)] for name, key in (("gridless, photo recipe", "ours"), ("LIIF", "liif"))]
+    fair = "not measured"
+    if isinstance(pair, dict):
+        psnr = pair["psnr_rgb_x4"]
+        fair = (
+            f"after {pair['seconds']:.0f} s of training each on the same batches, PSNR at ×4 on the test photos is "
+            f"{psnr['ours']:.2f} dB (ours, {pair['steps']['ours']:,} steps) and {psnr['liif']:.2f} dB (LIIF, "
+            f"{pair['steps']['liif']:,} steps); bicubic {psnr['bicubic']:.2f} dB"
+        )
+    return f"""## Answering a picture
+
+`python benchmarks/decode.py --train 200`: {r["side"]}² from {r["side"] // 4}², float32, encoding excluded.
+
+{table(["", "megapixels/s"], rows)}
+
+Ours is {span(r["speedup"])} times as fast. A fair pair: {fair}.
+{memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB more than after encoding, the output of {memory["output_gib"]:.2f} GiB
+included. Block sizes change the answer by at most {r["max_difference_between_blocks"]:.0e}.
+
+{origin(r)}"""
+
+
+def lengths_part(r: dict) -> str:
+    rows = [
+        [f"{n:,}", *[f"{layer['us_per_token'][i]['median']:.1f}" for layer in r["layers"].values()],
+         *[f"{layer['kib_per_token'][i]:.1f}" for layer in r["layers"].values()]]
+        for i, n in enumerate(r["lengths"])
+    ]  # fmt: skip
+    names = list(r["layers"])
+    crossings = "; ".join(
+        f"{name} from {n:,} tokens on" if n else f"{name}: not within these lengths"
+        for name, n in r["crossover"].items()
+    )
+    head = ["length", *[f"{name}, µs" for name in names], *[f"{name}, KiB" for name in names]]
+    return f"""## Length
+
+`python benchmarks/lengths.py`: one layer of width {r["width"]}, forward + backward under bf16 autocast, per token: time, and
+memory kept for the backward. These are different layers, not the same recurrence.
+
+{table(head, rows)}
+
+{crossings}.
+
+![Time and memory per token against length](images/lengths.png)
+
+{origin(r)}"""
+
+
+def page() -> str:
+    results = {name: json.loads((ROOT / "results" / f"{name}.json").read_text()) for name in NAMES}
+    parts = [globals()[f"{name}_part"](results[name]) for name in NAMES]
+    return (
+        "# Speed and memory\n\nWritten by `python benchmarks/speed_page.py` from `results/*.json`; "
+        "these machines are shared, so read the ratios.\n\n" + "\n\n".join(parts) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "speed.md").write_text(page())

@@ -1,0 +1,112 @@
+"""The speed page is that of the committed results; the peers compute what ours does; work is counted, never timed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import gridless as gl
+from gridless.nn.mamba import shifted_convolution
+from gridless.nn.scan import selective_scan
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+
+def test_the_speed_page_is_that_of_the_committed_results():
+    import speed_page
+
+    assert (ROOT / "docs" / "speed.md").read_text() == speed_page.page()
+
+
+def test_the_public_parts_compute_the_same():
+    pytest.importorskip("mambapy")
+    import train_step
+
+    torch.manual_seed(0)
+    x, dt, A, B, C = torch.randn(2, 9, 6), torch.rand(2, 9, 6), -torch.rand(6, 3), *torch.randn(2, 2, 9, 3)
+    weight, bias = torch.randn(4, 6), torch.randn(6)
+    for reverse in (False, True):
+        torch.testing.assert_close(
+            train_step.public_scan(x, dt, A, B, C, reverse),
+            selective_scan(x, dt, A, B, C, reverse),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+        torch.testing.assert_close(
+            train_step.public_convolution(x, weight, bias, reverse), shifted_convolution(x, weight, bias, reverse)
+        )
+
+
+def test_ssd_is_its_own_recurrence():
+    import lengths
+
+    torch.manual_seed(0)
+    layer = lengths.Ssd(16, state=4, head=8, chunk=4)
+    projected = torch.randn(2, 12, 2 * layer.inner + 2 * layer.state + layer.heads)
+    z, x, B, C, dt = projected.split([layer.inner, layer.inner, 4, 4, layer.heads], -1)
+    dt = torch.nn.functional.softplus(dt - 2)
+    h, want = torch.zeros(2, layer.heads, 8, 4), []
+    for t in range(12):
+        u = x[:, t].unflatten(-1, (layer.heads, 8)) * dt[:, t, :, None]
+        h = h * (-dt[:, t] * layer.decay[0].exp()).exp()[..., None, None] + u[..., None] * B[:, t, None, None]
+        want.append((h * C[:, t, None, None]).sum(-1).flatten(1))
+    got = layer.one(projected, layer.decay[0])
+    torch.testing.assert_close(got, torch.stack(want, 1) * torch.nn.functional.silu(z), rtol=1e-4, atol=1e-5)
+
+
+def test_liif_blends_its_four_neighbours():
+    import decode
+
+    torch.manual_seed(0)
+    model = decode.Liif().eval()
+    with torch.no_grad():
+        features = model.encode(torch.rand(1, 6, 7, 3))
+        coords, cell = torch.rand(1, 50, 2), torch.full((1, 50, 2), 0.05)
+        whole = model(features, coords, cell)
+        torch.testing.assert_close(model(features, coords[:, 9:11], cell[:, 9:11]), whole[:, 9:11])
+        model.mlp.forward = lambda x: torch.ones(*x.shape[:-1], 3)  # weights that sum to one
+        torch.testing.assert_close(model(features, coords, cell), torch.ones(1, 50, 3))
+
+
+@pytest.mark.parametrize("preset,most", [("hybrid", 0.2), ("mamba-ginr", 0.6)])
+def test_a_query_costs_a_bounded_number_of_flops(preset, most):
+    """Megaflops per answered point of the small models, encoding excluded; and linear in the points."""
+    model = gl.FieldModel(gl.preset(preset, size="small")).eval()
+    field = model.encode(gl.Samples.from_grid(torch.rand(32, 32, 3)))
+
+    def megaflops(points):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            field(torch.rand(points, 2))
+        return counter.get_total_flops() / 1e6
+
+    few, many = megaflops(1000), megaflops(4000)
+    assert many / 4000 < most
+    assert many == pytest.approx(4 * few, rel=0.3)
+
+
+def test_memory_of_an_answer_does_not_grow_with_its_points():
+    """Largest tensor made while answering: bounded by the block, whatever the size of the answer."""
+    model = gl.FieldModel(gl.preset("hybrid", size="tiny")).eval()
+    field = model.encode(gl.Samples.from_grid(torch.rand(20, 20, 3)))
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        seen = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            for tensor in out if isinstance(out, (tuple, list)) else [out]:
+                if isinstance(tensor, torch.Tensor):
+                    self.seen = max(self.seen, tensor.numel())
+            return out
+
+    def largest(side):
+        result = torch.empty(side, side, 3).numpy()
+        with Largest() as mode:
+            field.to_image(shape=(side, side), chunk=500, out=result)
+        return mode.seen
+
+    assert largest(100) <= 1.5 * largest(50)
