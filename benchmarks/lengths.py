@@ -114,10 +114,12 @@ def draw(path: Path, lengths, milliseconds, megabytes, crossings) -> None:
     ):
         for name, values in table.items():
             axis.plot(lengths, values, "o-", markersize=3.5, label=name)
-        axis.set(xscale="log", yscale="log", xlabel="length of the sequence", ylabel=label)
+        axis.set(xscale="log", xlabel="length of the sequence", ylabel=label)
         axis.set_xticks(lengths, [f"{n:,}" for n in lengths], rotation=40, fontsize=8)
         axis.minorticks_off()
         axis.grid(alpha=0.3)
+    axes[0].set_yscale("log")
+    axes[1].set_ylim(bottom=0)
     for name, n in crossings.items():
         if n:
             axes[0].axvline(n, color="grey", linestyle=":", linewidth=1)

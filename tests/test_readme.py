@@ -37,3 +37,13 @@ def test_its_table_is_that_of_the_committed_results():
 
     rows = read_results(README.parent / "results" / "quickstart" / "results.csv")
     assert markdown_table(rows, "psnr_rgb") in README.read_text()
+
+
+def test_its_ablation_is_that_of_the_committed_sweep():
+    import json
+
+    from gridless.sweep import as_markdown
+
+    sweep = json.loads((README.parent / "results" / "photos-ablation.json").read_text())
+    assert {run["seed"] for run in sweep["runs"]} == {0, 1, 2}
+    assert as_markdown(sweep["runs"]) in README.read_text()
