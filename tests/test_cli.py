@@ -65,6 +65,24 @@ def test_report_is_one_page(run, tmp_path):
     assert {p.name for p in (tmp_path / "page").iterdir()} >= {"report.html", "report.md", "results.csv"}
 
 
+def test_two_processes_train_one_run(tmp_path):
+    folder = tmp_path / "shared"
+    flags = [*QUICK, "--size", "tiny", "--train.precision", "fp32", "--task.scales", "2"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "gridless", "train", "photos"]
+        + ["-o", str(folder), *flags],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("parameters, 2 steps") == 1
+    assert json.loads((folder / "run.json").read_text())["complete"]
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged if "loss" in line] == [2]
+
+
 def test_training_again_with_the_same_flags_is_done_at_once(run, capsys):
     before = (run / "model.safetensors").read_bytes()
     cli.main(["train", "photos", "-o", str(run), *QUICK])

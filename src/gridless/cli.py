@@ -57,7 +57,8 @@ def train(
     parsed = _recipe(recipe, flags, data, preset, size)[0]
     output = output or Path("runs", Path(recipe).stem)
     facts = train_run(parsed, output, profile=profile)
-    print(f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s")
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s")
 
 
 @app.command(name="eval")
