@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("scan", "layer", "train_step", "decode", "lengths")
+NAMES = ("scan", "layer", "train_step", "decode", "nearest", "lengths")
 
 
 def table(head: list[str], rows: list[list]) -> str:
@@ -111,6 +111,22 @@ def decode_part(r: dict) -> str:
 Ours is {span(r["speedup"])} times as fast. A fair pair: {fair}.
 {memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB more than after encoding, the output of {memory["output_gib"]:.2f} GiB
 included. Block sizes change the answer by at most {r["max_difference_between_blocks"]:.0e}.
+
+{origin(r)}"""
+
+
+def nearest_part(r: dict) -> str:
+    rows = [
+        [name, row["steps"], f"{row['psnr']:.2f}", f"{row['psnr_trained_with_all']:.2f}",
+         f"{row['points_per_second']['median']:,.0f}"]
+        for name, row in r["rows"].items()
+    ]  # fmt: skip
+    return f"""## Reading the nearest latents
+
+`python benchmarks/nearest.py`: `mamba-ginr` small gives back 32 × 32 crops of held-out photos from its {r["latents"]} latents
+after {r["seconds"]:.0f} s of training with as many read, and if the model that was trained with all is asked to read fewer.
+
+{table(["latents read by a query", "steps", "PSNR, dB", "PSNR, trained with all", "points/s"], rows)}
 
 {origin(r)}"""
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gridless.config import Bias
-from gridless.nn.attention import SpatialBias, attend
+from gridless.nn.attention import SpatialBias, attend, nearest
 
 
 def inputs(queries=37, latents=11, heads=2, width=12, dtype=torch.float32):
@@ -68,3 +68,24 @@ def test_memory_grows_with_queries_and_latents_not_with_their_product():
         return total
 
     assert kept(512) < 1.9 * kept(256)
+
+
+@pytest.mark.parametrize("kind", ["none", "euclid"])
+@pytest.mark.parametrize("masked", [False, True])
+def test_reading_the_nearest_alone(kind, masked):
+    """The same as attention with everything else masked; with all of them, the same as attention."""
+    q, k, v, coords, pos = inputs()
+    bias = SpatialBias(Bias(kind=kind), 4)(coords, pos)
+    mask = torch.arange(11).expand(2, -1) < torch.tensor([[11], [10]]) if masked else None
+    near = nearest(coords, pos, 4)
+    others = torch.ones(2, 37, 11, dtype=torch.bool).scatter(2, near, False)
+    assert others.sum() == 2 * 37 * 7
+    logits = torch.zeros(2, 1, 37, 11) if bias is None else distances(kind, coords, pos, 10.0, 4)[:, None]
+    closed = others[:, None] if mask is None else others[:, None] | ~mask[:, None, None]
+    want = F.scaled_dot_product_attention(q, k, v, attn_mask=logits.masked_fill(closed, float("-inf")))
+    torch.testing.assert_close(attend(q, k, v, bias, mask, near), want, rtol=1e-4, atol=1e-5)
+    everything = torch.arange(11).expand(2, 37, -1)
+    torch.testing.assert_close(
+        attend(q, k, v, bias, mask, everything), attend(q, k, v, bias, mask), rtol=1e-4, atol=1e-5
+    )
+    assert nearest(coords, pos, 11) is None and nearest(coords, pos, None) is None

@@ -67,10 +67,10 @@ def test_report_is_one_page(run, tmp_path):
 
 def test_two_processes_train_one_run(tmp_path):
     folder = tmp_path / "shared"
+    processes = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     flags = [*QUICK, "--size", "tiny", "--train.precision", "fp32", "--task.scales", "2"]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "gridless", "train", "photos"]
-        + ["-o", str(folder), *flags],
+        [*processes, "-m", "gridless", "train", "photos", "-o", str(folder), *flags],
         capture_output=True,
         text=True,
         timeout=300,

@@ -206,6 +206,17 @@ def test_the_bias_knows_coordinates_and_tokens_only(kind, coords):
         close(torch.cat([field(coords[:, i : i + 1]) for i in range(57)], 1), field(coords))
 
 
+@pytest.mark.parametrize("preset", ["mamba-ginr", "scent"])
+def test_reading_the_nearest_latents_keeps_the_laws(preset, samples, coords):
+    model = tiny(preset, {"decoder": {"attention": {"nearest": 3}}})
+    with torch.no_grad():
+        field = model.encode(samples)
+        whole = field(coords)
+        close(field(coords[:, 5:9]), whole[:, 5:9])
+        assert (whole - tiny(preset).encode(samples)(coords)).abs().max() > 1e-4
+    assert field.gradient(coords).isfinite().all()
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("axes", [1, 3, 4])
 def test_any_number_of_axes(preset, axes):

@@ -71,6 +71,8 @@ class Attention:
     heads: PositiveInt = 2
     head_width: PositiveInt = 64
     bias: Bias = Bias()
+    nearest: PositiveInt | None = None
+    """A query reads only so many latents, those whose positions are nearest; None: all."""
 
 
 @config

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias
+from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias, nearest
 from gridless.nn.fourier import AxisFourier
 from gridless.samples import Tokens
 
@@ -37,6 +37,7 @@ class LainrDecoder(nn.Module):
             self.query = nn.Linear(self.query_band.width, hidden)
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
             self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
+            self.nearest = decoder.attention.nearest
         self.fourier = nn.ModuleList(AxisFourier(band, axes, nyquist) for band in decoder.bands)
         self.bands = nn.ModuleList(nn.Linear(f.width, hidden) for f in self.fourier)
         self.modulate = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands)
@@ -64,7 +65,8 @@ class LainrDecoder(nn.Module):
         m = 0.0 if local is None else local
         if self.attention is not None:
             query = F.relu(self.query(self.query_band(coords)))
-            m = m + self.attention(query, latents.x, self.bias(coords, latents.pos), latents.mask)
+            bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
+            m = m + self.attention(query, latents.x, bias, latents.mask, near)
         scales = []
         for k, (fourier, band, modulate) in enumerate(zip(self.fourier, self.bands, self.modulate, strict=True)):
             h = self.refine["bands"][k](F.relu(band(fourier(coords))))

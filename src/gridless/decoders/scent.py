@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.nn.attention import CrossAttention, GatedFeedForward, SpatialBias
+from gridless.nn.attention import CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
 from gridless.samples import Tokens
 
@@ -35,6 +35,7 @@ class ScentDecoder(nn.Module):
             self.latent_norm = nn.LayerNorm(width)
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
             self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
+            self.nearest = decoder.attention.nearest
         self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(decoder.depth))
         self.blocks = nn.ModuleList(GatedFeedForward(hidden, decoder.expansion) for _ in range(decoder.depth))
         self.skip = nn.Linear(self.fourier.width, hidden) if decoder.skip else None
@@ -53,8 +54,8 @@ class ScentDecoder(nn.Module):
         encoding = self.fourier(coords)
         x = self.query(encoding)
         if self.attention is not None:
-            bias = self.bias(coords, latents.pos)
-            x = x + self.attention(self.query_norm(x), latents.x, bias, latents.mask)
+            bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
+            x = x + self.attention(self.query_norm(x), latents.x, bias, latents.mask, near)
         if local is not None:
             x = x + local
         for norm, block in zip(self.norms, self.blocks, strict=True):

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
@@ -25,17 +25,19 @@ class CrossAttention(nn.Module):
         keys_values: Float[Tensor, "B M K"],
         bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
         mask: Bool[Tensor, "B M"] | None = None,
+        near: Int64[Tensor, "B Q n"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
         """`keys_values`: `to_kv` of what is read, computed once for any number of queries. `bias`: two factors whose
-        product is added to the logits of every head. Where `mask` is False nothing is read."""
+        product is added to the logits of every head. Where `mask` is False nothing is read. `near`: the latents that
+        each query reads; None: all of them."""
         q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
         k, v = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
         if q.device.type == "cpu" and q.dtype != torch.float64:
             # on a CPU the fused kernel's backward is several times slower in bf16 than in fp32
             with torch.autocast("cpu", enabled=False):
-                out = attend(q.float(), k.float(), v.float(), bias, mask)
+                out = attend(q.float(), k.float(), v.float(), bias, mask, near)
         else:
-            out = attend(q, k, v, bias, mask)
+            out = attend(q, k, v, bias, mask, near)
         return self.to_out(rearrange(out, "b h q w -> b q (h w)"))
 
 
@@ -45,10 +47,13 @@ def attend(
     v: Float[Tensor, "B h M w"],
     bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
     mask: Bool[Tensor, "B M"] | None = None,
+    near: Int64[Tensor, "B Q n"] | None = None,
 ) -> Float[Tensor, "B h Q w"]:
     """Attention with a low-rank bias. In fp32 the bias's factors become further channels of queries and keys, so that no
     (Q, M) matrix is ever made; in half precision they would be rounded, and the bias stays a matrix."""
     width, logits = q.shape[-1], None
+    if near is not None:
+        return attend_near(q, k, v, bias, mask, near)
     if mask is not None:
         logits = torch.zeros_like(mask, dtype=q.dtype).masked_fill(~mask, float("-inf"))[:, None, None]
     if bias is not None and q.dtype in (torch.bfloat16, torch.float16):
@@ -60,6 +65,27 @@ def attend(
         q, k = torch.cat([q, of_query * width**0.5], -1), torch.cat([k, of_key], -1)
         v = F.pad(v, (0, q.shape[-1] - width))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=logits, scale=width**-0.5)[..., :width]
+
+
+def attend_near(q, k, v, bias, mask, near: Int64[Tensor, "B Q n"]) -> Float[Tensor, "B h Q w"]:
+    """As `attend`, over the latents `near` each query alone: (Q, n) products instead of (Q, M)."""
+    rows = torch.arange(len(near), device=near.device)[:, None, None]
+    keys, values = (part.transpose(1, 2)[rows, near] for part in (k, v))  # (B Q n h w)
+    logits = torch.einsum("bhqw,bqnhw->bhqn", q, keys) * q.shape[-1] ** -0.5
+    if bias is not None:
+        logits = logits + (bias[0][:, :, None] * bias[1][rows, near]).sum(-1)[:, None].to(q.dtype)
+    if mask is not None:
+        logits = logits.masked_fill(~mask[rows, near][:, None], float("-inf"))
+    return torch.einsum("bhqn,bqnhw->bhqw", logits.softmax(-1), values)
+
+
+def nearest(
+    coords: Float[Tensor, "B Q d"], pos: Float[Tensor, "B M d"], count: int | None
+) -> Int64[Tensor, "B Q n"] | None:
+    """The `count` positions nearest to each coordinate; None if that is all of them."""
+    if count is None or count >= pos.shape[1]:
+        return None
+    return torch.cdist(coords.detach(), pos.detach()).topk(count, largest=False, sorted=False).indices
 
 
 class GatedFeedForward(nn.Module):
