@@ -47,8 +47,8 @@ ours-is ratios the medians of neighbours in one run.
 
 {table(["", "forward, ms", "ours is", "forward + backward, ms", "ours is"], rows)}
 
-Its powers of two and multiply-adds alone take {r["arithmetic_bound_ms"]["min"]:.1f} ms at best on this machine; the forward,
-at its best, takes {r["forward_over_bound"]:.1f} times that. Largest error of the output and all gradients against float64:
+Its powers of two and multiply-adds alone take {r["arithmetic_bound_ms"]["median"]:.1f} ms on this machine; the forward
+takes {r["forward_over_bound"]:.1f} times that. Largest error of the output and all gradients against float64:
 {r["max_rel_error"]:.1e}. The first call compiles for {r["cold_call_seconds"]:.0f} s, from the disk cache
 {r["warm_cache_call_seconds"]:.1f} s.
 
@@ -109,7 +109,7 @@ def decode_part(r: dict) -> str:
 {table(["", "megapixels/s"], rows)}
 
 Ours is {span(r["speedup"])} times as fast. A fair pair: {fair}.
-{memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB more than after encoding, the output of {memory["output_gib"]:.2f} GiB
+{memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB above the peak of encoding, the output of {memory["output_gib"]:.2f} GiB
 included. Block sizes change the answer by at most {r["max_difference_between_blocks"]:.0e}.
 
 {origin(r)}"""
