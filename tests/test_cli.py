@@ -257,6 +257,9 @@ def test_import_prints_nothing_and_loads_little():
         "import gridless, sys; print([m for m in ('torch', 'numba', 'PIL', 'matplotlib') if m in sys.modules])"
     )
     assert loaded.strip() == "[]"
+    heavy = "('torch._dynamo', 'accelerate', 'numba', 'triton', 'matplotlib', 'skimage')"  # a second each, or nearly
+    loaded = python(f"import gridless as gl, sys; gl.FieldModel; print([m for m in {heavy} if m in sys.modules])")
+    assert loaded.strip() == "[]"
 
 
 def test_torchvision_is_not_needed_anywhere():

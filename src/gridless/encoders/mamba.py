@@ -96,7 +96,6 @@ class MambaEncoder(nn.Module):
         y = _take(y, order.argsort(-1))
         return (None if self.tokens is None else Tokens(y[:, n:], tokens.pos)), y[:, :n]
 
-    @torch.compiler.disable  # an index table, looked up
     def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
         """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's
         sequence is the same however much padding its batch-mates need."""
