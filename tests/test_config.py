@@ -52,6 +52,15 @@ def test_later_layers_win_and_a_new_kind_starts_afresh():
     assert old == {"d": {"kind": "lainr", "hidden": 8}}
 
 
+def test_what_a_recipe_changes_for_one_preset_leaves_the_others_alone():
+    table = {"preset": "hybrid", "size": "tiny", "for": {"hybrid": {"model": {"processor": {"depth": 7}}}}}
+    assert recipe(table, {})[0].model.processor.depth == 7
+    assert recipe(table, {"model": {"processor": {"depth": 2}}})[0].model.processor.depth == 2  # flags lie on top
+    assert recipe(table, {"preset": "lainr"})[0].model.processor.depth == 0
+    with pytest.raises(ConfigError, match=r"'model.decoder.depth': this kind of decoder has no depth, another has"):
+        recipe(table, {"preset": "lainr", "model": {"decoder": {"depth": 1}}})
+
+
 def test_flags():
     flags = parse_flags(
         ["--model.encoder.depth", "2", "--train.seconds=1.5", "--task.scales", "2", "3.7", "--model.local", "none"]

@@ -194,6 +194,15 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
         assert facts["steps"] == 2
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_system_trains_on_the_photo_recipe(preset):
+    flags = {"preset": preset, "size": "tiny", "train": {"steps": 2, "seconds": None, "batch": 2, "queries": 8}}
+    whole, _ = recipe(recipe_table("photos"), flags)
+    assert whole.model.name == preset and whole.model.signal.window == 24
+    assert (whole.model.encoder.tokens.count == 16) if preset == "hybrid" else True
+    gl.fit(gl.FieldModel(whole.model), pictures(1, 96), build_task(whole.task), train=whole.train, quiet=True)
+
+
 def test_a_diverged_run_says_so():
     model = gl.FieldModel(tiny("mamba-ginr").config)
     train = Train(steps=40, batch=1, queries=10, optimizer=Optimizer(lr=1e30))

@@ -109,9 +109,12 @@ def load_json(path: Path) -> dict:
 def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
     """The recipe that `table` and `flags` describe, and its `[ablate]` arms: name -> what each changes.
 
-    `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top.
+    `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top. A
+    recipe's `[for.NAME]` holds what it changes where the preset is NAME.
     """
-    whole = merge(table, flags)
+    table = dict(table)
+    own = table.pop("for", {}).get(flags.get("preset", table.get("preset")), {})
+    whole = merge(table, own, flags)
     for room in ("model", "data", "task", "train"):
         if not isinstance(whole.get(room, {}), dict):
             raise ConfigError(f"{room} is a table of settings, got {whole[room]!r}; e.g. --train.steps 500")
@@ -170,6 +173,8 @@ def _complaint(kind: type, error: dict, prefix: str) -> str:
     steps = [s for i, s in enumerate(steps) if i == last or not _is_tag(s, ".".join(steps[:i]), keys)]
     path = ".".join([prefix, *steps] if prefix else steps)
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if ".".join(steps) in keys:
+            return f"unknown key {path!r}: this kind of {steps[-2] if last else 'part'} has no {steps[-1]}, another has"
         near = difflib.get_close_matches(".".join(steps), keys, 1, 0.5)
         return f"unknown key {path!r}" + (
             f"; did you mean {'.'.join(filter(None, [prefix, near[0]]))!r}?" if near else ""
