@@ -1,4 +1,4 @@
-# make quickstart   train, evaluate, report and enlarge one photo (about 6 minutes on two cores)
+# make quickstart   train, evaluate, report and enlarge one photo (about 7 minutes on two cores)
 # make test         the tests
 # make lint         ruff
 PYTHON ?= python3

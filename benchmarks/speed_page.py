@@ -22,9 +22,8 @@ def span(values: dict, digits: int = 1) -> str:
 def origin(result: dict) -> str:
     hardware = result["hardware"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return (
-        f"Commit {result['commit']}; {hardware['cpu']}, {hardware['threads']} threads; {versions}. GPU: not measured."
-    )
+    gpu = hardware["gpu"] or "not measured"
+    return f"Commit {result['commit']}; {hardware['cpu']}, {hardware['threads']} threads; {versions}. GPU: {gpu}."
 
 
 def scan_part(r: dict) -> str:
@@ -94,9 +93,9 @@ mambapy's scan and `nn.Conv1d`: {span(r["public_images_per_second"])} images/s; 
 def decode_part(r: dict) -> str:
     rate, pair, memory = r["megapixels_per_second"], r["equal_seconds"], r["memory"]
     rows = [[name, span(rate[key], 3)] for name, key in (("gridless, photo recipe", "ours"), ("LIIF", "liif"))]
-    fair = "not measured"
+    fair, flag = "not measured", ""
     if isinstance(pair, dict):
-        psnr = pair["psnr_rgb_x4"]
+        psnr, flag = pair["psnr_rgb_x4"], f" --train {pair['seconds']:g}"
         fair = (
             f"after {pair['seconds']:.0f} s of training each on the same batches, PSNR at ×4 on the test photos is "
             f"{psnr['ours']:.2f} dB (ours, {pair['steps']['ours']:,} steps) and {psnr['liif']:.2f} dB (LIIF, "
@@ -104,7 +103,7 @@ def decode_part(r: dict) -> str:
         )
     return f"""## Answering a picture
 
-`python benchmarks/decode.py --train 200`: {r["side"]}² from {r["side"] // 4}², float32, encoding excluded.
+`python benchmarks/decode.py{flag}`: {r["side"]}² from {r["side"] // 4}², float32, encoding excluded.
 
 {table(["", "megapixels/s"], rows)}
 
@@ -123,9 +122,9 @@ def nearest_part(r: dict) -> str:
     ]  # fmt: skip
     return f"""## Reading the nearest latents
 
-`python benchmarks/nearest.py --seconds 40`: `mamba-ginr` small gives back 32 × 32 crops of held-out photos from its
-{r["latents"]} latents after {r["seconds"]:.0f} s of training with as many read, and if the model that was trained with all
-is asked to read fewer. On a CPU gathering keys costs more than reading 64 of them.
+`python benchmarks/nearest.py --seconds {r["seconds"]:g}`: `mamba-ginr` small gives back 32 × 32 crops of held-out
+photos from its {r["latents"]} latents after {r["seconds"]:.0f} s of training with as many read, and if the model that was trained with all
+is asked to read fewer.
 
 {table(["latents read by a query", "steps", "PSNR, dB", "PSNR, trained with all", "points/s"], rows)}
 

@@ -105,6 +105,19 @@ def test_parts_that_do_not_fit(diff, message):
         gl.FieldModel(merge(preset_table("hybrid", "tiny"), diff))
 
 
+@pytest.mark.parametrize(
+    "diff,message",
+    [
+        ({"decoder": {"generated": [0, 9]}}, "names layer 9, there are 0 … 2"),
+        ({"decoder": {"generated": []}}, "model.decoder.generated"),
+        ({"encoder": {"tokens": {"count": 2}}}, "3 written layers needs as many latents, got 2"),
+    ],
+)
+def test_layers_that_cannot_be_written(diff, message):
+    with pytest.raises(ValueError, match=message):
+        gl.FieldModel(merge(preset_table("trans-inr", "tiny"), diff))
+
+
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(ConfigError, match="no preset 'hybird'; there are hybrid, .* trans-inr. Did you mean 'hybrid'?"):
         gl.preset("hybird")

@@ -47,3 +47,20 @@ def test_its_ablation_is_that_of_the_committed_sweep():
     sweep = json.loads((README.parent / "results" / "photos-ablation.json").read_text())
     assert {run["seed"] for run in sweep["runs"]} == {0, 1, 2}
     assert as_markdown(sweep["runs"]) in README.read_text()
+
+
+def test_its_figures_are_those_of_the_committed_results():
+    import json
+
+    results, text = README.parent / "results", " ".join(README.read_text().split())
+    run, scan, decode = (
+        json.loads((results / f).read_text()) for f in ("quickstart/run.json", "scan.json", "decode.json")
+    )
+    forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
+    for figure in (
+        f"{run['params']:,} parameters, {run['steps']:,} steps in {run['train_seconds']:.0f} s",
+        f"is {scan['forward_speedup']:.1f}× (forward) and {scan['forward_backward_speedup']:.1f}× (forward + backward)",
+        f"{forward:.0f}× and {both:.0f}× as fast as the plain loop",
+        f"answered {decode['speedup']['median']:.1f}× as fast as by LIIF",
+    ):
+        assert figure in text

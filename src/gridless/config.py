@@ -211,7 +211,7 @@ class Composer:
     kind: Literal["composer"] = "composer"
     hidden: PositiveInt = 256
     depth: PositiveInt = 4
-    generated: tuple[NonNegativeInt, ...] = (0, 1, 2, 3)
+    generated: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 1, 2, 3)
     rule: Literal["columns", "pattern"] = "columns"
     band: Band = Band(count=32)
 

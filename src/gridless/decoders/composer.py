@@ -24,21 +24,19 @@ class ComposerDecoder(nn.Module):
 
     def __init__(self, decoder: config.Composer, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
-        if latents < len(decoder.generated):
-            needs = f"decoder.kind 'composer' with {len(decoder.generated)} written layers needs as many latents"
+        generated = set(decoder.generated)
+        if latents < len(generated):
+            needs = f"decoder.kind 'composer' with {len(generated)} written layers needs as many latents"
             raise ValueError(f"{needs}, got {latents}; raise encoder.tokens.count or name fewer in decoder.generated")
         self.fourier = AxisFourier(decoder.band, signal.axes, signal.window / 2)
         sizes = [self.fourier.width, *[decoder.hidden] * decoder.depth]
-        beyond = [layer for layer in decoder.generated if layer >= decoder.depth]
-        if beyond:
-            raise ValueError(f"decoder.generated names layer {beyond[0]}, there are 0 … {decoder.depth - 1}")
+        if max(generated) >= decoder.depth:
+            raise ValueError(f"decoder.generated names layer {max(generated)}, there are 0 … {decoder.depth - 1}")
+        self.each = latents // len(generated)  # latents that write one layer
         self.layers = nn.ModuleList(
-            WrittenLayer(decoder.rule, width, latents // len(decoder.generated), *io)
-            if i in decoder.generated
-            else nn.Linear(*io)
+            WrittenLayer(decoder.rule, width, self.each, *io) if i in generated else nn.Linear(*io)
             for i, io in enumerate(zip(sizes, sizes[1:], strict=False))
         )
-        self.each = latents // max(1, len(decoder.generated))  # latents that write one layer
         self.width = decoder.hidden
 
     def prepare(self, latents: Tokens) -> Tokens:

@@ -43,13 +43,9 @@ class LainrDecoder(nn.Module):
         self.modulate = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands)
         self.chain = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands[1:])
         self.width = hidden * len(decoder.bands)
-        blocks = lambda count: nn.ModuleList(  # noqa: E731
-            nn.Sequential(*[ResidualBlock(hidden, decoder.block) for _ in range(decoder.block.depth)])
-            for _ in range(count)
-        )
-        scales = len(decoder.bands)
+        places = {"bands": decoder.bands, "modulate": decoder.bands, "chain": decoder.bands[1:], "out": decoder.bands}
         self.refine = nn.ModuleDict(
-            {"bands": blocks(scales), "modulate": blocks(scales), "chain": blocks(scales - 1), "out": blocks(scales)}
+            {place: nn.ModuleList(residual_blocks(hidden, decoder.block) for _ in of) for place, of in places.items()}
         )
 
     def prepare(self, latents: Tokens) -> Tokens:
@@ -75,3 +71,8 @@ class LainrDecoder(nn.Module):
         for scale, link, refine in zip(scales[1:], self.chain, self.refine["chain"], strict=True):
             values.append(refine(F.relu(link(scale + values[-1]))))
         return torch.cat([refine(value) for refine, value in zip(self.refine["out"], values, strict=True)], -1)
+
+
+def residual_blocks(width: int, block: config.Block) -> nn.Sequential:
+    """`block.depth` of them; with none, what comes in goes out."""
+    return nn.Sequential(*[ResidualBlock(width, block) for _ in range(block.depth)])

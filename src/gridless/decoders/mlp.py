@@ -2,8 +2,7 @@
 
 Source: the teaching notebook of MAMBA-GINR's public code (SimpleMambaGINR): the latents' mean, concatenated with the
 coordinate, through a ReLU network. Kept to show what reading the latents at the query is worth.
-Deviation: Fourier features stand beside the raw coordinate, as in every other decoder here; `band.count = 0` is not
-offered, low frequencies alone are (`band.high = 0.5`).
+Deviation: Fourier features stand beside the raw coordinate.
 """
 
 from dataclasses import replace

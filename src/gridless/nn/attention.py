@@ -102,15 +102,21 @@ class GatedFeedForward(nn.Module):
         return self.down(value * F.gelu(gate))
 
 
+def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.Module] = nn.GELU) -> nn.Module:
+    """GEGLU, or two linear layers with an activation between them."""
+    if gated:
+        return GatedFeedForward(width, expansion)
+    inner = round(width * expansion)
+    return nn.Sequential(nn.Linear(width, inner), activation(), nn.Linear(inner, width))
+
+
 class ResidualBlock(nn.Module):
     """relu(x + W₂ relu(W₁ x)) as in the large LAINR decoder of MAMBA-GINR's public code; expansion, gating and
     normalisation by choice."""
 
     def __init__(self, width: int, block: config.Block):
         super().__init__()
-        inner = round(width * block.expansion)
-        plain = nn.Sequential(nn.Linear(width, inner), nn.ReLU(), nn.Linear(inner, width))
-        self.feed = GatedFeedForward(width, block.expansion) if block.gated else plain
+        self.feed = feed_forward(width, block.expansion, block.gated, nn.ReLU)
         self.norm = nn.LayerNorm(width) if block.norm else None
 
     def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
@@ -125,9 +131,7 @@ class SelfAttentionBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.attention = CrossAttention(width, width, heads, head_width)
         self.feed_norm = nn.LayerNorm(width)
-        inner = round(width * expansion)
-        plain = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
-        self.feed = GatedFeedForward(width, expansion) if gated else plain
+        self.feed = feed_forward(width, expansion, gated)
 
     def forward(self, x: Float[Tensor, "B M D"], mask: Bool[Tensor, "B M"] | None = None) -> Float[Tensor, "B M D"]:
         y = self.norm(x)

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.nn.attention import feed_forward
 from gridless.nn.scan import selective_scan
 
 
@@ -91,8 +92,7 @@ class MambaBlock(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mixer = BiMamba(width, ssm)
         self.mlp_norm = nn.LayerNorm(width)
-        inner = round(width * expansion)
-        self.mlp = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
+        self.mlp = feed_forward(width, expansion, gated=False)
 
     def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None) -> tuple[Tensor, Tensor]:
         x = x + self.mixer(self.norm(x), mask)
