@@ -123,8 +123,8 @@ def nearest_part(r: dict) -> str:
     return f"""## Reading the nearest latents
 
 `python benchmarks/nearest.py --seconds {r["seconds"]:g}`: `mamba-ginr` small gives back 32 × 32 crops of held-out
-photos from its {r["latents"]} latents after {r["seconds"]:.0f} s of training with as many read, and if the model that was trained with all
-is asked to read fewer.
+photos from its {r["latents"]} latents after {r["seconds"]:.0f} s of training with as many read, and if the model that was
+trained with all is asked to read fewer.
 
 {table(["latents read by a query", "steps", "PSNR, dB", "PSNR, trained with all", "points/s"], rows)}
 
