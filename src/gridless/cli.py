@@ -22,10 +22,17 @@ app = App(
     version_flags=["--version"],
 )
 Flags = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
-Recipe = Annotated[str, Parameter(help="A recipe that ships (photos), or the path of a .toml file.")]
+Recipe = Annotated[str, Parameter(help="A recipe that ships (photos, cifar10, …), or the path of a .toml file.")]
 Run = Annotated[Path, Parameter(help="A folder written by `gridless train`.")]
-Data = Annotated[Path | None, Parameter(help="A folder with train, val and test inside, instead of the recipe's data.")]
-Pictures = Annotated[Path | None, Parameter(help="A folder of pictures, instead of the recipe's data.")]
+Data = Annotated[
+    Path | None,
+    Parameter(
+        help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches."
+    ),
+]
+Pictures = Annotated[
+    Path | None, Parameter(help="A folder of pictures, instead of the recipe's data. For cifar10, its batches.")
+]
 
 
 def _output(text: str) -> Parameter:
@@ -70,13 +77,11 @@ def evaluate(
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
-    from gridless import config
-    from gridless.results import plain_table
+    from gridless.results import headline, plain_table
     from gridless.runs import evaluate_run
 
-    folder = config.Data(kind="folder", path=str(data)) if data else None
-    rows = evaluate_run(run, scales, split, folder)
-    print(plain_table(rows, "psnr_rgb"))
+    rows = evaluate_run(run, scales, split, data)
+    print(plain_table(rows, headline(rows)))
     print(f"{Path(run, 'results.csv')}: {len(rows)} rows")
 
 
@@ -126,9 +131,11 @@ def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | 
     from gridless.merging import merge, parse_flags, recipe, recipe_table
 
     short = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
+    table = recipe_table(name)
     if data is not None:
-        short["data"] = {"kind": "folder", "path": str(data)}
-    return recipe(recipe_table(name), merge(parse_flags(list(flags)), short))
+        kind = table.get("data", {}).get("kind", "photos")
+        short["data"] = {"kind": "folder" if kind == "photos" else kind, "path": str(data)}
+    return recipe(table, merge(parse_flags(list(flags)), short))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -102,6 +102,8 @@ class PositionTokens:
     group: PositiveInt = 1
     init: Literal["normal", "sinusoidal"] = "normal"
     std: PositiveFloat = 1.0
+    read: Literal["tokens", "all"] = "tokens"
+    """The latents are the outputs at the position tokens, or at all places of the sequence."""
 
 
 @config
@@ -172,6 +174,8 @@ class Block:
     """GEGLU instead of a ReLU between the two layers."""
     norm: bool = False
     """Normalised before; then the sum is not rectified after."""
+    joint: bool = False
+    """Attention among the queries before it: an answer then depends on the other questions."""
 
 
 @config
@@ -182,7 +186,11 @@ class Lainr:
     query: Band = Band()
     bands: tuple[Band, ...] = (Band(),)
     """One scale each, in the order of the chain."""
+    widths: tuple[PositiveInt, ...] | None = None
+    """Width of each scale; None: `hidden` everywhere."""
     block: Block = Block()
+    skip: bool = False
+    """Each scale's encoding reaches the output past the network, through one linear layer."""
 
 
 @config
@@ -193,7 +201,11 @@ class Scent:
     fourier: Gaussian = Gaussian()
     depth: NonNegativeInt = 3
     expansion: PositiveFloat = 4.0
+    widths: tuple[PositiveInt, ...] | None = None
+    """Width of each of the `depth` blocks; None: `hidden` everywhere."""
     skip: bool = True
+    joint: bool = False
+    """Attention among the queries in every block: an answer then depends on the other questions."""
 
 
 @config
@@ -292,10 +304,12 @@ class Train:
 @config
 class Data:
     """`photos`: those inside the scikit-image and scikit-learn wheels; `folder`: a directory of pictures, or one with
-    `train`, `val` and `test` inside."""
+    `train`, `val` and `test` inside; `cifar10`: a directory with the published batches of CIFAR-10."""
 
-    kind: Literal["photos", "folder"] = "photos"
+    kind: Literal["photos", "folder", "cifar10"] = "photos"
     path: str | None = None
+    held_out: PositiveInt | None = None
+    """So many of the validation and the test pictures, the first ones; None: all."""
 
 
 def _several(value):
@@ -312,11 +326,21 @@ class SuperResolutionTask:
     """Evaluation asks at these."""
     recolour: bool = False
     """Training crops get random colours."""
+    seen: PositiveInt | None = None
+    """Evaluation cuts pictures into crops that are seen at this size; None: whole pictures."""
 
 
 @config
 class ReconstructionTask:
     kind: Literal["reconstruction"] = "reconstruction"
+    seen: PositiveInt | None = None
+    """Evaluation cuts pictures into crops of this size; None: whole pictures."""
+    turned: bool = True
+    """Training crops come in their eight orientations."""
+    jitter: NonNegativeFloat = 0.0
+    """Training asks at points shifted by N(0, jitter²), in units of the picture."""
+    resampled: bool = True
+    """The target is the picture's value at the shifted point; false: at the pixel that was shifted, as published."""
 
 
 Task = Annotated[SuperResolutionTask | ReconstructionTask, Discriminator("kind")]

@@ -26,12 +26,14 @@ class Field:
         base,
         correction: Callable[[Tensor, Tensor], Tensor] | None = None,
         finest_cell: float | None = None,
+        joint: bool = False,
     ):
-        self.samples = samples
+        """`joint`: an answer depends on the other questions of its call, which are therefore never divided."""
+        self.samples, self.joint = samples, joint
         self._base, self._correction, self._finest = base, correction, finest_cell
 
     def __call__(
-        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int = CHUNK
+        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
     ) -> Float[Tensor, "*B Q C"]:
         """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
 
@@ -50,6 +52,7 @@ class Field:
                 raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
             cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
             cell = cell.expand(len(x), -1, -1)
+        chunk = self._chunk(chunk, x.shape[1])
         parts = [self._answer(x[:, q : q + chunk], _slice(cell, q, chunk)) for q in range(0, x.shape[1], chunk)]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return out[0] if squeeze else out
@@ -58,7 +61,7 @@ class Field:
         self,
         scale: float | None = None,
         shape: tuple[int, ...] | None = None,
-        chunk: int = CHUNK,
+        chunk: int | None = None,
         out: np.ndarray | None = None,
     ) -> Tensor | np.ndarray:
         """The field on a grid of the given shape, or `scale` times the samples' grid: (H W C), (B H W C) for a batch.
@@ -75,6 +78,7 @@ class Field:
         if rows is None:
             rows = values.new_empty(len(values), count, values.shape[-1])
         cell = cells(*shape, dtype=torch.float64, device=values.device).expand(len(values), 1, -1)
+        chunk = self._chunk(chunk, count)
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
             points = grid_rows(shape, start, stop, torch.float64, values.device).expand(len(values), -1, -1)
@@ -101,6 +105,14 @@ class Field:
                 for c in range(values.shape[-1])
             ]
         return torch.stack(columns, -2)
+
+    def _chunk(self, chunk: int | None, points: int) -> int:
+        if self.joint and chunk is not None and chunk < points:
+            raise ValueError(
+                f"this field's answers depend on one another (a joint decoder), so {points} questions cannot be asked "
+                f"in chunks of {chunk}; leave chunk out, or ask fewer questions"
+            )
+        return points if self.joint else chunk or CHUNK
 
     def _answer(self, coords: Tensor, cell: Tensor | None) -> Tensor:
         out = self._base(self.samples, coords, cell)

@@ -110,19 +110,30 @@ def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
     """The recipe that `table` and `flags` describe, and its `[ablate]` arms: name -> what each changes.
 
     `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top. A
-    recipe's `[for.NAME]` holds what it changes where the preset is NAME.
+    recipe's `[for.NAME]` holds what it changes where the preset is NAME. An arm may name another preset or size.
     """
     table = dict(table)
-    own = table.pop("for", {}).get(flags.get("preset", table.get("preset")), {})
-    whole = merge(table, own, flags)
+    special = table.pop("for", {})
+    whole = merge(table, special.get(flags.get("preset", table.get("preset")), {}), flags)
     for room in ("model", "data", "task", "train"):
         if not isinstance(whole.get(room, {}), dict):
             raise ConfigError(f"{room} is a table of settings, got {whole[room]!r}; e.g. --train.steps 500")
-    arms = whole.pop("ablate", {})
+    arms = {
+        arm: _other_preset(table, special, flags, diff) if {"preset", "size"} & set(diff) else diff
+        for arm, diff in whole.pop("ablate", {}).items()
+    }
     name, size = whole.pop("preset", None), whole.pop("size", "small")
     if name is not None:
         whole["model"] = merge(preset_table(name, size), whole.get("model", {}))
     return build(Recipe, whole), arms
+
+
+def _other_preset(table: dict, special: dict, flags: dict, arm: dict) -> dict:
+    """An arm that names its preset or size, as the difference it makes to a recipe whose model is already merged."""
+    whole = merge(table, flags, arm)
+    model = merge(whole.get("model", {}), special.get(whole.get("preset"), {}).get("model", {}), arm.get("model", {}))
+    model = build(Model, merge(preset_table(whole["preset"], whole.get("size", "small")), model))
+    return {k: v for k, v in arm.items() if k not in ("preset", "size")} | {"model": dump(model)}
 
 
 def parse_flags(tokens: list[str]) -> dict:

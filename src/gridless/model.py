@@ -8,6 +8,7 @@ import os
 import tempfile
 from dataclasses import replace
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 
 import torch
@@ -30,7 +31,7 @@ from gridless.field import Field
 from gridless.heads import PointHead
 from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
-from gridless.mosaic import Mosaic, Windows, check_overlap
+from gridless.mosaic import Mosaic, Windows, axis_starts, check_overlap
 from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, Samples
 from gridless.tokenizers import PatchTokenizer, pad_to
@@ -55,8 +56,9 @@ class FieldModel(
         attention = getattr(config.decoder, "attention", None)
         positions = attention is not None and attention.bias.kind == "euclid"
         self.encoder = build_encoder(config, positions)
-        self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.encoder.count else None
-        self.decoder = build_decoder(config, self.encoder.width, self.encoder.count)
+        self.latents = latent_count(config)
+        self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
+        self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
         self.local = None
         if local and (local.patches or (local.stem and stem is not None)):
@@ -83,6 +85,11 @@ class FieldModel(
         samples = replace(samples, values=samples.values.to(next(self.parameters()).dtype))
         values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
         size = values.new_tensor(shape, dtype=torch.float64)
+        if self.decoder.joint and max(shape) > signal.window:
+            raise ValueError(
+                f"this decoder's queries read one another, so one window answers at once: samples up to "
+                f"{signal.window} per axis, got {shape}; raise signal.window or switch the joint attention off"
+            )
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
             if max(shape) <= signal.window:
                 encoded = self.encode_window(values, mask, pad)
@@ -108,7 +115,7 @@ class FieldModel(
                 def correction(coords, cell):
                     return mosaic((coords * size).to(values.dtype), cell)
 
-        return Field(samples, self.base, correction, signal.finest_cell)
+        return Field(samples, self.base, correction, signal.finest_cell, joint=self.decoder.joint)
 
     def forward(
         self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
@@ -160,6 +167,15 @@ class FieldModel(
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+    def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
+        """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, and features
+        to read locally."""
+        signal = self.config.signal
+        shape = shape or (signal.window,) * signal.axes
+        windows = prod(len(axis_starts(n, signal.window, signal.overlap)) for n in shape)
+        local = 0 if self.local is None else self.config.decoder.hidden * prod(min(n, signal.window) for n in shape)
+        return windows * (self.latents * self.encoder.width + local)
+
     def save_pretrained(
         self,
         folder: str | Path,
@@ -207,6 +223,20 @@ def build_encoder(config: c.Model, positions: bool) -> nn.Module:
             return TransformerEncoder(config.encoder, *args)
         case c.PerceiverEncoder():
             return PerceiverEncoder(config.encoder, *args)
+
+
+def latent_count(config: c.Model) -> int:
+    """The latents of a whole window."""
+    match config.encoder:
+        case c.PerceiverEncoder(count=count):
+            return count
+        case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
+            patches = (config.signal.window // config.tokenizer.size) ** config.signal.axes
+            if tokens.read == "all" and isinstance(config.decoder, c.Composer):
+                raise ValueError(
+                    "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
+                )
+            return tokens.count + (patches if tokens.read == "all" else 0)
 
 
 def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:

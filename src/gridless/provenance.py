@@ -20,6 +20,7 @@ def describe(model, seed: int) -> dict:
     return {
         "model": model.name,
         "params": model.parameter_count(),
+        "latent_floats": model.latent_floats(),
         "seed": seed,
         "commit": commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

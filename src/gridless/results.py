@@ -36,6 +36,8 @@ class Metric:
 
 
 METRICS = {
+    "psnr": Metric("PSNR of the floats", "dB", 2, 1),
+    "floats_per_value": Metric("Latent floats kept per value", "", 2, -1),
     "psnr_rgb": Metric("PSNR of R, G, B", "dB", 2, 1),
     "psnr_y_shave": Metric("PSNR of luma, border shaved by the scale", "dB", 2, 1),
     "ssim": Metric("SSIM", "", 4, 1),
@@ -83,6 +85,11 @@ class Table:
     @property
     def style(self) -> Metric:
         return METRICS.get(self.metric, Metric(self.metric, "", 4, 0))
+
+
+def headline(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The metric that comes first: for a reconstruction that of the floats, which no rounding makes infinite."""
+    return "psnr" if any(row["metric"] == "psnr" for row in rows) else "psnr_rgb"
 
 
 def write_results(rows: Sequence[dict], path: str | Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from gridless import config as c
 from gridless.bases import BASELINES
-from gridless.data import Photo, folder, photos
+from gridless.data import Photo, cifar10, folder, photos
 from gridless.evaluation import evaluate
 from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
@@ -23,6 +23,11 @@ from gridless.training import fit
 
 def load_data(data: c.Data, split: str) -> list[Photo]:
     """The pictures of a split: train, val or test. A folder of pictures without these inside is a test set."""
+    pictures = _pictures(data, split)
+    return pictures if split == "train" else pictures[: data.held_out]
+
+
+def _pictures(data: c.Data, split: str) -> list[Photo]:
     if split not in ("train", "val", "test"):
         raise ConfigError(f"no split {split!r}; there are train, val and test")
     match data.kind:
@@ -37,14 +42,18 @@ def load_data(data: c.Data, split: str) -> list[Photo]:
             if split != "test" or any((root / other).is_dir() for other in ("train", "val")):
                 raise ConfigError(f"{root} has no folder {split}; training takes one with train, val and test inside")
             return folder(root)
+        case "cifar10":
+            if data.path is None:
+                raise ConfigError("data.kind 'cifar10' needs data.path (--data DIR), a directory with its batches")
+            return cifar10(data.path, split)
 
 
 def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResolution | Reconstruction:
     match task:
         case c.SuperResolutionTask():
-            return SuperResolution(Uniform(*task.scale), task.scales, task.recolour)
+            return SuperResolution(Uniform(*task.scale), task.scales, task.recolour, task.seen)
         case c.ReconstructionTask():
-            return Reconstruction()
+            return Reconstruction(task.turned, task.jitter, task.resampled, task.seen)
 
 
 def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile: bool = False) -> dict:
@@ -91,23 +100,30 @@ def evaluate_run(
     run: str | Path,
     scales: Sequence[float] | None = None,
     split: str = "test",
-    data: c.Data | None = None,
+    data: str | Path | None = None,
     baselines: Sequence[str] = BASELINES,
     pictures: bool = True,
 ) -> list[dict]:
-    """Answer the split beside the baselines; writes RUN/results.csv and, for the report, RUN/predictions/."""
+    """Answer the split beside the baselines; writes RUN/results.csv and, for the report, RUN/predictions/.
+
+    `data`: a folder instead of the recipe's, of pictures or (where the recipe reads CIFAR-10) of its batches.
+    """
     model, recipe, facts = load_run(run)
-    task, data = build_task(recipe.task), data or recipe.data
+    task, source = build_task(recipe.task), recipe.data
+    if data is not None:
+        source = replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(data))
     if isinstance(task, Reconstruction):
         baselines = ()
     elif scales:
         if not all(0 < s < inf for s in scales):
             raise ConfigError(f"scales must be positive numbers, got {' '.join(f'{s:g}' for s in scales)}")
         task = replace(task, scales=tuple(scales))
-    label = "photos" if data.kind == "photos" else Path(data.path).name
+    label = Path(source.path).name if source.kind == "folder" else source.kind
     save = Path(run, "predictions")
     shutil.rmtree(save, ignore_errors=True)
     save = save if pictures else None
-    rows = evaluate([*baselines, model], load_data(data, split), task, label=label, split=split, facts=facts, save=save)
+    rows = evaluate(
+        [*baselines, model], load_data(source, split), task, label=label, split=split, facts=facts, save=save
+    )
     write_results(rows, Path(run, "results.csv"))
     return read_results(Path(run, "results.csv"))

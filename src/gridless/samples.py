@@ -65,6 +65,11 @@ class Samples:
         values = torch.from_numpy(photo.values)
         return cls.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
 
+    @staticmethod
+    def stack(samples: Sequence["Samples"]) -> "Samples":
+        """Batches of one shape behind one another."""
+        return samples[0] if len(samples) == 1 else _joined(samples)
+
     @property
     def axes(self) -> int:
         return len(self.shape) if self.shape is not None else self.coords.shape[-1]

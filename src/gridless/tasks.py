@@ -9,8 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gridless.bases import Interpolation
 from gridless.data.images import Photo, quantise, resize_bicubic
 from gridless.samples import Samples
+
+CROPS = 4  # of one picture and scale, when pictures are evaluated in crops
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class SuperResolution:
     """A small picture is seen, the large one asked. The small one is Pillow's bicubic reduction of the large one, 8 bits.
 
     `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks; `recolour`: whether
-    training crops get random colours, so that a few photos are not learned by heart.
+    training crops get random colours, so that a few photos are not learned by heart; `seen`: evaluation cuts a picture
+    into crops that are seen at this size (at most CROPS of them, spread evenly) instead of asking for it whole.
     """
 
     scale: Uniform | float = Uniform(1, 4)
     scales: Sequence[float] = (2, 3, 4)
     recolour: bool = False
+    seen: int | None = None
 
     name = "super-resolution"
 
@@ -98,8 +103,13 @@ class SuperResolution:
 
     def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
         """Each scale: the picture cropped to round(⌊H/s⌋·s), and its reduction to ⌊H/s⌋."""
-        truth = as_rgb8(photo)
         for scale in self.scales if scales is None else scales:
+            if self.seen is not None:
+                side = round(self.seen * scale)
+                for number, truth in enumerate(even_crops(as_rgb8(photo), side)):
+                    yield Case(f"{photo.name}-{number}", scale, resize_bicubic(truth, (self.seen, self.seen)), truth)
+                continue
+            truth = as_rgb8(photo)
             small = tuple(floor(n / scale + 1e-9) for n in truth.shape[:2])  # 33 / 1.1 is 29.999… in floats
             if min(small) < 1:
                 raise ValueError(f"{photo.name} ({truth.shape[0]}×{truth.shape[1]}) is too small for ×{scale:g}")
@@ -110,14 +120,26 @@ class SuperResolution:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """The picture is seen, the same picture is asked."""
+    """The picture is seen, the same picture is asked.
+
+    `turned`: training crops come in their eight orientations. `jitter`: training asks at points shifted by N(0, jitter²)
+    (units of the picture, fresh for every point, kept inside); the target is the picture's value there, read by the
+    bicubic kernel, or with `resampled=False` still that of the unshifted pixel, as the published notebooks have it.
+    `seen`: evaluation cuts a picture into crops of this size (at most CROPS) instead of asking for it whole.
+    """
+
+    turned: bool = True
+    jitter: float = 0.0
+    resampled: bool = True
+    seen: int | None = None
 
     name = "reconstruction"
 
     def draw(
         self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
     ) -> Batch:
-        crops = np.stack([random_crop(photos[rng.integers(len(photos))], size, rng) for _ in range(batch)])
+        chosen = [photos[rng.integers(len(photos))] for _ in range(batch)]
+        crops = np.stack([random_crop(photo, size, rng, self.turned) for photo in chosen])
         every = np.arange(size * size)
         index = np.stack(
             [every if queries is None else rng.choice(every, queries, replace=False) for _ in range(batch)]
@@ -126,11 +148,20 @@ class Reconstruction:
             np.stack([(index // size + 0.5) / size, (index % size + 0.5) / size], -1).astype(np.float32)
         )
         target = np.take_along_axis(crops.reshape(batch, -1, crops.shape[-1]), index[..., None], 1)
-        return Batch(Samples.from_grid(_unit(crops)), coords, torch.full((batch, 1, 2), 1 / size), _unit(target))
+        samples, target = Samples.from_grid(_unit(crops)), _unit(target)
+        if self.jitter:
+            shift = torch.from_numpy(rng.normal(0, self.jitter, coords.shape).astype(np.float32))
+            coords = (coords + shift).clamp(0, 1)
+            target = Interpolation("bicubic")(samples, coords) if self.resampled else target
+        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / size), target)
 
     def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
         picture = as_rgb8(photo)
-        yield Case(photo.name, 1, picture, picture)
+        if self.seen is None:
+            yield Case(photo.name, 1, picture, picture)
+            return
+        for number, crop in enumerate(even_crops(picture, self.seen)):
+            yield Case(f"{photo.name}-{number}", 1, crop, crop)
 
 
 def as_rgb8(picture: Photo | np.ndarray) -> np.ndarray:
@@ -142,16 +173,28 @@ def as_rgb8(picture: Photo | np.ndarray) -> np.ndarray:
     return picture.rgb() if picture.depth == 8 else quantise(picture.rgb() / 65535)
 
 
-def random_crop(photo: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """A square crop in one of its eight orientations."""
+def random_crop(photo: np.ndarray, side: int, rng: np.random.Generator, turned: bool = True) -> np.ndarray:
+    """A square crop, in one of its eight orientations if `turned`."""
     height, width = photo.shape[:2]
     if side > min(height, width):
         raise ValueError(
             f"a crop of {side} does not fit a picture of {height}×{width}; use larger pictures or a smaller window"
         )
     y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    crop = np.rot90(photo[y : y + side, x : x + side], rng.integers(4))
+    crop = photo[y : y + side, x : x + side]
+    if not turned:
+        return crop
+    crop = np.rot90(crop, rng.integers(4))
     return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+
+
+def even_crops(photo: np.ndarray, side: int) -> list[np.ndarray]:
+    """Squares beside one another, at most CROPS of them, spread evenly over the picture. None fits: no crop."""
+    rows, columns = (n // side for n in photo.shape[:2])
+    total = rows * columns
+    places = [(i * total // min(total, CROPS)) for i in range(min(total, CROPS))]
+    corners = [(p // columns * side, p % columns * side) for p in places]
+    return [np.ascontiguousarray(photo[y : y + side, x : x + side]) for y, x in corners]
 
 
 def recoloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:

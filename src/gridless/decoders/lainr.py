@@ -7,6 +7,8 @@ Source: Lee et al. 2023 (arXiv 2310.05624) with MAMBA-GINR's spatial bias, after
     v_0 = m_0;  v_{k+1} = relu(U_k (m_{k+1} + v_k))                              `self.chain`
     out = Σ_k W_k^o v_k                       one linear layer on [v_0, v_1, …]: the model's head
     the large decoder of MAMBA-GINR's code puts residual blocks behind each of these layers: `block`, `self.refine`
+Options that the documents propose: a width per scale (`widths`, v_k carried by a linear layer where it changes), a skip
+from each γ_k to the output (`skip`), attention among the queries (`block.joint`).
 Deviations: frequencies are in cycles per unit and start at 0.5 (the published bands start at 5 and pass the training
 grid's Nyquist limit; `low = 5, high = 64, spacing = "log"` gives them); every sample has its own coordinates; the bias
 may use the distance in the window; features read locally are added to m, and with them the asked cell enters.
@@ -26,11 +28,13 @@ from gridless.samples import Tokens
 
 
 class LainrDecoder(nn.Module):
-    joint = False
-
     def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden, axes, nyquist = decoder.hidden, signal.axes, signal.window / 2
+        widths = decoder.widths or [hidden] * len(decoder.bands)
+        if len(widths) != len(decoder.bands):
+            raise ValueError(f"decoder.widths names {len(widths)} widths for {len(decoder.bands)} decoder.bands")
+        self.joint = decoder.block.joint and decoder.block.depth > 0
         self.attention = None
         if latents:
             self.query_band = AxisFourier(decoder.query, axes, nyquist)
@@ -39,14 +43,20 @@ class LainrDecoder(nn.Module):
             self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
             self.nearest = decoder.attention.nearest
         self.fourier = nn.ModuleList(AxisFourier(band, axes, nyquist) for band in decoder.bands)
-        self.bands = nn.ModuleList(nn.Linear(f.width, hidden) for f in self.fourier)
-        self.modulate = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands)
-        self.chain = nn.ModuleList(nn.Linear(hidden, hidden) for _ in decoder.bands[1:])
-        self.width = hidden * len(decoder.bands)
-        places = {"bands": decoder.bands, "modulate": decoder.bands, "chain": decoder.bands[1:], "out": decoder.bands}
-        self.refine = nn.ModuleDict(
-            {place: nn.ModuleList(residual_blocks(hidden, decoder.block) for _ in of) for place, of in places.items()}
+        self.bands = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(self.fourier, widths, strict=True))
+        self.modulate = nn.ModuleList(nn.Linear(hidden, w) for w in widths)
+        self.chain = nn.ModuleList(nn.Linear(w, w) for w in widths[1:])
+        self.carry = nn.ModuleList(
+            nn.Identity() if a == b else nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:], strict=False)
         )
+        self.width = sum(widths)
+        places = {"bands": widths, "modulate": widths, "chain": widths[1:], "out": widths}
+        self.refine = nn.ModuleDict(
+            {place: nn.ModuleList(residual_blocks(w, decoder.block) for w in of) for place, of in places.items()}
+        )
+        self.skip = None
+        if decoder.skip:
+            self.skip = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(self.fourier, widths, strict=True))
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field."""
@@ -63,14 +73,17 @@ class LainrDecoder(nn.Module):
             query = F.relu(self.query(self.query_band(coords)))
             bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
             m = m + self.attention(query, latents.x, bias, latents.mask, near)
-        scales = []
-        for k, (fourier, band, modulate) in enumerate(zip(self.fourier, self.bands, self.modulate, strict=True)):
-            h = self.refine["bands"][k](F.relu(band(fourier(coords))))
+        encodings, scales = [fourier(coords) for fourier in self.fourier], []
+        for k, (encoding, band, modulate) in enumerate(zip(encodings, self.bands, self.modulate, strict=True)):
+            h = self.refine["bands"][k](F.relu(band(encoding)))
             scales.append(self.refine["modulate"][k](F.relu(h + modulate(m))))
         values = [scales[0]]
-        for scale, link, refine in zip(scales[1:], self.chain, self.refine["chain"], strict=True):
-            values.append(refine(F.relu(link(scale + values[-1]))))
-        return torch.cat([refine(value) for refine, value in zip(self.refine["out"], values, strict=True)], -1)
+        for scale, link, carry, refine in zip(scales[1:], self.chain, self.carry, self.refine["chain"], strict=True):
+            values.append(refine(F.relu(link(scale + carry(values[-1])))))
+        out = [refine(value) for refine, value in zip(self.refine["out"], values, strict=True)]
+        if self.skip is not None:
+            out = [v + skip(encoding) for v, skip, encoding in zip(out, self.skip, encodings, strict=True)]
+        return torch.cat(out, -1)
 
 
 def residual_blocks(width: int, block: config.Block) -> nn.Sequential:

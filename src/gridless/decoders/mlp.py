@@ -5,8 +5,6 @@ coordinate, through a ReLU network. Kept to show what reading the latents at the
 Deviation: Fourier features stand beside the raw coordinate.
 """
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,7 +26,10 @@ class MlpDecoder(nn.Module):
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field: one vector."""
-        return replace(latents, x=latents.x.mean(1, keepdim=True), pos=latents.pos.mean(1, keepdim=True))
+        real = latents.x.new_ones(latents.x.shape[:2]) if latents.mask is None else latents.mask.to(latents.x.dtype)
+        share = (real / real.sum(1, keepdim=True))[..., None]
+        x, pos = ((part * share).sum(1, keepdim=True) for part in (latents.x, latents.pos))
+        return Tokens(x, pos)
 
     def forward(
         self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q H"] | None

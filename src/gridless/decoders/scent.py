@@ -8,6 +8,8 @@ Source: hybrid_architecture (part 3), after SCENT (Park et al. 2025, arXiv 2504.
 Deviations: frequencies are N(0, std²) cycles per unit (the notebook divides by σ where it meant to multiply, which
 leaves almost no frequency at all); the residual around the cross-attention is SCENT's, the notebook has none; features
 read locally are added to the queries after the attention, and with them the asked cell enters.
+Options that the documents propose: a width per block (`widths`), attention among the queries (`joint`; the published
+fix that the hybrid gave up for its memory).
 """
 
 from dataclasses import replace
@@ -16,17 +18,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.nn.attention import CrossAttention, GatedFeedForward, SpatialBias, nearest
+from gridless.nn.attention import AmongThemselves, CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
 from gridless.samples import Tokens
 
 
 class ScentDecoder(nn.Module):
-    joint = False
-
     def __init__(self, decoder: config.Scent, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden = decoder.hidden
+        widths = decoder.widths or [hidden] * decoder.depth
+        if len(widths) != decoder.depth:
+            raise ValueError(f"decoder.widths names {len(widths)} widths for a decoder.depth of {decoder.depth}")
+        self.joint = decoder.joint and decoder.depth > 0
         self.fourier = GaussianFourier(decoder.fourier, signal.axes)
         self.query = nn.Linear(self.fourier.width, hidden)
         self.attention = None
@@ -36,10 +40,13 @@ class ScentDecoder(nn.Module):
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
             self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
             self.nearest = decoder.attention.nearest
-        self.norms = nn.ModuleList(nn.LayerNorm(hidden) for _ in range(decoder.depth))
-        self.blocks = nn.ModuleList(GatedFeedForward(hidden, decoder.expansion) for _ in range(decoder.depth))
-        self.skip = nn.Linear(self.fourier.width, hidden) if decoder.skip else None
-        self.width = hidden
+        steps = list(zip([hidden, *widths], widths, strict=False))
+        self.carry = nn.ModuleList(nn.Identity() if a == b else nn.Linear(a, b) for a, b in steps)
+        self.mix = nn.ModuleList(AmongThemselves(w) if self.joint else nn.Identity() for w in widths)
+        self.norms = nn.ModuleList(nn.LayerNorm(w) for w in widths)
+        self.blocks = nn.ModuleList(GatedFeedForward(w, decoder.expansion) for w in widths)
+        self.width = widths[-1] if widths else hidden
+        self.skip = nn.Linear(self.fourier.width, self.width) if decoder.skip else None
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field."""
@@ -58,6 +65,7 @@ class ScentDecoder(nn.Module):
             x = x + self.attention(self.query_norm(x), latents.x, bias, latents.mask, near)
         if local is not None:
             x = x + local
-        for norm, block in zip(self.norms, self.blocks, strict=True):
+        for carry, mix, norm, block in zip(self.carry, self.mix, self.norms, self.blocks, strict=True):
+            x = mix(carry(x))
             x = x + block(norm(x))
         return x if self.skip is None else x + self.skip(encoding)

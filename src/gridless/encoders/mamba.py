@@ -3,7 +3,7 @@
 Source: MAMBA-GINR (Balasooriya et al., NeurIPS 2025 workshop "Data on the Brain & Mind") and its public code.
     sequence = patches and position tokens in the order of `placement`         → `Placement.order`
     depth × { x += BiMamba(norm x); x += MLP(norm x) }                           → nn/mamba.py
-    latents = outputs at the position tokens                                     → `Placement.tokens`
+    latents = outputs at the position tokens                                     → `Placement.tokens`, `latents`
 Deviations: the extracted positions are those of the position tokens by construction (the published code inserts
 equidistantly whatever it extracts); the residual stream is kept and normalised at the end (`final = "last-mlp"` gives
 the published output); position tokens carry learned positions in the window, started on an even grid; the patches'
@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.encoders.position_tokens import PositionTokens
+from gridless.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.mamba import MambaBlock
 from gridless.samples import Tokens
 
@@ -76,7 +76,7 @@ class MambaEncoder(nn.Module):
         tokens = encoder.tokens
         self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
         placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
-        self.final = encoder.final
+        self.final, self.read = encoder.final, tokens.read
         self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
@@ -94,7 +94,7 @@ class MambaEncoder(nn.Module):
             y, last = block(y, mask)
         y = self.norm(y if self.final == "residual-norm" else last)
         y = _take(y, order.argsort(-1))
-        return (None if self.tokens is None else Tokens(y[:, n:], tokens.pos)), y[:, :n]
+        return latents(self.read, y, patches, None if self.tokens is None else tokens.pos), y[:, :n]
 
     def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
         """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's

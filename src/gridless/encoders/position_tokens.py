@@ -1,7 +1,8 @@
 """Learnable tokens with learnable positions: what an encoder hands to the decoder in the end."""
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import even_points
@@ -25,3 +26,19 @@ class PositionTokens(nn.Module):
 
     def forward(self, batch: int) -> Tokens:
         return Tokens(self.x.expand(batch, -1, -1), self.pos.expand(batch, -1, -1))
+
+
+def latents(
+    read: str, outputs: Float[Tensor, "B T D"], patches: Tokens, pos: Float[Tensor, "B M d"] | None
+) -> Tokens | None:
+    """What an encoder hands on of its outputs (the patches', then the position tokens'): those at the position tokens,
+    None without any, or with `read = "all"` every one."""
+    n = patches.x.shape[1]
+    if read == "tokens":
+        return None if pos is None else Tokens(outputs[:, n:], pos)
+    mask = patches.mask
+    if pos is None:
+        return Tokens(outputs, patches.pos, mask)
+    if mask is not None:
+        mask = torch.cat([mask, mask.new_ones(pos.shape[:2])], 1)
+    return Tokens(outputs, torch.cat([patches.pos, pos], 1), mask)

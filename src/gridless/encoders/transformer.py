@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.encoders.position_tokens import PositionTokens
+from gridless.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.attention import SelfAttentionBlock
 from gridless.samples import Tokens
 
@@ -23,7 +23,7 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, encoder: config.TransformerEncoder, signal: config.Signal, width: int, positions: bool):
         super().__init__()
-        self.width, self.count = width, encoder.tokens.count
+        self.width, self.count, self.read = width, encoder.tokens.count, encoder.tokens.read
         self.tokens = PositionTokens(encoder.tokens, signal.axes, width, positions) if self.count else None
         args = (width, encoder.heads, encoder.head_width, encoder.expansion, encoder.gated)
         self.blocks = nn.ModuleList(SelfAttentionBlock(*args) for _ in range(encoder.depth))
@@ -39,4 +39,4 @@ class TransformerEncoder(nn.Module):
         for block in self.blocks:
             x = block(x, mask)
         x = self.norm(x)
-        return (None if self.tokens is None else Tokens(x[:, n:], tokens.pos)), x[:, :n]
+        return latents(self.read, x, patches, None if self.tokens is None else tokens.pos), x[:, :n]

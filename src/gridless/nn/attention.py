@@ -112,15 +112,31 @@ def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.
 
 class ResidualBlock(nn.Module):
     """relu(x + W₂ relu(W₁ x)) as in the large LAINR decoder of MAMBA-GINR's public code; expansion, gating and
-    normalisation by choice."""
+    normalisation by choice, and attention among the queries before it."""
 
     def __init__(self, width: int, block: config.Block):
         super().__init__()
+        self.mix = AmongThemselves(width) if block.joint else None
         self.feed = feed_forward(width, block.expansion, block.gated, nn.ReLU)
         self.norm = nn.LayerNorm(width) if block.norm else None
 
-    def forward(self, x: Float[Tensor, "*B D"]) -> Float[Tensor, "*B D"]:
+    def forward(self, x: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
+        if self.mix is not None:
+            x = self.mix(x)
         return F.relu(x + self.feed(x)) if self.norm is None else x + self.feed(self.norm(x))
+
+
+class AmongThemselves(nn.Module):
+    """x + attention(norm x): every row reads all the others."""
+
+    def __init__(self, width: int, heads: int = 2):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = CrossAttention(width, width, heads, max(8, width // heads))
+
+    def forward(self, x: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
+        y = self.norm(x)
+        return x + self.attention(y, self.attention.to_kv(y))
 
 
 class SelfAttentionBlock(nn.Module):
