@@ -136,3 +136,22 @@ def test_the_published_bands_can_be_configured():
     torch.testing.assert_close(frequencies[[0, -1]], torch.tensor([5.0, 64.0]))
     default = gl.FieldModel(gl.preset("mamba-ginr", "base")).decoder.fourier[0].frequencies
     torch.testing.assert_close(default[[0, -1]], torch.tensor([0.5, 16.0]))
+
+
+def test_an_arm_may_be_another_system():
+    table = {
+        "preset": "hybrid",
+        "size": "tiny",
+        "model": {"signal": {"mean": 0.5}},
+        "for": {"hybrid": {"model": {"processor": {"depth": 3}}}, "lainr": {"model": {"encoder": {"depth": 1}}}},
+        "ablate": {"other": {"preset": "lainr", "train": {"batch": 3}, "model": {"decoder": {"hidden": 24}}}},
+    }
+    whole, arms = recipe(table, {})
+    arm = build(Recipe, merge(dump(whole), arms["other"]))
+    assert (arm.model.name, arm.model.encoder.kind, arm.model.processor.depth) == ("lainr", "transformer", 0)
+    assert (arm.model.encoder.depth, arm.model.decoder.hidden, arm.model.signal.mean, arm.train.batch) == (
+        1,
+        24,
+        0.5,
+        3,
+    )

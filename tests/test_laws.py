@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import LOCAL, PRESETS, tiny
+from conftest import LOCAL, PRESETS, VARIANTS, tiny
 
 import gridless as gl
 
@@ -87,7 +87,7 @@ def test_an_image_is_the_field_on_its_grid(model, samples):
         close(image.flatten(1, 2), field(gl.grid(11, 13), gl.cells(11, 13)), 1e-4)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", (*PRESETS, *VARIANTS))
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("arm", [{}, LOCAL], ids=["plain", "photo"])
 def test_the_gradient_is_the_finite_difference(preset, size, arm):
@@ -127,7 +127,7 @@ def test_asked_at_their_own_size_the_samples_come_back(samples):
         assert (field.to_image(2) - gl.bases.Interpolation().encode(samples).to_image(2)).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", (*PRESETS, *VARIANTS))
 @pytest.mark.parametrize("arm", [{}, LOCAL], ids=["plain", "photo"])
 def test_padding_is_inert(preset, arm):
     """A masked border, whatever stands in it, changes no answer: not in the stem, not in either scan direction."""
@@ -159,7 +159,7 @@ def test_masks_differ_within_a_batch(model):
             close(model.encode(alone)(coords[b]), whole[b])
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", (*PRESETS, *VARIANTS))
 @pytest.mark.parametrize("arm", [{}, LOCAL], ids=["plain", "photo"])
 def test_every_parameter_learns_and_what_is_fixed_is_saved(preset, arm):
     torch.manual_seed(6)
@@ -217,7 +217,7 @@ def test_reading_the_nearest_latents_keeps_the_laws(preset, samples, coords):
     assert field.gradient(coords).isfinite().all()
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", (*PRESETS, *VARIANTS))
 @pytest.mark.parametrize("axes", [1, 3, 4])
 def test_any_number_of_axes(preset, axes):
     diff = {"signal": {"axes": axes, "window": 4, "overlap": 1}, "tokenizer": {"position_width": 2 * axes * 2}}
@@ -259,3 +259,48 @@ def test_requests_that_cannot_be_answered(model):
         gl.Samples.from_grid(torch.full((4, 4, 3), float("nan")))
     with pytest.raises(ValueError, match="give scale=… or shape=…"):
         field.to_image()
+
+
+JOINT = {
+    "lainr blocks": ("mamba-ginr", {"decoder": {"block": {"depth": 1, "joint": True}}}),
+    "scent": ("hybrid", {"decoder": {"joint": True}}),
+}
+
+
+@pytest.fixture(params=JOINT.values(), ids=JOINT.keys())
+def joint(request) -> gl.FieldModel:
+    return tiny(*request.param)
+
+
+def test_joint_answers_depend_on_the_other_questions_and_are_never_divided(joint, coords):
+    field = joint.encode(gl.Samples.from_grid(torch.rand(2, 8, 8, 3)))
+    with torch.no_grad():
+        whole = field(coords)
+        assert torch.equal(field(coords), whole)
+        assert (field(coords[:, :20]) - whole[:, :20]).abs().max() > 1e-4
+        order = torch.randperm(57)
+        close(field(coords[:, order]), whole[:, order])
+        close(field.to_image(shape=(5, 7)).flatten(1, 2), field(gl.grid(5, 7), gl.cells(5, 7)), 1e-4)
+    with pytest.raises(ValueError, match=r"57 questions cannot be asked in chunks of 10; leave chunk out"):
+        field(coords, chunk=10)
+    with pytest.raises(ValueError, match=r"one window answers at once: samples up to 8 per axis, got \(8, 9\)"):
+        joint.encode(gl.Samples.from_grid(torch.rand(2, 8, 9, 3)))
+
+
+def test_every_parameter_of_a_joint_decoder_learns(joint, coords):
+    joint.train()
+    (joint(gl.Samples.from_grid(torch.rand(2, 8, 8, 3)), coords) - 0.5).square().mean().backward()
+    assert not [name for name, p in joint.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+@pytest.mark.parametrize(
+    ("preset", "diff", "message"),
+    [
+        ("trans-inr", {"encoder": {"tokens": {"read": "all"}}}, "'composer' is written by the position tokens"),
+        ("mamba-ginr", {"decoder": {"widths": [8]}}, "names 1 widths for 2 decoder.bands"),
+        ("hybrid", {"decoder": {"widths": [8]}}, "names 1 widths for a decoder.depth of 2"),
+    ],
+)
+def test_options_that_do_not_fit(preset, diff, message):
+    with pytest.raises(ValueError, match=message):
+        tiny(preset, diff)
