@@ -86,10 +86,25 @@ def evaluate(
 
 
 @app.command
-def report(*runs: Run, output: Annotated[Path, _output("Where the page goes; may be a run folder.")]) -> None:
+def report(
+    *runs: Run,
+    output: Annotated[Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside.")] = None,
+    inside: Annotated[
+        bool, Parameter(negative="", help="Of one run, what happens in the model: attention, tokens, spectra …")
+    ] = False,
+) -> None:
     """One self-contained page about one or more evaluated runs: report.html, report.md, results.csv."""
+    if inside:
+        from gridless.inside.page import report_inside
+
+        if len(runs) != 1:
+            raise ValueError(f"report --inside looks into one run, got {len(runs)}; name one run folder")
+        print(report_inside(runs[0], output) / "inside.html")
+        return
     from gridless.reporting import report as write
 
+    if output is None:
+        raise ValueError("report: where should the page go? give a folder with -o, e.g. -o report")
     print(write(runs, output) / "report.html")
 
 

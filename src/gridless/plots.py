@@ -12,12 +12,18 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_INK = (118, 124, 134)  # about 4.3 : 1 on white and on near-black
-_LINES = ("#d67a1e", "#3f88c5", "#4c9f70", "#a06cd5", "#c8553d", "#8a8f98")
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = (118, 124, 134)  # about 4.3 : 1 on white and on near-black
+GREY = tuple(channel / 255 for channel in INK)  # the same for matplotlib
+LINES = ("#d67a1e", "#3f88c5", "#4c9f70", "#a06cd5", "#c8553d", "#8a8f98")
 # The error scale: black, purple, red, orange, yellow (brightness grows steadily, so it also reads without colour).
 _HEAT = np.array([(0, 0, 4), (65, 10, 105), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)], float)
 _LIMITS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -115,7 +121,7 @@ def strip(
     below.append(_legend(width, limit, "" if whole else f"crop at columns {left}–{right - 1}, rows {top}–{bottom - 1}"))
 
     gap, head, names = 12, 40 if title else 0, 30
-    paper = Image.new("RGBA", (len(columns) * (width + gap) - gap, head + names + 2 * height + gap), (*_INK, 0))
+    paper = Image.new("RGBA", (len(columns) * (width + gap) - gap, head + names + 2 * height + gap), (*INK, 0))
     draw = ImageDraw.Draw(paper)
     if title:
         _write(draw, (0, 4), title, 20, paper.width, bold=True)
@@ -136,8 +142,6 @@ def training_curve(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
     Returns None where no line has a finite loss. The faint line is the loss as logged, the strong one its running mean.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
         from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
     except ImportError as missing:
         raise ImportError(f"a training curve needs matplotlib ({missing}); pip install 'gridless[eval]'") from missing
@@ -152,22 +156,21 @@ def training_curve(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
     gains = [key for key in keys if "gain" in key]
     keys = gains or keys[:1]
 
-    figure = Figure(figsize=(10.5, 3.4) if keys else (7, 3.4), dpi=150, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank(10.5 if keys else 7, 3.4)
     axes = figure.subplots(1, 2 if keys else 1, squeeze=False)[0]
-    grey = tuple(channel / 255 for channel in _INK)
+    grey = GREY
     plain = FuncFormatter(lambda value, _: f"{value:g}")
     positive = all((series[:, 1] > 0).all() for series in losses.values())
     shown = {}  # key -> its first line, for the legend
     for i, (label, series) in enumerate(losses.items()):
-        colour = _LINES[i % len(_LINES)]
+        colour = LINES[i % len(LINES)]
         axes[0].plot(*series.T, color=colour, linewidth=0.7, alpha=0.3)
         axes[0].plot(
             series[:, 0], _smooth(series[:, 1], positive), color=colour, linewidth=1.8, label=_shorten(label, 40)
         )
         for j, key in enumerate(keys):
             points = _series(metrics[label], key).T
-            colour = _LINES[(i if len(losses) > 1 else j) % len(_LINES)]
+            colour = LINES[(i if len(losses) > 1 else j) % len(LINES)]
             style = {"color": colour, "linestyle": ("-", "--", ":", "-.")[j % 4], "linewidth": 1.6}
             if points.size:
                 shown.setdefault(key, *axes[1].plot(*points, **style, marker="o", markersize=3))
@@ -189,13 +192,35 @@ def training_curve(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
         ax.set_xlabel("steps", color=grey)
         ax.xaxis.set_major_formatter(EngFormatter(sep=""))
         ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], integer=True))
-        ax.patch.set_alpha(0)
-        ax.grid(color=grey, alpha=0.18, linewidth=0.7)
-        ax.tick_params(which="both", colors=grey, labelcolor=grey, labelsize=9, length=0)
-        for spine in ax.spines.values():
-            spine.set_visible(False)
+        quiet(ax)
     if len(losses) > 1:
         axes[0].legend(frameon=False, labelcolor=grey, fontsize=9)
+    return drawn(figure)
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty matplotlib figure, inches; without pyplot, so that no window system and no state is involved."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as missing:
+        raise ImportError(f"a figure needs matplotlib ({missing}); pip install 'gridless[eval]'") from missing
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def quiet(axes: Axes) -> None:
+    """Axes as all figures here have them: a faint grid, grey numbers, no frame, no paper."""
+    axes.patch.set_alpha(0)
+    axes.grid(color=GREY, alpha=0.18, linewidth=0.7)
+    axes.tick_params(which="both", colors=GREY, labelcolor=GREY, labelsize=9, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def drawn(figure: Figure) -> bytes:
+    """PNG bytes on transparent paper."""
     out = io.BytesIO()
     figure.savefig(out, format="png", transparent=True)
     return out.getvalue()
@@ -237,7 +262,7 @@ def _thumbnail(truth: Image.Image, box: tuple[int, int, int, int], width: int, h
 
 def _legend(width: int, limit: float, note: str) -> Image.Image:
     """The error scale, RGBA: a colour bar from 0 to limit and what it measures."""
-    legend = Image.new("RGBA", (width, 96), (*_INK, 0))
+    legend = Image.new("RGBA", (width, 96), (*INK, 0))
     bar = Image.fromarray(np.repeat(_heat(np.linspace(0, 1, width)[None]), 14, axis=0))
     legend.paste(bar, (0, 0))
     draw = ImageDraw.Draw(legend)
@@ -266,7 +291,7 @@ def _write(
             text = text[:-1]
         text += "…"
     length = math.ceil(font.getlength(text))
-    draw.text((at[0] - length if right else at[0], at[1]), text, font=font, fill=(*_INK, 255))
+    draw.text((at[0] - length if right else at[0], at[1]), text, font=font, fill=(*INK, 255))
     return length
 
 

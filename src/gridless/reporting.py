@@ -89,12 +89,12 @@ def report(runs: Sequence[str | Path], output: str | Path) -> Path:
 
     page, pictures = _page(read)
     for file, data in pictures.items():
-        _write(output / file, data)
-    embedded = {file: "data:image/png;base64," + base64.b64encode(data).decode() for file, data in pictures.items()}
-    _write(output / "report.html", _render(page | {"pictures": embedded}).encode())
-    _write(output / "report.md", _markdown(page).encode())
+        write_file(output / file, data)
+    embedded = {file: embed(data) for file, data in pictures.items()}
+    write_file(output / "report.html", render("report.html.j2", page | {"pictures": embedded}).encode())
+    write_file(output / "report.md", _markdown(page).encode())
     if output.resolve() not in folders:
-        _write(output / "results.csv", _concatenated(read).encode())
+        write_file(output / "results.csv", _concatenated(read).encode())
     return output
 
 
@@ -188,7 +188,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
         "curve": "strips/training.png" if curve else None,
         "runs": titles,
         "facts": [
-            (name, [_fact(key, run.facts.get(key)) for run in runs])
+            (name, [fact_lines(key, run.facts.get(key)) for run in runs])
             for key, name in FACTS.items()
             if key != "train" or any(run.facts.get(key) for run in runs)
         ],
@@ -248,17 +248,19 @@ def _picture(file: Path) -> Image.Image:
         raise ValueError(f"{file}: got something that is no picture ({broken}); evaluate the run again") from broken
 
 
-def _write(file: Path, data: bytes) -> None:
+def write_file(file: Path, data: bytes) -> None:
     """All or nothing: under a temporary name first."""
     aside = file.with_name(f".{file.name}.tmp")
     aside.write_bytes(data)
     os.replace(aside, file)
 
 
-def _fact(key: str, value: Any) -> list[str]:
+def fact_lines(key: str, value: Any) -> list[str]:
     """The lines of one cell of the facts."""
     if isinstance(value, Mapping):
-        return [f"{name.replace('_', ' ')}: {', '.join(_fact('', inner))}" for name, inner in value.items()] or ["–"]
+        return [f"{name.replace('_', ' ')}: {', '.join(fact_lines('', inner))}" for name, inner in value.items()] or [
+            "–"
+        ]
     if value is None or value == "":
         return ["–"]
     if key == "train_seconds":
@@ -275,7 +277,13 @@ def _concatenated(runs: Sequence[Run]) -> str:
     return out.getvalue()
 
 
-def _render(values: Mapping[str, Any]) -> str:
+def embed(png: bytes) -> str:
+    """A picture as an address that a page can carry inside itself."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """A page from one of the templates."""
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError as missing:
@@ -285,7 +293,7 @@ def _render(values: Mapping[str, Any]) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["number"] = number
-    return environment.get_template("report.html.j2").render(values)
+    return environment.get_template(template).render(values)
 
 
 def _markdown(page: Mapping[str, Any]) -> str:
@@ -318,7 +326,7 @@ def _markdown(page: Mapping[str, Any]) -> str:
                 body = (
                     [
                         plain(line.label),
-                        *_fact("params", line.params),
+                        *fact_lines("params", line.params),
                         *(written(cell, line, table) for cell in line.cells),
                     ]
                     for line in table.lines

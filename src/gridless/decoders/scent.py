@@ -52,6 +52,12 @@ class ScentDecoder(nn.Module):
         """What every query reads, once per field."""
         return replace(latents, x=self.attention.to_kv(self.latent_norm(latents.x)))
 
+    def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
+        """What `forward` hands to the cross-attention at `coords`, to look at its weights and at what it gives."""
+        query = self.query_norm(self.query(self.fourier(coords)))
+        bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
+        return query, latents.x, bias, latents.mask, near
+
     def forward(
         self,
         coords: Float[Tensor, "B Q d"],

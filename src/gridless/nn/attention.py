@@ -40,6 +40,30 @@ class CrossAttention(nn.Module):
             out = attend(q, k, v, bias, mask, near)
         return self.to_out(rearrange(out, "b h q w -> b q (h w)"))
 
+    def weights(
+        self,
+        x: Float[Tensor, "B Q D"],
+        keys_values: Float[Tensor, "B M K"],
+        bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
+        mask: Bool[Tensor, "B M"] | None = None,
+        near: Int64[Tensor, "B Q n"] | None = None,
+    ) -> Float[Tensor, "B h Q M"]:
+        """How much of each latent every query reads, per head: the softmax of `forward`, made explicit and in fp32 for
+        the few queries that are looked at. Rows sum to one; `forward` is `to_out` of weights times values."""
+        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
+        k, _ = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        exact = torch.promote_types(q.dtype, torch.float32)
+        with torch.autocast(q.device.type, enabled=False):
+            logits = torch.einsum("bhqw,bhmw->bhqm", q.to(exact), k.to(exact)) * q.shape[-1] ** -0.5
+            if bias is not None:
+                logits = logits + (bias[0].to(exact) @ bias[1].to(exact).transpose(1, 2))[:, None]
+            if near is not None:
+                far = torch.ones_like(logits[:, 0], dtype=torch.bool).scatter(2, near, False)
+                logits = logits.masked_fill(far[:, None], float("-inf"))
+            if mask is not None:
+                logits = logits.masked_fill(~mask[:, None, None], float("-inf"))
+            return logits.softmax(-1)
+
 
 def attend(
     q: Float[Tensor, "B h Q w"],
