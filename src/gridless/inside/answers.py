@@ -40,7 +40,7 @@ def radial_spectrum(picture: Float[np.ndarray, "H W C"]) -> Spectrum:
     height, width = picture.shape[:2]
     power = (np.abs(np.fft.fft2(picture, axes=(0, 1))) ** 2).mean(-1) / (height * width)
     radius = np.hypot(*np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij"))
-    ring = np.rint(radius * min(height, width)).astype(int)
+    ring = np.maximum(np.rint(radius * min(height, width)).astype(int), radius > 0)  # the first is the mean alone
     modes = np.bincount(ring.ravel())
     mean = np.bincount(ring.ravel(), power.ravel()) / np.clip(modes, 1, None)
     return Spectrum(np.arange(len(modes)) / min(height, width), mean, modes)

@@ -23,29 +23,23 @@ def attention_map(
     picture: Float[np.ndarray, "H W 3"], points: Mapping[str, Float[np.ndarray, " 2"]], attention: Attention
 ) -> bytes:
     """Rows: the points; columns: the mean over heads, then heads. A disc's area is the latent's weight, the largest of
-    a panel as large as fits."""
+    a panel as large as fits. Latents beyond the picture are not drawn."""
     heads = len(attention.weights)
     names = ["mean over heads", *(f"head {h + 1}" for h in range(min(heads, HEADS)))] if heads > 1 else ["one head"]
-    shown = [attention.weights.mean(0), *attention.weights[:HEADS]]
+    parts = [attention.weights.mean(0), *attention.weights[:HEADS]]
+    shown = ((attention.positions >= 0) & (attention.positions <= 1)).all(1)
     figure = blank(2.1 * len(names) + 0.4, 2.15 * len(points) + 0.2)
     grid = figure.subplots(len(points), len(names), squeeze=False)
     panel = 135 / np.sqrt(attention.weights.shape[-1])  # points from latent to latent
     counts = attention.count()
     for row, (point, at) in enumerate(points.items()):
-        for axes, name, weights in zip(grid[row], names, shown, strict=False):
+        for axes, name, weights in zip(grid[row], names, parts, strict=False):
             _picture(axes, 0.25 + 0.45 * picture.mean(-1, keepdims=True).repeat(3, -1))
-            y, x = attention.positions.T
+            y, x = attention.positions[shown].T
             axes.scatter(x, y, s=(0.16 * panel) ** 2, color="white", alpha=0.55, linewidth=0)
-            share = weights[row] / weights[row].max()
-            axes.scatter(
-                x,
-                y,
-                s=share * np.clip(panel, 9, 22) ** 2,
-                color=LINES[0],
-                edgecolor="white",
-                linewidth=0.5,
-                clip_on=False,
-            )
+            share = (weights[row] / weights[row].max())[shown]
+            style = {"color": LINES[0], "edgecolor": "white", "linewidth": 0.5, "clip_on": False}
+            axes.scatter(x, y, s=share * np.clip(panel, 9, 22) ** 2, **style)
             _cross(axes, at)
             axes.set_xlim(0, 1)
             axes.set_ylim(1, 0)
@@ -90,19 +84,20 @@ def modulation_space(
 ) -> bytes:
     """t-SNE, the first two principal components (points in their pixels' colours), and the variance that they add up to."""
     figure = blank(10.5, 3.7)
+    figure.get_layout_engine().set(wspace=0.04)
     near, plane, curve = figure.subplots(1, 3)
     first = components.scores[:, :2]
     first = np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
     for axes, points in ((near, neighbourhood), (plane, first)):
-        axes.scatter(*points.T, s=5, c=np.clip(colours, 0, 1), linewidth=0)
+        axes.scatter(*points.T, s=6, c=np.clip(colours, 0, 1), edgecolor=GREY, linewidth=0.2)
         quiet(axes)
         axes.set_xticklabels([])
         axes.set_yticklabels([])
     explained = np.pad(components.explained, (0, max(0, 2 - len(components.explained))))
     near.set_title("t-SNE", loc="left", color=GREY, fontsize=10.5)
     plane.set_title("two principal components", loc="left", color=GREY, fontsize=10.5)
-    plane.set_xlabel(f"first, {explained[0]:.0%} of the variance", color=GREY)
-    plane.set_ylabel(f"second, {explained[1]:.0%}", color=GREY)
+    plane.set_xlabel(f"first, {100 * explained[0]:.0f} % of the variance", color=GREY)
+    plane.set_ylabel(f"second, {100 * explained[1]:.0f} %", color=GREY)
     needed, total = components.reaching(share), components.explained.cumsum()
     curve.plot(np.arange(1, len(total) + 1), 100 * total, color=LINES[0], linewidth=1.8)
     curve.plot([needed, needed], [0, 100 * total[needed - 1]], color=GREY, linewidth=1, linestyle="--")
@@ -211,7 +206,14 @@ def probe(result: Probe) -> bytes:
     axes.barh([1, 0], [100 * v for v in values], height=0.5, color=LINES[0])
     for y, value, chance in zip((1, 0), values, chances, strict=True):
         axes.plot([100 * chance] * 2, [y - 0.36, y + 0.36], color=GREY, linewidth=2)
-        axes.text(100 * value + 1, y, f"{value:.1%}  (chance {chance:.1%})", color=GREY, va="center", fontsize=9.5)
+        axes.text(
+            100 * value + 1,
+            y,
+            f"{100 * value:.1f} %  (chance {100 * chance:.1f} %)",
+            color=GREY,
+            va="center",
+            fontsize=9.5,
+        )
     axes.set_yticks([1, 0], names)
     axes.set_xlim(0, max(100 * max(*values, *chances) * 1.45, 10))
     axes.set_xlabel("%", color=GREY)

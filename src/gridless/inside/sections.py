@@ -85,7 +85,8 @@ def attention_section(model: FieldModel, exhibits: Exhibits) -> Section:
     ]  # fmt: skip
     found = (
         f"Over the whole window a query reads {count:.1f} of {asked.weights.shape[-1]} latents (exp of the entropy, mean "
-        f"over heads) and what it reads lies {near.mean():.2f} windows away, all latents alike {all_alike.mean():.2f}."
+        f"over heads) and what it reads lies {near.mean():.2f} of the window's width away, all latents alike "
+        f"{all_alike.mean():.2f}."
     )
     numbers = {
         "image": case.name, "points": points, "weights": asked.weights, "positions": asked.positions,
@@ -120,7 +121,7 @@ def tokens_section(untrained: FieldModel, model: FieldModel) -> Section:
     ]
     found = (
         f"Mean |cosine| of two different tokens: {off['before training']:.3f} before, {off['after training']:.3f} after. "
-        f"Training moved a token by {moved.mean():.0%} of its length in the mean."
+        f"Training moved a token by {_percent(moved.mean())} of its length in the mean."
     )
     numbers = {
         "centred_cosine": similarity, "mean_absolute_cosine": off, "moved": moved,
@@ -152,8 +153,8 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
         "little that differs from query to query.",
     ]
     found = (
-        f"{needed} of {len(components.explained)} components hold {SHARE:.0%} of the variance, the first alone "
-        f"{components.explained[0]:.0%}."
+        f"{needed} of {len(components.explained)} components hold {_percent(SHARE)} of the variance, the first alone "
+        f"{_percent(components.explained[0])}."
     )
     drawn = Components(components.scores[chosen], components.explained)
     first = Section(
@@ -175,10 +176,10 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
         "then must come from elsewhere (the local read-out, the base).",
     ]
     colour, place = explained_by(vectors, colours), None
-    found = f"A linear map of the pixels' colours gives {colour:.0%} of the modulations' variance."
+    found = f"A linear map of the pixels' colours gives {_percent(colour)} of the modulations' variance."
     if len({case.shape for case in cases}) == 1 < len(cases):
         place = shared(np.stack(each))
-        found += f" {place:.0%} of it is the same at one place of the window whatever the picture."
+        found += f" {_percent(place)} of it is the same at one place of the window whatever the picture."
     pictures = {case.name: case.truth / 255 for case in cases}
     second = Section(
         names[0][1], names[1][1], caption, found, plots.component_maps(pictures, maps),
@@ -248,7 +249,7 @@ def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "How to read it: an answer below the truth is too smooth at that frequency, one above it invents. Power says "
         "nothing about whether the waves are in the right place; that is what PSNR is for.",
     ]
-    parts = [f"{np.mean([k[label] for k in kept.values()]):.0%} ({label})" for label in next(iter(kept.values()))]
+    parts = [f"{_percent(np.mean([k[label] for k in kept.values()]))} ({label})" for label in next(iter(kept.values()))]
     found = f"Power above the dashed line, as a share of the truth's, mean over pictures: {', '.join(parts)}."
     numbers = {"limit": limit, "share_of_truth_above_limit": kept, "spectra": {
         image: {label: {"frequency": s.frequency, "power": s.power} for label, s in group.items()}
@@ -275,12 +276,12 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
     caption = [
         "The answer asked not at the pixels' centres but at random offsets from them, and scored against the truth at the "
         "place that was asked (left: PSNR; right: its change). Between its pixels the truth is known only by "
-        "interpolation, here bicubic; what that leaves open shows in the dashed line: the same truth interpolated by Lanczos, scored against the "
-        "bicubic one (infinite without jitter, left out). Strong: the mean over pictures; faint: each.",
+        "interpolation, here bicubic; what that leaves open shows in the dashed line: the same truth by Lanczos, "
+        "scored against the bicubic one (infinite without jitter, left out). Strong: the mean over pictures; faint: each.",
         "How to read it: a level curve is a field that is as right between the pixels as on them; a fall means that the "
         "model learned the pixels' centres rather than the picture. A rise is no merit: the interpolated truth is "
         "smoother between pixels, and smooth is easier"
-        + (" (bicubic rises too)" if exhibits.scale > 1 else "")
+        + (" (bicubic shows by how much)" if exhibits.scale > 1 else "")
         + ". Scores near the dashed line cannot be told from the truth's own "
         "uncertainty.",
     ]
@@ -307,7 +308,7 @@ def probe_section(model: FieldModel, windows: Sequence[Samples] | None, labels: 
         f"{result.neighbours} nearest (centred cosine) that have its class. Lines: what the labels alone would give.",
         "How to read it: the farther a bar is beyond its line, the more of the kind of picture the latents hold.",
     ]
-    found = f"Accuracy {result.accuracy:.1%}, purity {result.purity:.1%}."
+    found = f"Accuracy {_percent(result.accuracy)}, purity {_percent(result.purity)}."
     return Section(name, title, caption, found, plots.probe(result), asdict(result))
 
 
@@ -317,3 +318,7 @@ def _samples(model: FieldModel, case: Case) -> Samples:
 
 def _eight_bits(field: Field, case: Case) -> np.ndarray:
     return quantise(field.to_image(shape=case.shape)) / 255
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
