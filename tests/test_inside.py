@@ -52,7 +52,20 @@ def window() -> gl.Samples:
 @pytest.mark.parametrize("preset", READERS)
 @pytest.mark.parametrize("arm", ATTENTION.values(), ids=ATTENTION.keys())
 def test_weights_times_values_are_what_the_decoder_reads(preset, arm, window):
-    model, coords = tiny(preset, {"decoder": {"attention": arm}}), RNG(0).random((11, 2))
+    weights = read_as_decoded(tiny(preset, {"decoder": {"attention": arm}}), window)
+    if "nearest" in arm:
+        assert ((weights > 0).sum(-1) == 3).all()
+
+
+def test_so_they_are_for_queries_among_themselves_and_for_all_outputs(window):
+    joint = {"block": {"depth": 1, "joint": True}}
+    model = tiny("mamba-ginr", {"encoder": {"tokens": {"read": "all"}}, "decoder": joint})
+    assert read_as_decoded(model, window).shape[-1] == model.latents == 32
+
+
+def read_as_decoded(model: gl.FieldModel, window: gl.Samples) -> np.ndarray:
+    """The weights of a few queries, after they and the modulations were compared with the decoder's own way."""
+    coords = RNG(0).random((11, 2))
     heard = {}
     hook = model.decoder.attention.register_forward_hook(lambda module, args, out: heard.update(args=args, out=out))
     with torch.no_grad():
@@ -66,8 +79,7 @@ def test_weights_times_values_are_what_the_decoder_reads(preset, arm, window):
     with torch.no_grad():
         torch.testing.assert_close(layer.to_out(read), heard["out"][0], rtol=0, atol=1e-5)
     assert np.allclose(modulations(model, window, coords), heard["out"][0], atol=1e-6)
-    if "nearest" in arm:
-        assert ((found.weights > 0).sum(-1) == 3).all()
+    return found.weights
 
 
 def test_masked_latents_are_not_read():
@@ -279,9 +291,8 @@ def test_telling_points_are_an_edge_a_flat_place_and_the_middle():
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def make_run(tmp_path_factory, preset: str, task: dict, diff: dict | None = None):
-    """Two steps on noise; eight test pictures."""
-    folder = tmp_path_factory.mktemp(preset)
+def make_run(folder, preset: str, task: dict, diff: dict | None = None, data: dict | None = None):
+    """Two steps on noise; eight test pictures unless `data` says otherwise."""
     for split, count in (("train", 1), ("val", 1), ("test", 8)):
         (folder / "data" / split).mkdir(parents=True)
         for i in range(count):
@@ -289,7 +300,7 @@ def make_run(tmp_path_factory, preset: str, task: dict, diff: dict | None = None
             Image.fromarray(noise).save(folder / "data" / split / f"{split}{i}.png")
     model = gl.merging.merge(gl.merging.preset_table(preset, "tiny"), diff or {})
     train = {"steps": 2, "batch": 2, "optimizer": {"lr": 1e-2}, "seed": 3}
-    data = {"kind": "folder", "path": str(folder / "data")}
+    data = data or {"kind": "folder", "path": str(folder / "data")}
     recipe = build(Recipe, {"model": model, "data": data, "task": task, "train": train})
     train_run(recipe, folder / "run", quiet=True)
     return folder / "run"
@@ -298,7 +309,7 @@ def make_run(tmp_path_factory, preset: str, task: dict, diff: dict | None = None
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     task = {"kind": "super-resolution", "scale": [1.0, 2.5], "scales": [2.0, 4.0]}
-    return make_run(tmp_path_factory, "mamba-ginr", task, {"base": {"kind": "bicubic"}})
+    return make_run(tmp_path_factory.mktemp("mamba-ginr"), "mamba-ginr", task, {"base": {"kind": "bicubic"}})
 
 
 PICTURES = {"attention", "tokens", "modulations", "components", "neighbours", "spectra", "jitter"}
@@ -355,13 +366,27 @@ def test_labels_bring_a_probe_and_change_nothing_else(run, page, tmp_path):
         report_inside(run, tmp_path, labels[:3])
 
 
-def test_what_does_not_apply_is_left_out_with_a_reason(tmp_path_factory, tmp_path):
+def test_cifar10_brings_its_labels_and_a_joint_decoder_answers_one_window(tmp_path):
+    for name, count in (("data_batch_1", 20), ("test_batch", 30)):
+        labels = np.arange(count)[:, None] % 3
+        planes = RNG(count).integers(0, 256, (count, 3072))
+        np.concatenate([labels, planes], 1).astype(np.uint8).tofile(tmp_path / f"{name}.bin")
+    data = {"kind": "cifar10", "path": str(tmp_path), "held_out": 18}
+    joint = {"decoder": {"block": {"depth": 1, "joint": True}}, "signal": {"window": 24, "overlap": 8}}
+    run = make_run(tmp_path, "mamba-ginr", {"kind": "reconstruction", "seen": 24}, joint, data)
+    found = json.loads((report_inside(run) / "inside.json").read_text())
+    assert found["probe"]["classes"] == 3 and found["probe"]["train"] + found["probe"]["test"] == 18
+    assert len(found["jitter"]["psnr"]["mamba-ginr"]) == 3 and found["spectra"]["limit"] == 0.25
+    assert "depend on one another" in (run / "inside" / "inside.md").read_text()
+
+
+def test_what_does_not_apply_is_left_out_with_a_reason(tmp_path):
     perceiver = {"kind": "perceiver", "count": 4, "widths": [16], "cross_heads": 1, "heads": 1, "head_width": 16}
-    run = make_run(tmp_path_factory, "mlp", {"kind": "reconstruction"}, {"encoder": perceiver})
-    html = (report_inside(run, tmp_path) / "inside.html").read_text()
+    run = make_run(tmp_path, "mlp", {"kind": "reconstruction"}, {"encoder": perceiver})
+    html = (report_inside(run, tmp_path / "out") / "inside.html").read_text()
     assert html.count("do not attend to the latents") == 4 and "no learnable position tokens" in html
-    assert {p.stem for p in tmp_path.glob("*.png")} == {"spectra", "jitter"}
-    numbers = json.loads((tmp_path / "inside.json").read_text())
+    assert {p.stem for p in (tmp_path / "out").glob("*.png")} == {"spectra", "jitter"}
+    numbers = json.loads((tmp_path / "out" / "inside.json").read_text())
     assert "'mlp'" in numbers["attention"]["left_out"]
     assert "bicubic" not in numbers["jitter"]["psnr"]  # at ×1 it is the input itself
 

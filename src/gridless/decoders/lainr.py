@@ -63,7 +63,7 @@ class LainrDecoder(nn.Module):
         return replace(latents, x=self.attention.to_kv(latents.x))
 
     def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
-        """What `forward` hands to the cross-attention at `coords`, to look at its weights and at what it gives."""
+        """What the cross-attention takes at `coords`; also to look at its weights and at what it gives."""
         query = F.relu(self.query(self.query_band(coords)))
         bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
         return query, latents.x, bias, latents.mask, near
@@ -76,9 +76,7 @@ class LainrDecoder(nn.Module):
     ) -> Float[Tensor, "B Q F"]:
         m = 0.0 if local is None else local
         if self.attention is not None:
-            query = F.relu(self.query(self.query_band(coords)))
-            bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
-            m = m + self.attention(query, latents.x, bias, latents.mask, near)
+            m = m + self.attention(*self.asked(coords, latents))
         encodings, scales = [fourier(coords) for fourier in self.fourier], []
         for k, (encoding, band, modulate) in enumerate(zip(encodings, self.bands, self.modulate, strict=True)):
             h = self.refine["bands"][k](F.relu(band(encoding)))

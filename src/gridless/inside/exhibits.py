@@ -26,10 +26,11 @@ class Exhibits:
     scale: float
 
 
-def choose(pictures: Sequence[Photo], recipe: c.Recipe) -> Exhibits:
-    """The cases of a few pictures, asked at `asked_scale`."""
-    task, scale = build_task(recipe.task), asked_scale(recipe)
-    window = recipe.model.signal.window
+def choose(pictures: Sequence[Photo], recipe: c.Recipe, joint: bool = False) -> Exhibits:
+    """The cases of a few pictures, asked at `asked_scale`. `joint`: the model answers one window at a time."""
+    task, scale = replace(build_task(recipe.task), seen=None), asked_scale(recipe)
+    side = round(recipe.model.signal.window * scale)
+    whole = side if joint else WHOLE
 
     def case(picture: Photo, box: tuple[int, int, int, int]) -> Case:
         left, top, right, bottom = box
@@ -37,12 +38,12 @@ def choose(pictures: Sequence[Photo], recipe: c.Recipe) -> Exhibits:
         return next(task.cases(replace(picture, pixels=pixels, alpha=None), (scale,)))
 
     def busiest(picture: Photo) -> Case:
-        return case(picture, hardest_window(detail(as_rgb8(picture) / 255), round(window * scale)))
+        return case(picture, hardest_window(detail(as_rgb8(picture) / 255), side))
 
     def middle(picture: Photo) -> Case:
         height, width = picture.shape[:2]
-        top, left = max(0, (height - WHOLE) // 2), max(0, (width - WHOLE) // 2)
-        return case(picture, (left, top, min(left + WHOLE, width), min(top + WHOLE, height)))
+        top, left = max(0, (height - whole) // 2), max(0, (width - whole) // 2)
+        return case(picture, (left, top, min(left + whole, width), min(top + whole, height)))
 
     return Exhibits([busiest(p) for p in pictures], [middle(p) for p in pictures], scale)
 

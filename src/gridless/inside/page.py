@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from gridless import config as c
-from gridless.data.images import Photo
+from gridless.data import Photo, cifar10_labels
 from gridless.inside import sections as s
 from gridless.inside.exhibits import asked_scale, choose
 from gridless.merging import ConfigError
@@ -32,7 +32,7 @@ PICTURES = 3  # of the test split, the first ones
 def report_inside(run: str | Path, output: str | Path | None = None, labels: Sequence | None = None) -> Path:
     """Writes inside.html, inside.md, inside.json and the pictures into `output` (RUN/inside if None) and returns it.
 
-    labels  one for each picture of the run's test split; with them the latents are probed
+    labels  one for each picture of the run's test split, CIFAR-10's own if None; with them the latents are probed
     ValueError where the run is not finished, its model does not answer colour pictures, or labels are too few.
     """
     model, recipe, facts = load_run(run)
@@ -41,12 +41,14 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
         got = f"{signal.axes} axes and {signal.channels} channels"
         raise ConfigError(f"{run}: got a model of {got}, --inside draws colour pictures: 2 axes, 3 channels")
     pictures = load_data(recipe.data, "test")
+    if labels is None and recipe.data.kind == "cifar10":
+        labels = cifar10_labels(recipe.data.path, "test")[: recipe.data.held_out]
     if labels is not None and len(labels) != len(pictures):
         raise ValueError(f"expected one label for each of {len(pictures)} test pictures, got {len(labels)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         untrained = FieldModel(recipe.model)
-    exhibits = choose(pictures[:PICTURES], recipe)
+    exhibits = choose(pictures[:PICTURES], recipe, model.decoder.joint)
     sections = [
         s.attention_section(model, exhibits),
         s.tokens_section(untrained, model),
@@ -82,7 +84,8 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
 
 def middles(pictures: Sequence[Photo], recipe: c.Recipe) -> list[Samples]:
     """Of every picture, as it is seen, the middle window."""
-    task, scale, window, out = build_task(recipe.task), asked_scale(recipe), recipe.model.signal.window, []
+    task, scale = replace(build_task(recipe.task), seen=None), asked_scale(recipe)
+    window, out = recipe.model.signal.window, []
     for picture in pictures:
         seen = next(task.cases(picture, (scale,))).samples()
         y, x = (max(0, (n - window) // 2) for n in seen.shape)

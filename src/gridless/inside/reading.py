@@ -35,7 +35,7 @@ class Attention:
 
 def without_attention(model: FieldModel) -> str | None:
     """Why no query of this model attends to latents; None if queries do."""
-    if not model.encoder.count:
+    if not model.latents:
         return "This model has no latents: its queries read local features alone."
     if getattr(model.decoder, "attention", None) is None:
         return f"Queries of the decoder {model.config.decoder.kind!r} do not attend to the latents."
@@ -69,7 +69,7 @@ def position_tokens(model: FieldModel) -> tuple[Float[np.ndarray, "M D"], Float[
 
 def pooled_latents(model: FieldModel, windows: Sequence[Samples]) -> Float[np.ndarray, "N D"]:
     """The mean over the latents of each window, as the decoder receives them: one vector per picture."""
-    if not model.encoder.count:
+    if not model.latents:
         raise ValueError(str(without_attention(model)))
     signal, pooled = model.config.signal, []
     with torch.no_grad():

@@ -243,9 +243,10 @@ def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
         else "the dashed line is half of the highest frequency; bicubic is not drawn, for at ×1 it is the input itself"
     )
     caption = [
-        f"The power of the waves in a picture, by frequency, on the middle (at most {WHOLE} × {WHOLE} pixels) of each "
-        "picture: |Fourier transform|² over the number of pixels, mean over channels and directions, of 8-bit pictures "
-        f"without their mean and faded out to the border. 0.5 cycles per pixel is the finest a picture can show; {marked}.",
+        f"The power of the waves in a picture, by frequency, on the middle (at most {WHOLE} × {WHOLE} pixels, one window "
+        "where a decoder answers no more) of each picture: |Fourier transform|² over the number of pixels, mean over "
+        "channels and directions, of 8-bit pictures without their mean and faded out to the border. 0.5 cycles per "
+        f"pixel is the finest a picture can show; {marked}.",
         "How to read it: an answer below the truth is too smooth at that frequency, one above it invents. Power says "
         "nothing about whether the waves are in the right place; that is what PSNR is for.",
     ]
@@ -283,7 +284,12 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "smoother between pixels, and smooth is easier"
         + (" (bicubic shows by how much)" if exhibits.scale > 1 else "")
         + ". Scores near the dashed line cannot be told from the truth's own "
-        "uncertainty.",
+        "uncertainty."
+        + (
+            " This decoder's answers depend on one another; all points were asked at once."
+            if model.decoder.joint
+            else ""
+        ),
     ]
     found = "; ".join(
         f"{label}: {v.mean(0)[0]:.2f} dB at the centres, {v.mean(0)[-1]:.2f} dB at a std of {STDS[-1]:g} pixels"
@@ -298,7 +304,7 @@ def probe_section(model: FieldModel, windows: Sequence[Samples] | None, labels: 
     name, title = "probe", "What kind of picture it is"
     if windows is None or labels is None:
         return Section(name, title, reason="A probe needs labels, and these pictures have none.")
-    if not model.encoder.count:
+    if not model.latents:
         return Section(name, title, reason=without_attention(model))
     result = linear_probe(pooled_latents(model, windows), labels)
     caption = [
