@@ -16,7 +16,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["big"].shape == (89, 74, 3) and names["edge"].shape == (64, 3, 2)
-    assert {row["metric"] for row in names["rows"]} == {"psnr", "psnr_rgb"}
+    assert {row["metric"] for row in names["rows"]} == {"psnr", "psnr_rgb", "floats_per_value"}
 
 
 def test_every_verb_of_the_readme_exists():

@@ -1,0 +1,200 @@
+"""From the runs of a sweep to the results files that decide the claims (results/claims/*.json, read by claims.py).
+
+gridless sweep claims --data CIFAR10 -o runs/claims            then, for what the sweep's own scores do not say:
+python benchmarks/claims.py reconstruction runs/claims         scores, parameters, times and validation curves
+python benchmarks/claims.py tokens runs/claims                 similarity of position tokens before and after training
+python benchmarks/claims.py generalisation runs/claims         held-out minus training score
+python benchmarks/claims.py features runs/claims               linear probe and neighbours of pooled latents
+gridless sweep claims-sr --data PHOTOS -o runs/claims-sr
+python benchmarks/claims.py super-resolution runs/claims-sr
+python benchmarks/claims.py cifar10 runs/cifar10               one run per system of the recipe cifar10
+python benchmarks/claims.py lengths results/lengths.json
+"""
+
+
+# isort: split
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import gridless as gl
+from gridless.data import cifar10_labels
+from gridless.inside.reading import pooled_latents, position_tokens
+from gridless.inside.vectors import centred_cosine, linear_probe
+from gridless.merging import load_json
+from gridless.results import read_results
+from gridless.runs import build_task, load_data, load_run
+from gridless.tasks import even_crops
+
+TRAINING_PICTURES = 125  # as many as the recipe holds out
+
+
+def run_folders(sweep: Path) -> list[tuple[str, int, Path]]:
+    """(arm, seed, folder) of every finished run at equal steps."""
+    found = [(re.fullmatch(r"(.+)-steps-seed(\d+)", f.name), f) for f in sorted(sweep.iterdir())]
+    return [(m[1], int(m[2]), f) for m, f in found if m and (f / "results.csv").is_file()]
+
+
+def facts_of(folder: Path) -> dict:
+    facts = load_json(folder / "run.json")
+    return {key: facts[key] for key in ("params", "steps", "train_seconds", "latent_floats")}
+
+
+def scored(sweep: Path) -> list[dict]:
+    """The test scores of every run, means over pictures, and its validation curve."""
+    return [
+        {"arm": arm, "seed": seed, **facts_of(folder), "scores": mean_scores(folder) | curve(folder)}
+        for arm, seed, folder in run_folders(sweep)
+    ]
+
+
+def mean_scores(folder: Path) -> dict[str, float]:
+    rows = read_results(folder / "results.csv")
+    own = [r for r in rows if r["params"]]
+    if any(r["metric"] == "psnr" for r in own):
+        return {"psnr": rounded(np.mean([r["value"] for r in own if r["metric"] == "psnr"]))}
+    base = {(r["image"], r["scale"]): r["value"] for r in rows if r["model"] == "bicubic" and r["metric"] == "psnr_rgb"}
+    out = {}
+    for scale in sorted({r["scale"] for r in own}):
+        mine = [r for r in own if r["metric"] == "psnr_rgb" and r["scale"] == scale]
+        out[f"psnr_x{scale:g}"] = rounded(np.mean([r["value"] for r in mine]))
+        out[f"gain_x{scale:g}"] = rounded(np.mean([r["value"] - base[r["image"], scale] for r in mine]))
+    return out
+
+
+def curve(folder: Path) -> dict[str, float]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {f"val_psnr_{line['step']}": line["val_psnr"] for line in lines if "val_psnr" in line}
+
+
+def tokens(sweep: Path) -> list[dict]:
+    """Mean centred cosine similarity between different position tokens; `before` is the same seed, untrained."""
+    runs = []
+    for arm, seed, folder in run_folders(sweep):
+        start = {"full": "random start", "sinusoidal": "sinusoidal start"}.get(arm)
+        if start is None:
+            continue
+        trained, recipe, _ = load_run(folder)
+        torch.manual_seed(recipe.train.seed)
+        for when, model in (("before", gl.FieldModel(recipe.model)), ("after", trained)):
+            vectors = position_tokens(model)[0]
+            unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+            off = ~np.eye(len(unit), dtype=bool)
+            plain, centred = (unit @ unit.T)[off], centred_cosine(vectors)[off]
+            scores = {
+                "similarity": rounded(np.abs(plain).mean()),
+                "similarity_signed": rounded(plain.mean()),
+                "similarity_centred": rounded(np.abs(centred).mean()),
+            }
+            runs.append({"arm": f"{when}, {start}", "seed": seed, "scores": scores})
+    return runs
+
+
+def generalisation(sweep: Path) -> list[dict]:
+    """Mean PSNR on held-out pictures minus that on as many training pictures."""
+    runs = []
+    for arm, seed, folder in run_folders(sweep):
+        if arm not in ("full", "all-tokens"):
+            continue
+        model, recipe, _ = load_run(folder)
+        task = build_task(recipe.task)
+        rows = gl.evaluate([model], load_data(recipe.data, "train")[:TRAINING_PICTURES], task, split="train")
+        training = np.mean([r["value"] for r in rows if r["metric"] == "psnr"])
+        held_out = mean_scores(folder)["psnr"]
+        scores = {"training": rounded(training), "held_out": held_out}
+        scores["held_out_minus_training"] = rounded(held_out - training)
+        runs.append({"arm": arm, "seed": seed, **facts_of(folder), "scores": scores})
+    return runs
+
+
+def features(sweep: Path) -> list[dict]:
+    """Classes of the 1,000 test pictures from the mean of their latents."""
+    runs = []
+    for arm, seed, folder in run_folders(sweep):
+        name = {"full": "fixed", "notebook": "notebook"}.get(arm)
+        if name is None:
+            continue
+        model, recipe, _ = load_run(folder)
+        side = model.config.signal.window
+        pictures = load_data(gl.config.Data(kind="cifar10", path=recipe.data.path), "test")
+        labels = cifar10_labels(recipe.data.path, "test")
+        crops = [np.stack(even_crops(p.pixels, side)).astype(np.float32) / 255 for p in pictures]
+        pooled = pooled_latents(model, [gl.Samples.from_grid(torch.from_numpy(crop)) for crop in crops])
+        probe = linear_probe(pooled.reshape(len(pictures), len(crops[0]), -1).mean(1), labels)
+        scores = {
+            "probe_accuracy": rounded(probe.accuracy), "probe_chance": rounded(probe.chance),
+            "neighbour_purity": rounded(probe.purity), "purity_chance": rounded(probe.purity_chance),
+        }  # fmt: skip
+        runs.append({"arm": name, "seed": seed, **facts_of(folder), "scores": scores})
+    return runs
+
+
+def cifar10(folder: Path) -> list[dict]:
+    """One run per system, named by its folder."""
+    runs = []
+    for run in sorted(f for f in folder.iterdir() if (f / "results.csv").is_file()):
+        rows = [r for r in read_results(run / "results.csv") if r["params"]]
+        scores = {
+            m: rounded(np.mean([r["value"] for r in rows if r["metric"] == m])) for m in ("psnr", "floats_per_value")
+        }
+        runs.append({"arm": run.name, "seed": load_json(run / "run.json")["seed"], **facts_of(run), "scores": scores})
+    return runs
+
+
+def lengths(table: Path) -> list[dict]:
+    """How many times as fast BiMamba is as attention of the same width, from benchmarks/lengths.py."""
+    measured = load_json(table)
+    times = {
+        layer: [row["median"] for row in measured["layers"][layer]["us_per_token"]] for layer in measured["layers"]
+    }
+    return [
+        {"arm": f"{n} tokens", "seed": 0, "scores": {"speedup": rounded(attention / ours)}}
+        for n, attention, ours in zip(measured["lengths"], times["attention"], times["BiMamba"], strict=True)
+    ]
+
+
+ABOUT = {
+    "reconstruction": (scored, "16 × 16 crops of CIFAR-10, reconstructed; PSNR of 500 held-out crops."),
+    "super-resolution": (scored, "Photos seen at 32 × 32, asked at ×2, ×4, ×8 of that; PSNR and gain over bicubic."),
+    "tokens": (tokens, "Mean |cosine| between different position tokens, as they are and centred."),
+    "generalisation": (generalisation, "PSNR on held-out and on training crops."),
+    "features": (features, "Linear probe (30 % held out) and 10 nearest neighbours, mean latents of 1,000 test pictures."),
+    "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
+    "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
+}  # fmt: skip
+
+
+def rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=ABOUT)
+    parser.add_argument("source", type=Path, help="a sweep's folder, a folder of runs, or results/lengths.json")
+    parser.add_argument("--output", type=Path, default=Path("results/claims"))
+    args = parser.parse_args()
+    collect, about = ABOUT[args.what]
+    runs = collect(args.source)
+    if not runs:
+        raise SystemExit(f"{args.source} holds no finished run for {args.what}")
+    if args.source.is_dir():
+        first = next(f for f in sorted(args.source.iterdir()) if (f / "run.json").is_file())
+        source = load_json(first / "run.json")
+        where = {"commit": source["commit"], "hardware": source["hardware"]}
+    else:
+        where = {"commit": load_json(args.source)["commit"], "hardware": load_json(args.source)["hardware"]}
+    report = {"about": about, "command": f"python benchmarks/claims.py {args.what}", **where, "runs": runs}
+    path = args.output / f"{args.what}.json"
+    text = json.dumps({k: v for k, v in report.items() if k != "runs"})[:-1] + ', "runs": [\n'
+    path.write_text(text + ",\n".join(json.dumps(run) for run in runs) + "\n]}\n")
+    print(f"{path}: {len(runs)} rows of {len({run['arm'] for run in runs})} arms")
+
+
+if __name__ == "__main__":
+    main()
