@@ -54,7 +54,7 @@ def test_one_crowded_window_is_not_padded_to_all(monkeypatch):
     coords = torch.cat([torch.rand(5000, 2) * 0.05, torch.rand(200, 2)])
     decoded, real = [], model.decode
 
-    monkeypatch.setattr(mosaic, "POINTS_AT_ONCE", 6000)
+    monkeypatch.setattr(mosaic, "points_at_once", lambda device: 6000)
     whole = field(coords)
 
     def counting(encoded, points, cell):

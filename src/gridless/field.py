@@ -11,7 +11,7 @@ from torch import Tensor
 from gridless.coords import cells, grid_rows
 from gridless.samples import Samples
 
-CHUNK = 1 << 14  # queries answered at once; the answers do not depend on it
+CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`blocks.py`)
 
 
 class Field:

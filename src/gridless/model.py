@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from gridless import config as c
 from gridless.bases import Constant, Interpolation
+from gridless.blocks import points_at_once
 from gridless.decoders.composer import ComposerDecoder
 from gridless.decoders.lainr import LainrDecoder
 from gridless.decoders.mlp import MlpDecoder
@@ -150,8 +151,19 @@ class FieldModel(
     def decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]
     ) -> Float[Tensor, "B Q C"]:
-        """The correction to the base; coordinates in units of the window, the cell relative to a sample's."""
-        cell = None if self.cell is None else cell.to(coords.dtype).expand_as(coords)
+        """The correction to the base; coordinates in units of the window, the cell relative to a sample's.
+
+        In blocks of points that fit the cache and the memory, unless a graph is recorded, which keeps all of them."""
+        cell = cell.expand_as(coords)
+        block = coords.shape[1] if torch.is_grad_enabled() else max(1, points_at_once(coords.device) // len(coords))
+        parts = zip(coords.split(block, 1), cell.split(block, 1), strict=True)
+        answers = [self._decode(encoded, *part) for part in parts]
+        return answers[0] if len(answers) == 1 else torch.cat(answers, 1)
+
+    def _decode(
+        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"]
+    ) -> Float[Tensor, "B Q C"]:
+        cell = None if self.cell is None else cell.to(coords.dtype)
         local = None if cell is None else self.cell(cell)
         if self.local is not None:
             read = self.local(encoded.local, coords, cell)

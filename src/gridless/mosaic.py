@@ -14,11 +14,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from gridless.blocks import points_at_once
 from gridless.local import smooth_step
 from gridless.samples import Encoded
 
 WINDOWS_AT_ONCE = 32
-POINTS_AT_ONCE = 1 << 15  # of all windows of a block, padding included
 BYTES_KEPT = 1 << 30  # of encoded windows; a larger signal's are encoded again when asked for again
 
 
@@ -120,8 +120,8 @@ class Mosaic:
         order = number.argsort(stable=True)
         number, weight, place = number[order], weight[order], place[order]
         asked, counts = number.unique_consecutive(return_counts=True)
-        out = None
-        for ids, sizes, start in _blocks(asked.tolist(), counts.tolist()):
+        out, most = None, points_at_once(samples.device)
+        for ids, sizes, start in _blocks(asked.tolist(), counts.tolist(), most):
             stop = start + sum(sizes)
             rows = place[start:stop]
             answer = self._window_answers(ids, sizes, points[rows], cell[rows]) * weight[start:stop, None]
@@ -158,13 +158,13 @@ class Mosaic:
         return Encoded.stack(parts)
 
 
-def _blocks(ids: list[int], sizes: list[int]):
+def _blocks(ids: list[int], sizes: list[int], most: int):
     """Consecutive runs of windows for one call, with the index of their first point. Each run's lists, padded to its
-    longest, stay within POINTS_AT_ONCE where one window alone does."""
+    longest, stay within `most` points where one window alone does."""
     first, start, longest = 0, 0, 0
     for i, size in enumerate(sizes):
         longest = max(longest, size)
-        if i > first and (i - first == WINDOWS_AT_ONCE or (i - first + 1) * longest > POINTS_AT_ONCE):
+        if i > first and (i - first == WINDOWS_AT_ONCE or (i - first + 1) * longest > most):
             yield ids[first:i], sizes[first:i], start
             start += sum(sizes[first:i])
             first, longest = i, size
