@@ -133,7 +133,8 @@ def predict(
     output: Annotated[Path, _output("The new file; its suffix says the format.")],
     scale: Annotated[float, Parameter(help="Of width and height; need not be whole.")] = 4.0,
 ) -> None:
-    """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG)."""
+    """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG and TIFF). A TIFF is written tile
+    by tile and may be larger than memory."""
     from gridless.model import FieldModel
     from gridless.predict import predict_file
     from gridless.runs import device

@@ -15,13 +15,20 @@ def grid(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float[
     return grid_rows(shape, 0, prod(shape), dtype=dtype, device=device)
 
 
-def grid_rows(shape: tuple[int, ...], start: int, stop: int, dtype=torch.float32, device=None) -> Float[Tensor, "N d"]:
-    """Points start … stop of `grid(*shape)`, without making the others."""
+def grid_rows(
+    shape: tuple[int, ...],
+    start: int,
+    stop: int,
+    dtype=torch.float32,
+    device=None,
+    part: tuple[range, ...] | None = None,
+) -> Float[Tensor, "N d"]:
+    """Points start … stop of `grid(*shape)`, or of a `part` of it, without making the others."""
     index = torch.arange(start, stop, device=device)
     axes = []
-    for n in reversed(shape):
-        axes.append((index % n).to(torch.float64).add_(0.5).div_(n))
-        index = index // n
+    for n, inside in zip(reversed(shape), reversed(part or [range(n) for n in shape]), strict=True):
+        axes.append((index % len(inside) + inside.start).to(torch.float64).add_(0.5).div_(n))
+        index = index // len(inside)
     return torch.stack(axes[::-1], -1).to(dtype)
 
 

@@ -63,31 +63,37 @@ class Field:
         shape: tuple[int, ...] | None = None,
         chunk: int | None = None,
         out: np.ndarray | None = None,
+        part: tuple[slice, ...] | None = None,
     ) -> Tensor | np.ndarray:
         """The field on a grid of the given shape, or `scale` times the samples' grid: (H W C), (B H W C) for a batch.
 
-        Works through the points in blocks; memory beyond the result does not grow with it. `out`: a float array of that
-        shape to write into and return, such as a `numpy.memmap` of an answer larger than memory.
+        Works through the points in blocks; memory beyond the result does not grow with it. `part`: only these rows and
+        columns. `out`: a float array of that shape to write into and return, such as a `numpy.memmap` of an answer larger
+        than memory.
         """
         if (scale is None) == (shape is None):
             raise ValueError("give scale=… or shape=…, one of the two")
         if shape is None:
             shape = scaled(self.samples.shape, scale)
-        values, count = self.samples.values, prod(shape)
-        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *shape, values.shape[-1]), len(values))
+        inside = tuple(range(n)[s] for n, s in zip(shape, part or (slice(None),) * len(shape), strict=False))
+        if len(inside) != len(shape) or any(i.step != 1 for i in inside):
+            raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
+        size, values = tuple(map(len, inside)), self.samples.values
+        count = prod(size)
+        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
         if rows is None:
             rows = values.new_empty(len(values), count, values.shape[-1])
         cell = cells(*shape, dtype=torch.float64, device=values.device).expand(len(values), 1, -1)
         chunk = self._chunk(chunk, count)
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
-            points = grid_rows(shape, start, stop, torch.float64, values.device).expand(len(values), -1, -1)
+            points = grid_rows(shape, start, stop, torch.float64, values.device, inside).expand(len(values), -1, -1)
             with torch.no_grad():
                 answer = self._answer(points, cell)
             rows[:, start:stop] = answer if out is None else answer.cpu().numpy()
         if out is not None:
             return out
-        picture = rows.unflatten(1, shape)
+        picture = rows.unflatten(1, size)
         return picture[0] if len(picture) == 1 else picture
 
     def gradient(

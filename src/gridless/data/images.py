@@ -15,6 +15,8 @@ import stat
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -269,7 +271,8 @@ def write_photo(path: str | os.PathLike, values: np.ndarray, depth: int = 8, alp
         data = _encode_png_16(samples) if depth == 16 and suffix == ".png" else _encode(samples, FORMATS[suffix])
     except (OSError, ValueError, struct.error) as error:  # the format's own limits, such as 16383 pixels in WebP
         raise ImageError(f"{_show(path)}: {suffix} cannot hold {samples.shape} samples ({error}); use .png") from error
-    _replace(path, data)
+    with aside(path) as file:
+        file.write(data)
 
 
 def _encode(samples: np.ndarray, format: str) -> bytes:
@@ -297,12 +300,13 @@ def _encode_png_16(samples: UInt[np.ndarray, "H W C"]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + blocks
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextmanager
+def aside(path: Path) -> Iterator[io.BufferedIOBase]:
     """Whole or not at all: a temporary file in the same folder, so on the same disk, takes the name once complete."""
     temporary = path.parent / f".gridless-{secrets.token_hex(6)}.tmp"
     try:
         with open(temporary, "xb") as file:
-            file.write(data)
+            yield file
         os.replace(temporary, path)
     except BaseException as error:  # KeyboardInterrupt too must leave nothing behind
         temporary.unlink(missing_ok=True)
