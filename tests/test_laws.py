@@ -283,6 +283,8 @@ def test_joint_answers_depend_on_the_other_questions_and_are_never_divided(joint
         close(field.to_image(shape=(5, 7)).flatten(1, 2), field(gl.grid(5, 7), gl.cells(5, 7)), 1e-4)
     with pytest.raises(ValueError, match=r"57 questions cannot be asked in chunks of 10; leave chunk out"):
         field(coords, chunk=10)
+    with pytest.raises(ValueError, match=r"cannot be asked alone"):
+        field.to_image(shape=(5, 7), part=(slice(2), slice(None)))
     with pytest.raises(ValueError, match=r"one window answers at once: samples up to 8 per axis, got \(8, 9\)"):
         joint.encode(gl.Samples.from_grid(torch.rand(2, 8, 9, 3)))
 

@@ -51,6 +51,15 @@ def test_the_tiled_tiff_is_the_png(tmp_path, channels, dtype, monkeypatch):
         assert np.array_equal(np.asarray(Image.open(tmp_path / "out.tif")).reshape(tiled.shape), tiled)
 
 
+def test_a_joint_decoders_tiles_are_cut_from_one_answer(tmp_path, monkeypatch):
+    monkeypatch.setattr(tiles, "SIDE", 32)
+    model = tiny("hybrid", {"decoder": {"joint": True}})
+    Image.fromarray(read_photo_like((8, 7, 3))).save(tmp_path / "in.png")
+    for name in ("out.png", "out.tif"):
+        predict.predict_file(model, tmp_path / "in.png", tmp_path / name, 5)
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), read_photo(tmp_path / "out.png").pixels)
+
+
 def test_a_part_of_a_grid_is_cut_from_the_whole():
     field = gl.bases.Interpolation("bicubic").encode(gl.Samples.from_grid(torch.rand(2, 9, 7, 3)))
     whole = field.to_image(shape=(40, 33))

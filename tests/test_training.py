@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import replace
 
 import numpy as np
@@ -14,13 +15,16 @@ import pytest
 import torch
 from conftest import LOCAL, PRESETS, tiny
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
 
 import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
 from gridless.runs import build_task
 from gridless.tasks import as_rgb8
-from gridless.training import learning_rate
+from gridless.training import build_accelerator, build_optimizer, learning_rate, training_step
 
 
 def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:
@@ -60,6 +64,47 @@ def test_the_schedule_rises_falls_and_never_stops():
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.01)
     assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
     assert all(a >= b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+
+
+class Waits(TorchDispatchMode):
+    """Where a GPU would make the host wait: values read, sizes that depend on values, lists made into tensors. What is
+    computed from tensors of the host alone is the host's."""
+
+    READS = ("_local_scalar_dense", "nonzero", "masked_select", "unique_consecutive", "_unique2", "equal", "lift_fresh")
+
+    def __init__(self, *host: torch.Tensor):
+        super().__init__()
+        self.found, self.host = [], WeakTensorKeyDictionary()
+        for tensor in host:
+            self.host[tensor] = True
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out, name = function(*args, **(kwargs or {})), function.overloadpacket.__name__
+        read = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        on_host = name != "lift_fresh" and len(read) > 0 and all(t in self.host for t in read)
+        by_mask = name in ("index", "index_put_") and any(t is not None and t.dtype == torch.bool for t in args[1])
+        if (name in self.READS or by_mask) and not on_host:
+            ours = [f for f in traceback.extract_stack() if f"gridless{os.sep}" in f.filename]
+            self.found.append(f"{name} in {ours[-1].filename}:{ours[-1].lineno}")
+        if on_host and isinstance(out, torch.Tensor):
+            self.host[out] = True
+        return out
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("diff", [{}, LOCAL], ids=["plain", "photo"])
+def test_a_training_step_never_waits_for_the_device(preset, diff):
+    """The batch's cell stays on the host, where the base reads it."""
+    model, train = gl.FieldModel(tiny(preset, diff).config), Train(steps=1, batch=2, queries=20)
+    optimizer, accelerator = build_optimizer(model, train), build_accelerator()
+    for step in range(2):  # the first may fill tables
+        batch = gl.SuperResolution().draw(pictures(), np.random.default_rng(step), 8, 2, 20)
+        with Waits(batch.cell) as waits:
+            training_step(model, optimizer, batch, train, 1e-3, accelerator)
+    assert waits.found == []
+    with Waits() as waits:
+        model.eval()(batch.samples, batch.coords)
+    assert any("_local_scalar_dense" in found for found in waits.found)  # a user's coordinates are looked at
 
 
 @pytest.mark.parametrize("ema", [None, 0.9])

@@ -85,8 +85,9 @@ class Interpolation:
             index = (u + 0.5).floor().long().clamp(0, n - 1)[..., None]
             return index, torch.ones_like(index, dtype=torch.float64)
         kernel, support = KERNELS[self.name]
-        width = torch.ones_like(u) if cell is None else (cell.double() * n).clamp(min=1).expand_as(u)
-        reach = min(ceil(2 * support * float(width.max())) + 1, n)
+        width = torch.ones(1, 1, dtype=u.dtype) if cell is None else (cell.double() * n).clamp(min=1)
+        reach = min(ceil(2 * support * float(width.max())) + 1, n)  # on the CPU if the cell is there: no wait for a GPU
+        width = width.to(u.device, non_blocking=True).expand_as(u)
         first = (u - support * width).detach().ceil().long().clamp(0, n - 1)
         index = first[..., None] + torch.arange(reach, device=u.device)
         weight = kernel((index - u[..., None]) / width[..., None])

@@ -37,6 +37,11 @@ def cells(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float
     return torch.tensor([1 / n for n in shape], dtype=dtype, device=device)
 
 
+def sizes(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device=None) -> Float[Tensor, " d"]:
+    """A shape as a vector. Filled in place: copied from a list, the host would wait for a GPU."""
+    return torch.stack([torch.full((), n, dtype=dtype, device=device) for n in shape])
+
+
 def even_points(count: int, axes: int) -> Float[Tensor, "count axes"]:
     """`count` points spread evenly over the unit cube, in raster order, for any count (rows may differ by one)."""
     if axes == 1:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import cells, grid_rows
+from gridless.coords import cells, grid_rows, sizes
 from gridless.samples import Samples
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`blocks.py`)
@@ -27,25 +27,28 @@ class Field:
         correction: Callable[[Tensor, Tensor], Tensor] | None = None,
         finest_cell: float | None = None,
         joint: bool = False,
+        checked: bool = True,
     ):
-        """`joint`: an answer depends on the other questions of its call, which are therefore never divided."""
+        """`joint`: an answer depends on the other questions of its call, which are therefore never divided. `checked`:
+        coordinates outside the domain are refused; looking makes the host wait for a GPU."""
         self.samples, self.joint = samples, joint
-        self._base, self._correction, self._finest = base, correction, finest_cell
+        self._base, self._correction, self._finest, self._checked = base, correction, finest_cell, checked
 
     def __call__(
         self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
     ) -> Float[Tensor, "*B Q C"]:
         """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
 
-        `cell` is the size of the asked pixel (per point, or one for all). Without it a model answers as finely as it
-        was trained to, and a classical base interpolates. Raises ValueError for coordinates outside the domain.
+        `cell` is the size of the asked pixel (per point, or one for all); it may stay on the CPU, where the base reads it.
+        Without it a model answers as finely as it was trained to, and a classical base interpolates. Raises ValueError
+        for coordinates outside the domain.
         """
         x, squeeze = self._batched(coords)
         if x.shape[1] == 0:
             out = self.samples.values.new_empty(len(x), 0, self.samples.channels)
             return out[0] if squeeze else out
         if cell is not None:
-            cell = torch.as_tensor(cell, dtype=x.dtype, device=x.device)
+            cell = torch.as_tensor(cell, dtype=x.dtype)
             points, d = x.shape[1:]
             if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
                 expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
@@ -79,11 +82,15 @@ class Field:
         if len(inside) != len(shape) or any(i.step != 1 for i in inside):
             raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
         size, values = tuple(map(len, inside)), self.samples.values
+        if self.joint and size != tuple(shape):
+            raise ValueError(
+                f"this field's answers depend on one another (a joint decoder), so {part} cannot be asked alone"
+            )
         count = prod(size)
         rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
         if rows is None:
             rows = values.new_empty(len(values), count, values.shape[-1])
-        cell = cells(*shape, dtype=torch.float64, device=values.device).expand(len(values), 1, -1)
+        cell = cells(*shape, dtype=torch.float64).expand(len(values), 1, -1)
         chunk = self._chunk(chunk, count)
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
@@ -132,14 +139,15 @@ class Field:
         """The asked cell over a sample's, (B 1|Q d)."""
         if cell is None:
             return coords.new_full((len(coords), 1, coords.shape[-1]), self._finest or 0.0)
-        return cell * coords.new_tensor(self.samples.shape)
+        ratio = cell * sizes(self.samples.shape, cell.dtype, cell.device)
+        return ratio.to(coords.device, non_blocking=True)
 
     def _batched(self, coords: Tensor) -> tuple[Tensor, bool]:
         b, d = len(self.samples), self.samples.axes
         if coords.ndim not in (2, 3) or coords.shape[-1] != d or (coords.ndim == 3 and len(coords) not in (1, b)):
             raise ValueError(f"expected coordinates (Q, {d}) or ({b}, Q, {d}), got {tuple(coords.shape)}")
-        if coords.numel() and not (float(coords.detach().min()) >= -1e-6 and float(coords.detach().max()) <= 1 + 1e-6):
-            low, high = float(coords.detach().min()), float(coords.detach().max())
+        low, high = map(float, coords.detach().aminmax()) if self._checked and coords.numel() else (0.0, 1.0)
+        if not (low >= -1e-6 and high <= 1 + 1e-6):
             raise ValueError(
                 f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide pixels by the size"
             )

@@ -10,7 +10,6 @@ with waves of the offset. Deviations: frequencies and phases are shared by all n
 weights have kinks) and comes before the network that follows, which then runs once per query instead of once per node.
 """
 
-from itertools import product
 from math import pi
 
 import torch
@@ -18,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.coords import grid, sizes
 from gridless.samples import FeatureGrid
 from gridless.tokenizers import join_patches
 
@@ -54,8 +54,8 @@ class LocalReadout(nn.Module):
     ) -> Float[Tensor, "B Q W"]:
         """`coords` in units of the window, `cell` relative to a sample's (None: a model blind to it)."""
         b, *shape, width = prepared.x.shape
-        size = torch.tensor(shape, device=coords.device)
-        corners = torch.tensor(list(product((0, 1), repeat=len(shape))), device=coords.device)  # (K d)
+        size = sizes(shape, torch.long, coords.device)
+        corners = (grid(*[2] * len(shape), device=coords.device) > 0.5).long()  # (K d)
         u = coords / prepared.pitch - 0.5
         first = u.detach().floor()
         beside = u - first

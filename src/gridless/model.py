@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from gridless import config as c
 from gridless.bases import Constant, Interpolation
 from gridless.blocks import points_at_once
+from gridless.coords import sizes
 from gridless.decoders.composer import ComposerDecoder
 from gridless.decoders.lainr import LainrDecoder
 from gridless.decoders.mlp import MlpDecoder
@@ -85,7 +86,7 @@ class FieldModel(
             )
         samples = replace(samples, values=samples.values.to(next(self.parameters()).dtype))
         values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
-        size = values.new_tensor(shape, dtype=torch.float64)
+        size = sizes(shape, torch.float64, values.device)
         if self.decoder.joint and max(shape) > signal.window:
             raise ValueError(
                 f"this decoder's queries read one another, so one window answers at once: samples up to "
@@ -116,7 +117,7 @@ class FieldModel(
                 def correction(coords, cell):
                     return mosaic((coords * size).to(values.dtype), cell)
 
-        return Field(samples, self.base, correction, signal.finest_cell, joint=self.decoder.joint)
+        return Field(samples, self.base, correction, signal.finest_cell, self.decoder.joint, checked=not self.training)
 
     def forward(
         self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
@@ -153,9 +154,11 @@ class FieldModel(
     ) -> Float[Tensor, "B Q C"]:
         """The correction to the base; coordinates in units of the window, the cell relative to a sample's.
 
-        In blocks of points that fit the cache and the memory, unless a graph is recorded, which keeps all of them."""
-        cell = cell.expand_as(coords)
-        block = coords.shape[1] if torch.is_grad_enabled() else max(1, points_at_once(coords.device) // len(coords))
+        In blocks of points that fit the cache and the memory, unless a graph is recorded, which keeps all of them, or the
+        points read one another."""
+        cell, block = cell.expand_as(coords), coords.shape[1]
+        if not (torch.is_grad_enabled() or self.decoder.joint):
+            block = max(1, points_at_once(coords.device) // len(coords))
         parts = zip(coords.split(block, 1), cell.split(block, 1), strict=True)
         answers = [self._decode(encoded, *part) for part in parts]
         return answers[0] if len(answers) == 1 else torch.cat(answers, 1)

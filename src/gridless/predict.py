@@ -65,8 +65,10 @@ def answerer(model: FieldModel, photo: Photo, shape: tuple[int, int]) -> Callabl
         shape_of = torch.from_numpy(photo.alpha.astype(np.float32) / (2**photo.depth - 1))[..., None]
         alpha = Interpolation("bicubic").encode(Samples.from_grid(shape_of))
 
+    whole = field.to_image(shape=shape) if field.joint else None  # its questions cannot be asked apart
+
     def answer(part: Part) -> np.ndarray:
-        picture = field.to_image(shape=shape, part=part).cpu()
+        picture = (field.to_image(shape=shape, part=part) if whole is None else whole[part]).cpu()
         if values.shape[-1] == 1:
             picture = picture.mean(-1, keepdim=True)
         if alpha is not None:

@@ -160,7 +160,14 @@ def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _moved(value, device):
-    return _mapped(value, lambda t: t.to(device))
+    return _mapped(value, lambda t: moved(t, device))
+
+
+def moved(tensor: Tensor, device) -> Tensor:
+    """To a GPU from pinned memory, so that the host does not wait for the copy."""
+    if tensor.device.type == "cpu" and torch.device(device).type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def _joined(parts):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridless.bases import Interpolation
 from gridless.data.images import Photo, quantise, resize_bicubic
-from gridless.samples import Samples
+from gridless.samples import Samples, moved
 
 CROPS = 4  # of one picture and scale, when pictures are evaluated in crops
 
@@ -38,7 +38,9 @@ class Batch:
     target: Float[Tensor, "B Q C"]
 
     def to(self, device) -> "Batch":
-        return Batch(self.samples.to(device), self.coords.to(device), self.cell.to(device), self.target.to(device))
+        """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
+        coords, target = moved(self.coords, device), moved(self.target, device)
+        return Batch(self.samples.to(device), coords, self.cell, target)
 
 
 @dataclass(frozen=True, eq=False)

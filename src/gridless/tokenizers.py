@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.coords import grid
+from gridless.coords import grid, sizes
 from gridless.nn.fourier import AxisFourier
 from gridless.nn.stem import Stem
 from gridless.samples import Tokens
@@ -57,7 +57,7 @@ class PatchTokenizer(nn.Module):
             features = self.stem(features, mask)
         shape = tuple(n // self.size for n in values.shape[1:-1])
         x = self.embed(cut_patches(features, self.size))
-        pos = grid(*shape, device=x.device) * x.new_tensor(shape, dtype=torch.float32) * (self.size / self.window)
+        pos = grid(*shape, device=x.device) * sizes(shape, device=x.device) * (self.size / self.window)
         if self.position is not None:
             x = torch.cat([self.position(pos).to(x.dtype).expand(len(x), -1, -1), x], -1)
         if self.table is not None:
