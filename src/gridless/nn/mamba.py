@@ -69,7 +69,14 @@ class BiMamba(nn.Module):
         if keep is not None:
             dt = dt * keep
         y = selective_scan(x, dt, -self.A_log[k].float().exp(), b, c, reverse=reverse)
-        return (y + self.D[k].to(y.dtype) * x) * F.silu(z)
+        return gated(y, x, z, self.D[k])
+
+
+def gated(
+    y: Float[Tensor, "B L D"], x: Float[Tensor, "B L D"], z: Float[Tensor, "B L D"], skip: Float[Tensor, " D"]
+) -> Float[Tensor, "B L D"]:
+    """(y + D x) · SiLU(z). Within the scan's kernel it would gain too little (`benchmarks/blocks.py`)."""
+    return (y + skip.to(y.dtype) * x) * F.silu(z)
 
 
 def shifted_convolution(
