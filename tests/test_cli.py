@@ -89,47 +89,6 @@ def test_training_again_with_the_same_flags_is_done_at_once(run, capsys):
     assert (run / "model.safetensors").read_bytes() == before and "2 steps" in capsys.readouterr().out
 
 
-def test_a_sweep_trains_every_arm_once_and_goes_on(tmp_path, capsys):
-    flags = [
-        *QUICK,
-        "--task.scales",
-        "2",
-        "--model.signal.window",
-        "16",
-        "--model.signal.overlap",
-        "4",
-        "--model.tokenizer.stem.width",
-        "8",
-    ]
-    command = [
-        "sweep",
-        "photos",
-        "--seeds",
-        "2",
-        "--arms",
-        "mamba-off",
-        "-o",
-        str(tmp_path),
-        "--data",
-        str(tmp_path / "in"),
-    ]
-    for split in ("train", "val", "test"):
-        (tmp_path / "in" / split).mkdir(parents=True)
-        Image.fromarray(read_photo_like((70, 70, 3))).save(tmp_path / "in" / split / "noise.png")
-    cli.main([*command, *flags])
-    table = capsys.readouterr().out
-    assert "| full | both |" in table and "| mamba-off | steps |" in table
-    whole = json.loads((tmp_path / "sweep.json").read_text())
-    assert sorted((r["arm"], r["seed"]) for r in whole["runs"]) == [
-        (a, s) for a in ("full", "mamba-off") for s in (0, 1)
-    ]
-    before = (tmp_path / "full-steps-seed0" / "model.safetensors").stat().st_mtime_ns
-    (tmp_path / "mamba-off-steps-seed1" / "results.csv").unlink()
-    cli.main([*command, *flags])
-    assert capsys.readouterr().out == table
-    assert (tmp_path / "full-steps-seed0" / "model.safetensors").stat().st_mtime_ns == before
-
-
 def fails(capsys, *argv) -> str:
     """The command ends with exit code 2 and one line; returns the line."""
     with pytest.raises(SystemExit) as stop:

@@ -40,13 +40,11 @@ def test_its_table_is_that_of_the_committed_results():
 
 
 def test_its_ablation_is_that_of_the_committed_sweep():
-    import json
+    from gridless.comparison import as_markdown, read_comparison
 
-    from gridless.sweep import as_markdown
-
-    sweep = json.loads((README.parent / "results" / "photos-ablation.json").read_text())
-    assert {run["seed"] for run in sweep["runs"]} == {0, 1, 2}
-    assert as_markdown(sweep["runs"]) in README.read_text()
+    sweep = read_comparison(README.parent / "results" / "photos-ablation.json")
+    assert {run.seed for run in sweep.runs} == {0, 1, 2}
+    assert as_markdown(sweep) in README.read_text()
 
 
 def test_its_figures_are_those_of_the_committed_results():

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-# Before torch is imported. Idle OpenMP threads that spin for long slow every other thread of the machine many times;
-# threads that never spin pay a wake-up at each of a small model's thousands of operations a step. So: spin briefly.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
-
 from cyclopts import App, CycloptsError, Parameter
+
+from gridless.threads import wait_briefly
+
+wait_briefly()  # before torch is imported
 
 app = App(
     name="gridless",
@@ -152,12 +151,25 @@ def sweep(
     output: Annotated[Path | None, _output("Where runs and table go; runs/RECIPE-sweep if not given.")] = None,
     arms: Annotated[list[str] | None, _many("Only these arms.")] = None,
     data: Data = None,
+    workers: Annotated[int | None, Parameter(help="Runs at a time; one per two cores if not given.")] = None,
+    ray: Annotated[str | None, Parameter(help="Run on the Ray cluster at this address (or: auto, local).")] = None,
 ) -> None:
-    """The whole model and every arm of the recipe's [ablate] table, with several seeds. Goes on after a kill."""
+    """The whole model and every arm of the recipe's [ablate] table, with several seeds, in processes of their own.
+
+    Goes on after a kill, tries failed runs again, and adds seeds or arms to a sweep when the same folder is given.
+    """
+    from gridless.comparison import as_markdown
+    from gridless.pool import Cluster, Processes
     from gridless.sweep import sweep as run
 
     output = output or Path("runs", f"{Path(recipe).stem}-sweep")
-    print(run(*_recipe(recipe, flags, data), seeds=seeds, equal=equal, output=output, only=arms))
+    whole, ablate = _recipe(recipe, flags, data)
+    place = Processes(workers) if ray is None else Cluster(ray, workers)
+    comparison, failed = run(whole, ablate, place=place, seeds=seeds, equal=equal, output=output, only=arms)
+    print(as_markdown(comparison))
+    if failed:
+        errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise ValueError(f"{len(failed)} failed, the same command tries again what failed: {errors}")
 
 
 def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | None = None, size: str | None = None):

@@ -3,22 +3,28 @@
 import json
 import os
 import shutil
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from gridless import config as c
 from gridless.bases import BASELINES
 from gridless.data import Photo, cifar10, folder, photos
 from gridless.evaluation import evaluate
+from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
 from gridless.results import read_results, write_results
-from gridless.tasks import Reconstruction, SuperResolution, Uniform
-from gridless.training import fit
+from gridless.tasks import Batch, Reconstruction, SuperResolution, Uniform
+from gridless.training import fit, trial
+
+ROUNDS = 12  # timed training steps of each recipe that is compared
 
 
 def load_data(data: c.Data, split: str) -> list[Photo]:
@@ -68,14 +74,13 @@ def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile
     model = FieldModel(recipe.model)
     pictures, held_out = load_data(recipe.data, "train"), load_data(recipe.data, "val")
     output.mkdir(parents=True, exist_ok=True)
-    if not known.is_file() and os.environ.get("RANK", "0") == "0":
-        aside = known.with_suffix(".part")
-        aside.write_text(json.dumps(dump(recipe), indent=2) + "\n")
-        aside.rename(known)
-    task = build_task(recipe.task)
-    return fit(
-        model, pictures, task, train=recipe.train, folder=output, validation=held_out, quiet=quiet, profile=profile
-    )
+    task, train = build_task(recipe.task), recipe.train
+    with held(output):
+        if not known.is_file() and os.environ.get("RANK", "0") == "0":
+            aside = known.with_suffix(".part")
+            aside.write_text(json.dumps(dump(recipe), indent=2) + "\n")
+            aside.rename(known)
+        return fit(model, pictures, task, train=train, folder=output, validation=held_out, quiet=quiet, profile=profile)
 
 
 def device() -> str:
@@ -119,11 +124,31 @@ def evaluate_run(
             raise ConfigError(f"scales must be positive numbers, got {' '.join(f'{s:g}' for s in scales)}")
         task = replace(task, scales=tuple(scales))
     label = Path(source.path).name if source.kind == "folder" else source.kind
-    save = Path(run, "predictions")
-    shutil.rmtree(save, ignore_errors=True)
-    save = save if pictures else None
-    rows = evaluate(
-        [*baselines, model], load_data(source, split), task, label=label, split=split, facts=facts, save=save
-    )
-    write_results(rows, Path(run, "results.csv"))
+    asked, save = load_data(source, split), Path(run, "predictions")
+    with held(run):
+        shutil.rmtree(save, ignore_errors=True)
+        save = save if pictures else None
+        rows = evaluate([*baselines, model], asked, task, label=label, split=split, facts=facts, save=save)
+        write_results(rows, Path(run, "results.csv"))
     return read_results(Path(run, "results.csv"))
+
+
+def step_seconds(recipes: Mapping[str, c.Recipe]) -> dict[str, float]:
+    """Median seconds of a training step of each recipe, taken in turns, so that a busy machine changes nobody's share."""
+    pictures = {data: [p.rgb() for p in load_data(data, "train")] for data in {r.data for r in recipes.values()}}
+    steps = {}
+    for name, recipe in recipes.items():
+        model, task, train, own = FieldModel(recipe.model), build_task(recipe.task), recipe.train, pictures[recipe.data]
+        draw = partial(_draw, task, own, model.config.signal.window, train)
+        steps[name] = trial(model, train, draw)
+    times: dict[str, list[float]] = {name: [] for name in recipes}
+    for turn in range(3 + ROUNDS):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step(turn)
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(own[3:])) for name, own in times.items()}
+
+
+def _draw(task, pictures: Sequence[np.ndarray], window: int, train: c.Train, step: int) -> Batch:
+    return task.draw(pictures, np.random.default_rng(step), window, train.batch, train.queries)

@@ -2,148 +2,180 @@
 
 import json
 import os
-import time
+import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from gridless import config as c
+from gridless.comparison import WHOLE, Comparison, read_run, write_comparison
+from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json, merge
-from gridless.model import FieldModel
-from gridless.results import read_results
-from gridless.runs import build_task, evaluate_run, load_data, load_run, train_run
-from gridless.training import build_accelerator, build_optimizer, training_step
+from gridless.pool import Cluster, Processes, run_all
+from gridless.status import Standing, Status
 
-WHOLE = "full"
-ROUNDS = 12
+PATIENCE = 60.0  # seconds until a process whose sweep was killed has surely ended
 
 
 def sweep(
-    recipe: c.Recipe, ablate: dict, *, seeds: int, equal: str, output: str | Path, only: Sequence[str] | None = None
-) -> str:
-    """Train and score every arm with every seed at equal steps, equal seconds or both; returns the table.
+    recipe: c.Recipe,
+    ablate: dict,
+    *,
+    place: Processes | Cluster,
+    seeds: int,
+    equal: str,
+    output: str | Path,
+    only: Sequence[str] | None = None,
+) -> tuple[Comparison, dict[str, str]]:
+    """Train and score every arm with every seed at equal steps, equal seconds or both.
 
-    Step times are measured once, the arms alternating, and turned into steps, so that a busy machine changes nobody's
-    share. Results are written after every run (sweep.json); a finished run is not repeated.
+    Returns the runs that are finished, also those of earlier calls with the same folder, and the error of each run that
+    failed. sweep.json is written after every run, always in the order of plan.json; a finished run is not repeated.
     """
     if equal not in ("steps", "seconds", "both"):
         raise ConfigError(f"--equal takes steps, seconds or both, got {equal!r}")
     unknown = set(only or ()) - {WHOLE, *ablate}
     if unknown:
         raise ConfigError(f"no arm {', '.join(sorted(unknown))}; the recipe has {', '.join([WHOLE, *ablate])}")
-    table = dump(recipe)
+    table, output = dump(recipe), Path(output)
     arms = {WHOLE: recipe} | {
         name: build(c.Recipe, merge(table, diff)) for name, diff in ablate.items() if only is None or name in only
     }
-    output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    plan = _plan(arms, equal, output)
-    rows = []
-    for seed in range(seeds):
-        for (budget, arm), steps in plan.items():
-            run = output / f"{arm}-{budget}-seed{seed}"
-            one = build(c.Recipe, merge(dump(arms[arm]), {"train": {"steps": steps, "seconds": None, "seed": seed}}))
+    with held(output):
+        plan = _plan(arms, [WHOLE, *ablate], equal, seeds, output, place)
+        runs = [
+            Standing(arm, budget, seed, steps, output / f"{arm}-{budget}-seed{seed}")
+            for seed in range(plan["seeds"])
+            for budget, arm, steps in plan["plan"]
+        ]
+        finished: dict[str, Comparison] = {}
+        for run in runs:
+            if (run.folder / "results.csv").is_file():
+                run.state = "done"
+                _take(run, finished)
+        comparison = _write(runs, finished, output)
+        asked = [run for run in runs if run.arm in arms and run.seed < seeds]
+        calls = {run.name: (_recipe(arms[run.arm], run), str(run.folder)) for run in asked if run.state != "done"}
+        if calls:
+            print(f"{len(calls)} of {len(asked)} runs to go, {place}", file=sys.stderr, flush=True)
+        with Status(asked) as status, closing(run_all(place, train_and_score, calls)) as looks:
+            for states in looks:
+                ended = [run for run in asked if run.name in states and run.state not in ("done", "failed")]
+                for run in ended:
+                    run.state, run.error = states[run.name]
+                    if run.state == "done":
+                        _take(run, finished)
+                        comparison = _write(runs, finished, output)
+                status.show()
+    return comparison, {run.name: run.error for run in asked if run.state == "failed"}
+
+
+def train_and_score(recipe: dict, folder: str) -> None:
+    """One run from where it stands to its results.csv; what goes wrong is left in error.txt."""
+    from gridless.runs import evaluate_run, train_run  # here: the process that only watches loads no torch
+
+    run, trouble = Path(folder), Path(folder, "error.txt")
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        with held(run, PATIENCE):
+            trouble.unlink(missing_ok=True)
             if not (run / "results.csv").is_file():
-                train_run(one, run)
+                train_run(build(c.Recipe, recipe), run, quiet=True)
                 evaluate_run(run, baselines=("bicubic",), pictures=False)
-            facts = load_run(run)[2]
-            rows.append({"arm": arm, "budget": budget, "seed": seed, "facts": facts, "scores": _scores(run)})
-            _write(output / "sweep.json", {"plan": [[*key, n] for key, n in plan.items()], "runs": rows})
-    return as_markdown(rows)
+    except Exception:
+        trouble.write_text(traceback.format_exc())
+        raise
 
 
-def _plan(arms: dict[str, c.Recipe], equal: str, output: Path) -> dict[tuple[str, str], int]:
-    """Steps of every (budget, arm); kept in plan.json, so that a resumed sweep is the same sweep."""
-    kept, asked = output / "plan.json", {"equal": equal, "arms": {name: dump(arm) for name, arm in arms.items()}}
-    if kept.is_file():
-        known = load_json(kept)
-        other = difference(known["asked"], asked)
+def step_seconds(arms: dict[str, dict]) -> dict[str, float]:
+    """Seconds of a training step of every arm, measured in turns."""
+    from gridless.runs import step_seconds as measured
+
+    return measured({name: build(c.Recipe, arm) for name, arm in arms.items()})
+
+
+def _plan(
+    arms: dict[str, c.Recipe], order: Sequence[str], equal: str, seeds: int, output: Path, place: Processes | Cluster
+) -> dict:
+    """plan.json: what every arm is, the steps of every (budget, arm), and how many seeds; grown by what is asked.
+
+    Steps are fixed when an arm comes in, so that a resumed sweep is the same sweep. Step times are measured once, in
+    turns, and turned into steps.
+    """
+    kept = output / "plan.json"
+    plan = load_json(kept) if kept.is_file() else {"equal": equal, "seeds": 0, "arms": {}, "plan": []}
+    if plan["equal"] != equal:
+        raise ConfigError(f"{output} holds a sweep at equal {plan['equal']}, not {equal}; give another folder with -o")
+    for name, arm in arms.items():
+        _check_same_questions(name, arm, arms[WHOLE])
+        known = plan["arms"].get(name)
+        other = known and difference(dump(build(c.Recipe, known)), dump(arm))
         if other:
-            raise ConfigError(f"{output} holds a sweep with another {other}; give another folder with -o, or remove it")
-        return {(budget, arm): steps for budget, arm, steps in known["plan"]}
-    whole = arms[WHOLE].train
-    seconds = {} if equal == "steps" and whole.steps else step_seconds(arms)
-    steps = whole.steps or max(10, int(whole.seconds / seconds[WHOLE]))
-    plan = {("steps", WHOLE): steps}
-    for arm in arms:
-        if equal in ("steps", "both"):
-            plan["steps", arm] = steps
-        if equal in ("seconds", "both") and arm != WHOLE:
-            plan["seconds", arm] = round(steps * seconds[WHOLE] / seconds[arm])
-    _write(kept, {"asked": asked, "plan": [[*key, n] for key, n in plan.items()]})
+            raise ConfigError(f"{output} holds {name} with another {other}; give another folder with -o, or remove it")
+    new = [name for name in arms if name not in plan["arms"]]
+    steps = {(budget, arm): count for budget, arm, count in plan["plan"]}
+    steps |= _steps(arms, new, equal, steps.get(("steps", WHOLE)), place) if new else {}
+    order = [*order, *(name for name in plan["arms"] if name not in order)]
+    plan["arms"] |= {name: dump(arms[name]) for name in new}
+    plan["plan"] = [
+        [*key, steps[key]] for key in sorted(steps, key=lambda key: (order.index(key[1]), key[0] != "steps"))
+    ]
+    plan["seeds"] = max(seeds, plan["seeds"])
+    _replace(kept, json.dumps(plan, indent=1) + "\n")
     return plan
 
 
-def step_seconds(arms: dict[str, c.Recipe]) -> dict[str, float]:
-    """Median seconds of a training step of every arm, the arms alternating."""
-    times: dict[str, list[float]] = {arm: [] for arm in arms}
-    parts = {}
-    for arm, recipe in arms.items():
-        model = FieldModel(recipe.model).to(build_accelerator().device)
-        pictures = [p.rgb() for p in load_data(recipe.data, "train")]
-        parts[arm] = (model, build_optimizer(model, recipe.train), build_task(recipe.task), pictures, recipe.train)
-    for turn in range(ROUNDS + 3):
-        for arm, (model, optimizer, task, pictures, train) in parts.items():
-            batch = task.draw(
-                pictures, np.random.default_rng(turn), model.config.signal.window, train.batch, train.queries
-            )
-            start = time.perf_counter()
-            float(training_step(model, optimizer, batch, train, train.optimizer.lr, build_accelerator()))
-            if turn >= 3:
-                times[arm].append(time.perf_counter() - start)
-    return {arm: float(np.median(t)) for arm, t in times.items()}
+def _steps(
+    arms: dict[str, c.Recipe], new: Sequence[str], equal: str, steps: int | None, place: Processes | Cluster
+) -> dict[tuple[str, str], int]:
+    """Steps of the new arms, by budget; `steps`: those of the whole model, if they are fixed already."""
+    train, seconds = arms[WHOLE].train, {}
+    if equal != "steps" or not (steps or train.steps):
+        print("measuring the time of a step", file=sys.stderr, flush=True)
+        seconds = place.call(step_seconds, {name: dump(arms[name]) for name in dict.fromkeys([WHOLE, *new])})
+    steps = steps or train.steps or max(10, int(train.seconds / seconds[WHOLE]))
+    out = {("steps", name): steps for name in new if name == WHOLE or equal != "seconds"}
+    if equal != "steps":
+        out |= {("seconds", name): round(steps * seconds[WHOLE] / seconds[name]) for name in new if name != WHOLE}
+    return out
 
 
-def _scores(run: Path) -> dict[str, float]:
-    """psnr_rgb of the trained model, by picture and scale, and its gain over bicubic."""
-    rows = [r for r in read_results(run / "results.csv") if r["metric"] == "psnr_rgb"]
-    base = {(r["image"], r["scale"]): r["value"] for r in rows if r["model"] == "bicubic"}
-    return {
-        f"{r['image']} x{r['scale']:g}": {
-            "psnr_rgb": r["value"],
-            "gain": round(r["value"] - base[r["image"], r["scale"]], 6),
-        }
-        for r in rows
-        if r["params"]
-    }
+def _check_same_questions(name: str, arm: c.Recipe, whole: c.Recipe) -> None:
+    """Arms are compared picture by picture, so all of them are asked the same."""
+    asked = lambda task: {key: value for key, value in dump(task).items() if key in ("kind", "scales")}  # noqa: E731
+    other = difference(asked(whole.task), asked(arm.task), "task")
+    if other:
+        raise ConfigError(f"arm {name} has another {other}; every arm is asked what {WHOLE} is, on the same pictures")
 
 
-def paired(rows: Sequence[dict], budget: str, arm: str) -> dict[str, np.ndarray]:
-    """What the whole model gains over an arm, by scale: one number per picture, the mean over seeds."""
-    whole = {r["seed"]: r["scores"] for r in rows if r["arm"] == WHOLE}
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if (row["budget"], row["arm"]) == (budget, arm) and row["seed"] in whole:
-            for case, score in row["scores"].items():
-                found.setdefault(case, []).append(whole[row["seed"]][case]["psnr_rgb"] - score["psnr_rgb"])
-    out: dict[str, list[float]] = {}
-    for case, gains in found.items():
-        out.setdefault(case.rsplit(" ", 1)[1], []).append(float(np.mean(gains)))
-    return {scale: np.asarray(gains) for scale, gains in out.items()}
+def _recipe(arm: c.Recipe, run: Standing) -> dict:
+    """The arm as this run trains it."""
+    return merge(dump(arm), {"train": {"steps": run.steps, "seconds": None, "seed": run.seed}})
 
 
-def as_markdown(rows: Sequence[dict]) -> str:
-    """The table: gain over bicubic of every arm, and what the whole model gains over it (paired mean ± 2 std errors)."""
-    scales = list(dict.fromkeys(case.rsplit(" ", 1)[1] for r in rows for case in r["scores"]))
-    names = [s.replace("x", "×") for s in scales]
-    head = ["arm", "equal", "params", "steps", *(f"gain {s}" for s in names), *(f"full − arm {s}" for s in names)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for budget, arm in dict.fromkeys((r["budget"], r["arm"]) for r in rows):
-        own = [r for r in rows if (r["budget"], r["arm"]) == (budget, arm)]
-        cells = ["both" if arm == WHOLE else budget, f"{own[0]['facts']['params']:,}", str(own[0]["facts"]["steps"])]
-        for scale in scales:
-            gains = [s["gain"] for r in own for case, s in r["scores"].items() if case.endswith(f" {scale}")]
-            cells.append(f"{np.mean(gains):+.2f}")
-        for scale in scales:
-            difference = paired(rows, budget, arm)[scale]
-            error = 2 * difference.std(ddof=1) / len(difference) ** 0.5 if len(difference) > 1 else float("nan")
-            cells.append("" if arm == WHOLE else f"{difference.mean():+.3f} ± {error:.3f}")
-        lines.append("| " + " | ".join([arm, *cells]) + " |")
-    return "\n".join(lines)
+def _take(run: Standing, finished: dict[str, Comparison]) -> None:
+    """Reads what a run that is done has scored."""
+    own = read_run(run.folder, run.arm, run.budget, run.seed)
+    if finished and own.cases != next(iter(finished.values())).cases:
+        run.state, run.error = "failed", "it answered other pictures or scales than the runs before it"
+        return
+    finished[run.name] = own
+    run.score = float(own.values(own.runs[0]).mean())
 
 
-def _write(path: Path, value) -> None:
+def _write(runs: Sequence[Standing], finished: dict[str, Comparison], output: Path) -> Comparison:
+    """sweep.json: the finished runs in the order of the plan, whichever ended first."""
+    found = [finished[run.name] for run in runs if run.name in finished]
+    if not found:
+        return Comparison()
+    comparison = Comparison(found[0].cases, found[0].bases, [one.runs[0] for one in found])
+    write_comparison(comparison, output / "sweep.json")
+    return comparison
+
+
+def _replace(path: Path, text: str) -> None:
     aside = path.with_name(f".{path.name}.part")
-    aside.write_text(json.dumps(value, indent=1) + "\n")
+    aside.write_text(text)
     os.replace(aside, path)

@@ -1,0 +1,327 @@
+"""Sweeps: every run once and in order, however often it was killed, wherever it ran; one that fails stops no other."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gridless import cli
+from gridless.comparison import Comparison, Scored, as_markdown, effect, paired, read_comparison, write_comparison
+from gridless.locking import held
+from gridless.merging import ConfigError
+from gridless.pool import CallError, Processes, run_all
+from gridless.status import Standing, Status, progress
+
+RECIPE = """
+preset = "lainr"
+size = "tiny"
+[model.signal]
+window = 8
+overlap = 2
+[data]
+kind = "folder"
+path = "{data}"
+[task]
+kind = "{task}"
+[train]
+steps = {steps}
+batch = 2
+queries = 16
+checkpoint_every = 5
+"""
+ARMS = """
+[ablate.narrow.model]
+width = 16
+[ablate.short.train]
+batch = 1
+[ablate.slow.train.optimizer]
+lr = 1e-4
+[ablate.few.train]
+queries = 4
+[ablate.l1.train]
+loss = "l1"
+"""
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """Folders train, val and test with two small noisy pictures each."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val", "test"):
+        (tmp_path / "in" / split).mkdir(parents=True)
+        for name in "ab":
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "in" / split / f"{name}.png")
+    return tmp_path / "in"
+
+
+def write_recipe(data: Path, steps: int = 2, arms: str = ARMS, task: str = "reconstruction") -> Path:
+    path = data.parent / "recipe.toml"
+    path.write_text(RECIPE.format(data=data, steps=steps, task=task) + arms)
+    return path
+
+
+def swept(recipe: Path, output: Path, *flags: str) -> Comparison:
+    cli.main(["sweep", str(recipe), "-o", str(output), *flags])
+    return read_comparison(output / "sweep.json")
+
+
+def rows(output: Path) -> list[dict]:
+    """What a sweep found, less what differs from time to time."""
+    found = json.loads((output / "sweep.json").read_text())
+    for run in found["runs"]:
+        assert run["facts"].pop("train_seconds") >= 0
+    return [found["cases"], found["bases"], *found["runs"]]
+
+
+# --- a sweep on this machine ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_sweep_is_trained_once_grows_and_is_guarded(data, tmp_path, capsys):
+    recipe, output = write_recipe(data, arms="[ablate.l1.train]\nloss = 'l1'\n"), tmp_path / "out"
+    found = swept(recipe, output, "--seeds", "1")
+    table = capsys.readouterr().out
+    assert "| full | both |" in table and "| l1 | steps |" in table and "| PSNR | full − arm |" in table
+    assert [(run.arm, run.seed) for run in found.runs] == [("full", 0), ("l1", 0)]
+    assert not found.bases and list(found.runs[0].scores) == ["psnr", "psnr_rgb"]
+    assert set(found.runs[0].facts) <= {"params", "steps", "train_seconds", "flops", "commit", "hardware"}
+    before = (output / "full-steps-seed0" / "model.safetensors").stat().st_mtime_ns
+
+    write_recipe(data)
+    more = swept(recipe, output, "--seeds", "2", "--arms", "narrow", "--workers", "2")  # a seed and an arm
+    order = [("full", 0), ("narrow", 0), ("l1", 0), ("full", 1), ("narrow", 1)]
+    assert [(run.arm, run.seed) for run in more.runs] == order
+    assert (output / "full-steps-seed0" / "model.safetensors").stat().st_mtime_ns == before
+    fewer = swept(recipe, output, "--seeds", "1", "--arms", "l1")
+    assert [(run.arm, run.seed) for run in fewer.runs] == order  # what was found stays
+
+    def refused(*flags: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["sweep", str(recipe), "-o", str(output), *flags])
+        assert stop.value.code == 2
+        return capsys.readouterr().err
+
+    assert "holds full with another train.batch (2, not 3)" in refused("--train.batch", "3")
+    write_recipe(data, arms="[ablate.l1.train]\nbatch = 1\n")
+    assert "holds l1 with another train.batch (2, not 1)" in refused()
+    assert "at equal steps, not seconds" in refused("--equal", "seconds")
+    assert "at least 1, got 0" in refused("--workers", "0")
+    write_recipe(data, arms="[ablate.x.task]\nkind = 'super-resolution'\n")
+    assert "arm x has another task.kind" in refused()
+    with held(output):
+        code = f"from gridless.cli import main; main(['sweep', {str(recipe)!r}, '-o', {str(output)!r}])"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert other.returncode == 2 and "another process writes into" in other.stderr
+
+
+def test_seconds_become_steps_and_gains_are_over_bicubic(data, tmp_path, capsys):
+    recipe = write_recipe(data, arms="[ablate.narrow.model]\nwidth = 16\n", task="super-resolution")
+    found = swept(recipe, tmp_path / "out", "--seeds", "1", "--equal", "both", "--task.scales", "2")
+    assert [(run.budget, run.arm) for run in found.runs] == [
+        ("steps", "full"),
+        ("steps", "narrow"),
+        ("seconds", "narrow"),
+    ]
+    assert found.cases == [("a", 2.0), ("b", 2.0)] and found.runs[2].facts["steps"] >= 1
+    assert "| gain ×2 | full − arm ×2 |" in capsys.readouterr().out
+    assert np.allclose(found.values(found.runs[0]), found.runs[0].scores["psnr_rgb"] - found.bases["psnr_rgb"])
+
+
+def test_one_that_fails_stops_no_other_and_is_tried_again(data, tmp_path, capsys):
+    recipe = write_recipe(data, 20, arms="[ablate.wild.train.optimizer]\nlr = 1e30\n")
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            swept(recipe, tmp_path / "out", "--seeds", "1")
+        said = capsys.readouterr()
+        assert stop.value.code == 2 and "| full | both |" in said.out
+        assert "1 failed" in said.err.splitlines()[-1] and "wild-steps-seed0: the loss is nan" in said.err
+        assert "wild-steps-seed0: running" in said.err
+        assert "FloatingPointError" in (tmp_path / "out" / "wild-steps-seed0" / "error.txt").read_text()
+    assert [run.arm for run in read_comparison(tmp_path / "out" / "sweep.json").runs] == ["full"]
+
+
+# --- processes --------------------------------------------------------------------------------------------------
+
+
+def touch(path: str) -> None:
+    Path(path).write_text(f"{os.environ['OMP_NUM_THREADS']} {os.environ['NUMBA_NUM_THREADS']}")
+
+
+def vanish() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_takes_no_other_with_it(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    place = Processes(2)
+    with pytest.raises(CallError, match="its process died"):
+        place.call(vanish)
+    *_, last = run_all(place, touch, {name: (str(tmp_path / name),) for name in ("a", "b")} | {"c": ("/no/where",)})
+    assert last["a"] == last["b"] == ("done", "") and last["c"][0] == "failed" and "/no/where" in last["c"][1]
+    assert (tmp_path / "a").read_text() == f"{place.threads} {place.threads}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_no_process_outlives_its_sweep(how, data, tmp_path):
+    process = start(write_recipe(data, 100_000), tmp_path / "out", "--seeds", "1", "--workers", "2")
+    until(lambda: len(list((tmp_path / "out").glob("*/metrics.jsonl"))) == 2)
+    process.send_signal(how)
+    assert process.wait(20) in (-signal.SIGKILL, 130)
+    logs = lambda: [log.stat().st_size for log in (tmp_path / "out").glob("*/metrics.jsonl")]  # noqa: E731
+    for run in (tmp_path / "out").glob("*-seed0"):
+        with held(run, 5):  # free as soon as its worker has ended
+            pass
+    before = logs()
+    time.sleep(1)
+    assert before == logs() and len(before) == 2
+
+
+def start(recipe: Path, output: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "gridless", "sweep", str(recipe), "-o", str(output), *flags]
+    return subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def until(condition, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_killed_twice_it_finds_what_an_undisturbed_sweep_finds(data, tmp_path):
+    recipe, flags = write_recipe(data, 60), ["--seeds", "2", "--workers", "2"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert start(recipe, whole, *flags).wait(300) == 0
+    for goal in (2, 7):
+        process = start(recipe, killed, *flags)
+        until(lambda: len(list(killed.glob("*/results.csv"))) >= goal)  # noqa: B023
+        until(lambda: any(killed.glob("*/checkpoint-*")))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    done = {path: path.stat().st_mtime_ns for path in killed.glob("*/results.csv")}
+    assert 7 <= len(done) < 12
+    assert start(recipe, killed, *flags).wait(300) == 0
+    found = rows(killed)
+    assert len(found) == 2 + 12 and found == rows(whole)
+    assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+    for run in killed.glob("*-seed?"):
+        steps = [line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())]
+        assert steps[-1] == 60 and not list(run.glob("*checkpoint-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # ray's
+def test_on_a_ray_cluster_it_finds_the_same(data, tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    recipe, flags = write_recipe(data, 20), ["--seeds", "2", "--workers", "2"]
+    swept(recipe, tmp_path / "here", *flags)
+    ray.init(num_cpus=2, include_dashboard=False)
+    address = ray.get_runtime_context().gcs_address
+    try:
+        assert start(recipe, tmp_path / "there", *flags, "--ray", address).wait(300) == 0
+    finally:
+        ray.shutdown()
+    assert len(rows(tmp_path / "here")) == 2 + 12 and rows(tmp_path / "there") == rows(tmp_path / "here")
+
+
+def test_a_cluster_without_ray_says_what_to_install(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit):
+        swept(write_recipe(data), tmp_path / "out", "--ray", "auto")
+    assert "pip install 'gridless[ray]'" in capsys.readouterr().err
+
+
+def test_a_folder_has_one_writer(tmp_path):
+    with held(tmp_path), held(tmp_path):
+        code = f"from gridless.locking import held\nwith held({str(tmp_path)!r}): pass"
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "another process writes into" in other.stderr
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# --- numbers and tables -----------------------------------------------------------------------------------------
+
+
+def comparison() -> Comparison:
+    """Two seeds, three pictures; the arm is worse by 1, 2, 3 dB with seed 0 and by 2, 3, 4 with seed 1."""
+    whole, facts = np.array([30.0, 31.0, 32.0]), {"params": 1234, "steps": 5}
+    runs = [
+        Scored(arm, "steps", seed, facts, {"psnr": whole - lost})
+        for seed in (0, 1)
+        for arm, lost in (("full", 0.0), ("less", np.array([1.0, 2.0, 3.0]) + seed))
+    ]
+    return Comparison([(name, 1.0) for name in "abc"], {}, runs)
+
+
+def test_effects_are_paired_and_their_errors_are_over_pictures_and_over_seeds():
+    gains = paired(comparison(), "steps", "less")[1.0]
+    assert gains.shape == (2, 3)
+    found = effect(gains)
+    assert found.mean == pytest.approx(2.5)
+    assert found.over_pictures == pytest.approx(2 * 1 / 3**0.5)  # 1.5, 2.5, 3.5
+    assert found.over_seeds == pytest.approx(2 * 0.5**0.5 / 2**0.5)  # 2, 3
+    assert effect(gains[:1]).over_seeds is None
+    table = as_markdown(comparison()).splitlines()
+    assert table[0] == "| arm | equal | params | steps | PSNR | full − arm |"
+    assert table[2] == "| full | both | 1,234 | 5 | 31.00 |  |"
+    assert table[3] == "| less | steps | 1,234 | 5 | 28.50 | +2.500 ± 1.155 (± 1.000) |"
+
+
+def test_an_arm_without_its_whole_model_has_a_score_and_no_effect():
+    whole = comparison()
+    table = as_markdown(Comparison(whole.cases, {}, [run for run in whole.runs if run.arm == "less"]))
+    assert table.splitlines()[2] == "| less | steps | 1,234 | 5 | 28.50 |  |"
+    assert as_markdown(Comparison()) == "no run is finished"
+
+
+def test_a_thousand_pictures_take_little_room_and_come_back(tmp_path):
+    values = np.random.default_rng(0).normal(30, 5, 1000).round(4)
+    values[3] = np.inf  # equal pictures
+    runs = [Scored("full", "steps", seed, {"params": 1, "steps": 1}, {"psnr": values}) for seed in range(3)]
+    path = tmp_path / "sweep.json"
+    write_comparison(Comparison([(f"{i:04d}", 1.0) for i in range(1000)], {}, runs), path)
+    assert path.stat().st_size < 60_000 and "Infinity" not in path.read_text()
+    back = read_comparison(path)
+    assert np.array_equal(back.runs[2].scores["psnr"], values) and back.cases[7] == ("0007", 1.0)
+    path.write_text("{}")
+    with pytest.raises(ConfigError, match="expected a sweep.json"):
+        read_comparison(path)
+
+
+def test_the_status_says_each_change_once(tmp_path, capsys):
+    run = Standing("full", "steps", 0, 100, tmp_path / "full-steps-seed0")
+    with Status([run]) as status:
+        run.state = "running"
+        status.show()
+        status.show()
+        run.state, run.score = "done", 31.234
+        status.show()
+    assert capsys.readouterr().err == "full-steps-seed0: running\nfull-steps-seed0: done, 31.23\n"
+    run.folder.mkdir()
+    (run.folder / "metrics.jsonl").write_text('{"step": 25, "seconds": 5.0}\n{"step": 25, "val_psnr": 1}\n{"st')
+    assert progress(run.folder, 100) == (25, 15.0) and progress(tmp_path, 100) == (0, None)
+
+
+def test_the_live_table_names_states_and_the_best(tmp_path):
+    from rich.console import Console
+
+    runs = [Standing(f"arm{i}", "steps", 0, 10, tmp_path / f"arm{i}", "done", 20.0 + i) for i in range(6)]
+    runs += [Standing("[odd]", "steps", 0, 10, tmp_path / "odd", "failed", error="the loss is nan")]
+    runs += [Standing("now", "steps", 0, 10, tmp_path / "now", "running")]
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(Status(runs)._table(4))
+    text = console.export_text()
+    assert "0 queued, 1 running, 6 done, 1 failed" in text and "25.00 best" in text and "and 4 more" in text
+    assert "[odd]" in text and "odd: the loss is nan" in text and "arm0" not in text
