@@ -17,7 +17,7 @@ from gridless import cli
 from gridless.comparison import Comparison, Scored, as_markdown, effect, paired, read_comparison, write_comparison
 from gridless.locking import held
 from gridless.merging import ConfigError
-from gridless.pool import CallError, Processes, run_all
+from gridless.pool import CallError, Cluster, Processes, run_all
 from gridless.status import Standing, Status, progress
 
 RECIPE = """
@@ -225,6 +225,8 @@ def test_killed_twice_it_finds_what_an_undisturbed_sweep_finds(data, tmp_path):
 def test_on_a_ray_cluster_it_finds_the_same(data, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.raises(ConnectionError, match="no Ray cluster at 127.0.0.1:1 "):
+        Cluster("127.0.0.1:1")
     recipe, flags = write_recipe(data, 20), ["--seeds", "2", "--workers", "2"]
     swept(recipe, tmp_path / "here", *flags)
     ray.init(num_cpus=2, include_dashboard=False)

@@ -8,6 +8,7 @@ other run with it; spawned, because the threads of numba and OpenMP do not survi
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,7 @@ from gridless.merging import ConfigError
 from gridless.threads import compute_with, cores
 
 REFRESH = 0.5  # seconds between two looks at what is running
+CONNECT = 10.0  # seconds for a cluster to answer
 
 
 class CallError(RuntimeError):
@@ -60,6 +62,7 @@ class Cluster:
         except ImportError as error:
             raise ImportError(f"a sweep on a cluster needs ray ({error}); pip install 'gridless[ray]'") from None
         workers = _positive(workers)
+        _reach(address)
         ray.init(address, log_to_driver=False, logging_level="error")
         self.ray, whole = ray, ray.cluster_resources()
         self.cores, largest = int(whole["CPU"]), max(int(node["Resources"].get("CPU", 0)) for node in ray.nodes())
@@ -144,6 +147,18 @@ def _unwrapped(answer: tuple[Any, str]) -> Any:
 
 def _line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _reach(address: str) -> None:
+    """Ray waits for ever for a cluster that is not there."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        try:
+            socket.create_connection((host, int(port)), CONNECT).close()
+        except OSError as error:
+            raise ConnectionError(
+                f"no Ray cluster at {address} ({error}); `ray start --head` prints one's address"
+            ) from None
 
 
 def _positive(workers: int | None) -> int | None:

@@ -60,13 +60,15 @@ class Status:
                 print(f"{run.name}: {run.state}{_ending(run)}", file=sys.stderr, flush=True)
 
     def _table(self, height: int):
+        from rich.console import Group
         from rich.markup import escape
         from rich.table import Table
+        from rich.text import Text
 
         best = max((run.score for run in self.standings if run.score is not None), default=None)
         counts = Counter(run.state for run in self.standings)
         title = ", ".join(f"{counts[state]} {state}" for state in STYLES)
-        table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for name in ("arm", "equal", "seed", "state", "step", "seconds left", "score"):
             table.add_column(name, justify="left" if name in ("arm", "equal", "state") else "right", no_wrap=True)
         shown = {id(run) for run in sorted(self.standings, key=_interest)[: max(1, height)]}
@@ -84,8 +86,12 @@ class Status:
             )
         hidden = len(self.standings) - len(shown)
         notes = [f"{run.name}: {run.error}" for run in self.standings if run.error]
-        table.caption = escape("\n".join([*([f"and {hidden} more"] if hidden else []), *notes[-3:]]))
-        return table
+        more = [f"and {hidden} more"] if hidden else []
+        return Group(
+            Text(title, style="bold"),
+            table,
+            *(Text(line, no_wrap=True, overflow="ellipsis") for line in [*more, *notes[-3:]]),
+        )
 
 
 STYLES = {"queued": "dim", "running": "cyan", "done": "green", "failed": "red"}
