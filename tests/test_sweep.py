@@ -123,6 +123,13 @@ def test_a_sweep_is_trained_once_grows_and_is_guarded(data, tmp_path, capsys):
     assert other.returncode == 2 and "another process writes into" in other.stderr
 
 
+@pytest.mark.slow
+def test_an_arm_may_train_for_steps_of_its_own(data, tmp_path):
+    recipe = write_recipe(data, steps=3, arms="[ablate.third.train]\nsteps = 1\n")
+    found = swept(recipe, tmp_path / "out", "--seeds", "1")
+    assert [(run.arm, run.facts["steps"]) for run in found.runs] == [("full", 3), ("third", 1)]
+
+
 def test_seconds_become_steps_and_gains_are_over_bicubic(data, tmp_path, capsys):
     recipe = write_recipe(data, arms="[ablate.narrow.model]\nwidth = 16\n", task="super-resolution")
     found = swept(recipe, tmp_path / "out", "--seeds", "1", "--equal", "both", "--task.scales", "2")

@@ -136,7 +136,9 @@ def _steps(
         print("measuring the time of a step", file=sys.stderr, flush=True)
         seconds = place.call(step_seconds, {name: dump(arms[name]) for name in dict.fromkeys([WHOLE, *new])})
     steps = steps or train.steps or max(10, int(train.seconds / seconds[WHOLE]))
-    out = {("steps", name): steps for name in new if name == WHOLE or equal != "seconds"}
+    # an arm that names its own steps has them as what it changes
+    own = {name: arms[name].train.steps for name in new if arms[name].train.steps != train.steps}
+    out = {("steps", name): own.get(name) or steps for name in new if name == WHOLE or equal != "seconds"}
     if equal != "steps":
         out |= {("seconds", name): round(steps * seconds[WHOLE] / seconds[name]) for name in new if name != WHOLE}
     return out
