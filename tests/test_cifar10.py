@@ -83,6 +83,9 @@ def test_jittered_targets_are_the_picture_at_the_jittered_points():
     base = gl.bases.Interpolation("bicubic")
     torch.testing.assert_close(jittered.target, base(jittered.samples, jittered.coords))
     assert torch.equal(base(plain.samples, plain.coords), plain.target)
+    apart = Reconstruction(turned=False, offset=0.02).draw(picture, rng(2), 16, 2, None)
+    assert torch.equal(apart.latents_at, plain.coords) and not torch.equal(apart.coords, plain.coords)
+    torch.testing.assert_close(apart.target, base(apart.samples, apart.coords))
 
 
 def test_crops_are_seen_at_one_size():

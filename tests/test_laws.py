@@ -306,3 +306,20 @@ def test_every_parameter_of_a_joint_decoder_learns(joint, coords):
 def test_options_that_do_not_fit(preset, diff, message):
     with pytest.raises(ValueError, match=message):
         tiny(preset, diff)
+
+
+@pytest.mark.parametrize("preset", ["mamba-ginr", "scent", "hybrid"])
+def test_modulation_and_decoding_coordinates_are_separate(preset, coords):
+    model, samples = tiny(preset), gl.Samples.from_grid(torch.rand(2, 8, 8, 3))
+    other = coords.roll(1, 1)
+    with torch.no_grad():
+        field = model.encode(samples)
+        here = field(coords)
+        close(field(coords, latents_at=coords), here, 1e-6)
+        apart = field(coords, latents_at=other)
+        assert (apart - here).abs().max() > 1e-4 and (apart - field(other)).abs().max() > 1e-4
+        close(field(coords[:, :7], latents_at=other[:, :7], chunk=3), apart[:, :7])
+    with pytest.raises(ValueError, match=r"latents_at needs samples within one window of 8 per axis, got \(17, 9\)"):
+        model.encode(gl.Samples.from_grid(torch.rand(17, 9, 3)))(coords[0], latents_at=coords[0])
+    with pytest.raises(ValueError, match="'mlp' reads its latents at no place"):
+        tiny("mlp").encode(samples)(coords, latents_at=coords)

@@ -339,6 +339,8 @@ class ReconstructionTask:
     """Training crops come in their eight orientations."""
     jitter: NonNegativeFloat = 0.0
     """Training asks at points shifted by N(0, jitter²), in units of the picture."""
+    offset: NonNegativeFloat = 0.0
+    """Training decodes at points shifted by N(0, offset²) from those where the latents are read."""
     resampled: bool = True
     """The target is the picture's value at the shifted point; false: at the pixel that was shifted, as published."""
 

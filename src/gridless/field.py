@@ -35,13 +35,18 @@ class Field:
         self._base, self._correction, self._finest, self._checked = base, correction, finest_cell, checked
 
     def __call__(
-        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+        self,
+        coords: Float[Tensor, "*B Q d"],
+        cell: Float[Tensor, "*B #Q d"] | None = None,
+        chunk: int | None = None,
+        latents_at: Float[Tensor, "*B Q d"] | None = None,
     ) -> Float[Tensor, "*B Q C"]:
         """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
 
         `cell` is the size of the asked pixel (per point, or one for all); it may stay on the CPU, where the base reads it.
-        Without it a model answers as finely as it was trained to, and a classical base interpolates. Raises ValueError
-        for coordinates outside the domain.
+        Without it a model answers as finely as it was trained to, and a classical base interpolates. `latents_at`: where
+        the latents are read, if not at the coordinates that are decoded (modulation and decoding coordinates; a field of
+        one window whose decoder attends). Raises ValueError for coordinates outside the domain.
         """
         x, squeeze = self._batched(coords)
         if x.shape[1] == 0:
@@ -56,7 +61,11 @@ class Field:
             cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
             cell = cell.expand(len(x), -1, -1)
         chunk = self._chunk(chunk, x.shape[1])
-        parts = [self._answer(x[:, q : q + chunk], _slice(cell, q, chunk)) for q in range(0, x.shape[1], chunk)]
+        at = None if latents_at is None else self._batched(latents_at)[0]
+        parts = [
+            self._answer(x[:, q : q + chunk], _slice(cell, q, chunk), None if at is None else at[:, q : q + chunk])
+            for q in range(0, x.shape[1], chunk)
+        ]
         out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
         return out[0] if squeeze else out
 
@@ -127,13 +136,14 @@ class Field:
             )
         return points if self.joint else chunk or CHUNK
 
-    def _answer(self, coords: Tensor, cell: Tensor | None) -> Tensor:
+    def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None = None) -> Tensor:
         out = self._base(self.samples, coords, cell)
         if self._correction is None:
             return out
-        ratio = self._relative(cell, coords)
-        correction = self._correction(coords, ratio if self._finest is None else ratio.clamp(self._finest, 1.0))
-        return out + (self._base.gate(ratio) * correction).to(out.dtype)
+        own = self._relative(cell, coords)
+        ratio = own if self._finest is None else own.clamp(self._finest, 1.0)
+        correction = self._correction(coords, ratio, *(() if latents_at is None else (latents_at,)))
+        return out + (self._base.gate(own) * correction).to(out.dtype)
 
     def _relative(self, cell: Tensor | None, coords: Tensor) -> Tensor:
         """The asked cell over a sample's, (B 1|Q d)."""

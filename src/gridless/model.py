@@ -96,8 +96,9 @@ class FieldModel(
             if max(shape) <= signal.window:
                 encoded = self.encode_window(values, mask, pad)
 
-                def correction(coords, cell):
-                    return self.decode(encoded, (coords * size / signal.window).to(values.dtype), cell)
+                def correction(coords, cell, latents_at=None):
+                    unit = lambda x: None if x is None else (x * size / signal.window).to(values.dtype)  # noqa: E731
+                    return self.decode(encoded, unit(coords), cell, unit(latents_at))
             else:
                 windows = Windows(shape, signal.window, signal.overlap)
 
@@ -114,16 +115,24 @@ class FieldModel(
 
                 mosaic = Mosaic(windows, len(values), cut, self.decode, signal.window)
 
-                def correction(coords, cell):
+                def correction(coords, cell, latents_at=None):
+                    if latents_at is not None:
+                        raise ValueError(
+                            f"latents_at needs samples within one window of {signal.window} per axis, got {shape}"
+                        )
                     return mosaic((coords * size).to(values.dtype), cell)
 
         return Field(samples, self.base, correction, signal.finest_cell, self.decoder.joint, checked=not self.training)
 
     def forward(
-        self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
+        self,
+        samples: Samples,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"] | None = None,
+        latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q C"]:
         """`encode` and ask, in one call."""
-        return self.encode(samples)(coords, cell)
+        return self.encode(samples)(coords, cell, latents_at=latents_at)
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
@@ -150,7 +159,11 @@ class FieldModel(
         return Encoded(latents, local)
 
     def decode(
-        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]
+        self,
+        encoded: Encoded,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"],
+        latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q C"]:
         """The correction to the base; coordinates in units of the window, the cell relative to a sample's.
 
@@ -159,19 +172,24 @@ class FieldModel(
         cell, block = cell.expand_as(coords), coords.shape[1]
         if not (torch.is_grad_enabled() or self.decoder.joint):
             block = max(1, points_at_once(coords.device) // len(coords))
-        parts = zip(coords.split(block, 1), cell.split(block, 1), strict=True)
+        if latents_at is not None and not hasattr(self.decoder, "asked"):
+            raise ValueError(
+                f"decoder.kind {self.config.decoder.kind!r} reads its latents at no place; leave latents_at out"
+            )
+        asked = (coords, cell) if latents_at is None else (coords, cell, latents_at)
+        parts = zip(*(x.split(block, 1) for x in asked), strict=True)
         answers = [self._decode(encoded, *part) for part in parts]
         return answers[0] if len(answers) == 1 else torch.cat(answers, 1)
 
     def _decode(
-        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"]
+        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
     ) -> Float[Tensor, "B Q C"]:
         cell = None if self.cell is None else cell.to(coords.dtype)
         local = None if cell is None else self.cell(cell)
         if self.local is not None:
             read = self.local(encoded.local, coords, cell)
             local = read if local is None else local + read
-        return self.head(self.decoder(coords, encoded.latents, local)) * self.config.signal.std
+        return self.head(self.decoder(coords, encoded.latents, local, *latents_at)) * self.config.signal.std
 
     # --- saving and loading ---------------------------------------------------------------------------------------
 

@@ -59,7 +59,7 @@ def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResol
         case c.SuperResolutionTask():
             return SuperResolution(Uniform(*task.scale), task.scales, task.recolour, task.seen)
         case c.ReconstructionTask():
-            return Reconstruction(task.turned, task.jitter, task.resampled, task.seen)
+            return Reconstruction(task.turned, task.jitter, task.offset, task.resampled, task.seen)
 
 
 def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile: bool = False) -> dict:

@@ -36,11 +36,14 @@ class Batch:
     coords: Float[Tensor, "B Q d"]
     cell: Float[Tensor, "B 1 d"]
     target: Float[Tensor, "B Q C"]
+    latents_at: Float[Tensor, "B Q d"] | None = None
+    """Where the latents are read, if not at `coords`."""
 
     def to(self, device) -> "Batch":
         """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
         coords, target = moved(self.coords, device), moved(self.target, device)
-        return Batch(self.samples.to(device), coords, self.cell, target)
+        latents_at = None if self.latents_at is None else moved(self.latents_at, device)
+        return Batch(self.samples.to(device), coords, self.cell, target, latents_at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,11 +130,13 @@ class Reconstruction:
     `turned`: training crops come in their eight orientations. `jitter`: training asks at points shifted by N(0, jitter²)
     (units of the picture, fresh for every point, kept inside); the target is the picture's value there, read by the
     bicubic kernel, or with `resampled=False` still that of the unshifted pixel, as the published notebooks have it.
+    `offset`: what is decoded lies N(0, offset²) beside the point where the latents are read.
     `seen`: evaluation cuts a picture into crops of this size (at most CROPS) instead of asking for it whole.
     """
 
     turned: bool = True
     jitter: float = 0.0
+    offset: float = 0.0
     resampled: bool = True
     seen: int | None = None
 
@@ -150,12 +155,14 @@ class Reconstruction:
             np.stack([(index // size + 0.5) / size, (index % size + 0.5) / size], -1).astype(np.float32)
         )
         target = np.take_along_axis(crops.reshape(batch, -1, crops.shape[-1]), index[..., None], 1)
-        samples, target = Samples.from_grid(_unit(crops)), _unit(target)
+        samples, target, latents_at = Samples.from_grid(_unit(crops)), _unit(target), None
         if self.jitter:
-            shift = torch.from_numpy(rng.normal(0, self.jitter, coords.shape).astype(np.float32))
-            coords = (coords + shift).clamp(0, 1)
-            target = Interpolation("bicubic")(samples, coords) if self.resampled else target
-        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / size), target)
+            coords = _shifted(coords, self.jitter, rng)
+        if self.offset:
+            latents_at, coords = coords, _shifted(coords, self.offset, rng)
+        if (self.jitter or self.offset) and self.resampled:
+            target = Interpolation("bicubic")(samples, coords)
+        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / size), target, latents_at)
 
     def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
         picture = as_rgb8(photo)
@@ -207,6 +214,10 @@ def recoloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     contrast = rng.uniform(0.6, 1.1, channels).astype(np.float32)
     brightness = rng.uniform(-0.1, 0.2, channels).astype(np.float32)
     return quantise(values * contrast + brightness)
+
+
+def _shifted(coords: Tensor, std: float, rng: np.random.Generator) -> Tensor:
+    return (coords + torch.from_numpy(rng.normal(0, std, coords.shape).astype(np.float32))).clamp(0, 1)
 
 
 def _unit(pixels: np.ndarray) -> Tensor:

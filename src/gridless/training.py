@@ -126,7 +126,7 @@ def training_step(
     batch = batch.to(accelerator.device)
     model.train()
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
-        answer = model(batch.samples, batch.coords, batch.cell)
+        answer = model(batch.samples, batch.coords, batch.cell, batch.latents_at)
     loss = LOSSES[train.loss](answer.float(), batch.target)
     optimizer.zero_grad()
     accelerator.backward(loss)

@@ -73,10 +73,12 @@ class LainrDecoder(nn.Module):
         coords: Float[Tensor, "B Q d"],
         latents: Tokens | None,
         local: Float[Tensor, "B Q H"] | None,
+        latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q F"]:
+        """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
         m = 0.0 if local is None else local
         if self.attention is not None:
-            m = m + self.attention(*self.asked(coords, latents))
+            m = m + self.attention(*self.asked(coords if latents_at is None else latents_at, latents))
         encodings, scales = [fourier(coords) for fourier in self.fourier], []
         for k, (encoding, band, modulate) in enumerate(zip(encodings, self.bands, self.modulate, strict=True)):
             h = self.refine["bands"][k](F.relu(band(encoding)))

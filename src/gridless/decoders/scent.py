@@ -63,12 +63,15 @@ class ScentDecoder(nn.Module):
         coords: Float[Tensor, "B Q d"],
         latents: Tokens | None,
         local: Float[Tensor, "B Q H"] | None,
+        latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q F"]:
+        """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
         encoding = self.fourier(coords)
         x = self.query(encoding)
         if self.attention is not None:
-            bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
-            x = x + self.attention(self.query_norm(x), latents.x, bias, latents.mask, near)
+            at, query = (coords, x) if latents_at is None else (latents_at, self.query(self.fourier(latents_at)))
+            bias, near = self.bias(at, latents.pos), nearest(at, latents.pos, self.nearest)
+            x = x + self.attention(self.query_norm(query), latents.x, bias, latents.mask, near)
         if local is not None:
             x = x + local
         for carry, mix, norm, block in zip(self.carry, self.mix, self.norms, self.blocks, strict=True):
