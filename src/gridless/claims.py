@@ -102,6 +102,9 @@ def verdict(claim: Claim, effects: Sequence[Effect]) -> str:
         return "confirmed in direction, refuted in size" if small else "confirmed"
     if signs == {-1}:
         return "refuted"
+    most = max(e.mean + e.margin for e in effects)
+    if 1 not in signs and claim.least is not None and most < claim.least:
+        return f"refuted: at most {number(most, 2, signed=True)} {unit}".rstrip()
     if signs == {0}:
         blind = claim.least is not None and min(e.margin for e in effects) > claim.least
         if blind:
@@ -143,7 +146,7 @@ over seeds ± 2 standard errors (the larger of the comparison's own and the medi
 three seeds estimate their own spread badly).
 
 A claim is *confirmed* where all of its intervals lie on the claimed side (*refuted in size* where they end below the
-smallest predicted effect), *refuted* where all lie on the other, has *no effect above ± x* where all contain zero
+smallest predicted effect), *refuted* where all lie on the other or all end below the smallest predicted effect, has *no effect above ± x* where all contain zero
 (*not decidable here* where even the predicted effect could have hidden in them), and *depends* where they disagree. All of
 it holds at this budget: models of a few hundred thousand parameters, trained for about a minute on one core.
 """
@@ -152,16 +155,25 @@ it holds at this budget: models of a few hundred thousand parameters, trained fo
 def _sentence(e: Effect) -> str:
     digits = 2 if e.test.unit == "dB" else 3
     margin = "" if math.isnan(e.margin) else f" ± {number(e.margin, digits)}"
-    against = e.test.against if isinstance(e.test.against, str) else f"{e.test.against:g}"
-    metric = "" if e.test.metric == "psnr" else f" ({e.test.metric.replace('_', ' ')})"
+    metric = "" if e.test.metric == "psnr" else f" ({_plain(e.test.metric)})"
+    if not isinstance(e.test.against, str):
+        value = number(e.values[0], digits)
+        return f"{e.test.arm}{metric}: {value}{margin} {e.test.unit}, against {e.test.against:g}"
     gain = number(e.mean, digits, signed=True)
-    return f"{e.test.arm} − {against}{metric}: {gain}{margin} {e.test.unit}".rstrip()
+    return f"{e.test.arm} − {e.test.against}{metric}: {gain}{margin} {e.test.unit}".rstrip()
+
+
+def _plain(metric: str) -> str:
+    """psnr_x4 → PSNR ×4; val_psnr_125 → validation after 125 steps."""
+    if metric.startswith("val_psnr_"):
+        return f"validation after {metric.removeprefix('val_psnr_')} steps"
+    return metric.replace("psnr", "PSNR").replace("_x", " ×").replace("_", " ")
 
 
 def _arms(name: str, table: dict) -> str:
     """What each arm is made of and how it scored: the match of every comparison."""
     metrics = list(dict.fromkeys(m for run in table["runs"] for m in run["scores"] if not m.startswith("val_")))
-    head = ["arm", "seeds", "parameters", "steps", "seconds", *(m.replace("_", " ") for m in metrics)]
+    head = ["arm", "seeds", "parameters", "steps", "seconds", *(_plain(m) for m in metrics)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for arm in dict.fromkeys(run["arm"] for run in table["runs"]):
         own = [run for run in table["runs"] if run["arm"] == arm]
