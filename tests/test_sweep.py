@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridless import cli
+from gridless import cli, merging
 from gridless.comparison import Comparison, Scored, as_markdown, effect, paired, read_comparison, write_comparison
+from gridless.config import Recipe
 from gridless.locking import held
 from gridless.merging import ConfigError
 from gridless.pool import CallError, Cluster, Processes, run_all
 from gridless.status import Standing, Status, progress
+from gridless.sweep import _steps
 
 RECIPE = """
 preset = "lainr"
@@ -90,9 +92,9 @@ def test_a_sweep_is_trained_once_grows_and_is_guarded(data, tmp_path, capsys):
     recipe, output = write_recipe(data, arms="[ablate.l1.train]\nloss = 'l1'\n"), tmp_path / "out"
     found = swept(recipe, output, "--seeds", "1")
     table = capsys.readouterr().out
-    assert "| full | both |" in table and "| l1 | steps |" in table and "| PSNR | full − arm |" in table
+    assert "| full | both |" in table and "| l1 | steps |" in table and "| PSNR of the floats | full − arm |" in table
     assert [(run.arm, run.seed) for run in found.runs] == [("full", 0), ("l1", 0)]
-    assert not found.bases and list(found.runs[0].scores) == ["psnr", "psnr_rgb"]
+    assert not found.bases and found.metric == "psnr" and "psnr_rgb" in found.runs[0].scores
     assert set(found.runs[0].facts) <= {"params", "steps", "train_seconds", "flops", "commit", "hardware"}
     before = (output / "full-steps-seed0" / "model.safetensors").stat().st_mtime_ns
 
@@ -123,13 +125,6 @@ def test_a_sweep_is_trained_once_grows_and_is_guarded(data, tmp_path, capsys):
     assert other.returncode == 2 and "another process writes into" in other.stderr
 
 
-@pytest.mark.slow
-def test_an_arm_may_train_for_steps_of_its_own(data, tmp_path):
-    recipe = write_recipe(data, steps=3, arms="[ablate.third.train]\nsteps = 1\n")
-    found = swept(recipe, tmp_path / "out", "--seeds", "1")
-    assert [(run.arm, run.facts["steps"]) for run in found.runs] == [("full", 3), ("third", 1)]
-
-
 def test_seconds_become_steps_and_gains_are_over_bicubic(data, tmp_path, capsys):
     recipe = write_recipe(data, arms="[ablate.narrow.model]\nwidth = 16\n", task="super-resolution")
     found = swept(recipe, tmp_path / "out", "--seeds", "1", "--equal", "both", "--task.scales", "2")
@@ -141,6 +136,17 @@ def test_seconds_become_steps_and_gains_are_over_bicubic(data, tmp_path, capsys)
     assert found.cases == [("a", 2.0), ("b", 2.0)] and found.runs[2].facts["steps"] >= 1
     assert "| gain ×2 | full − arm ×2 |" in capsys.readouterr().out
     assert np.allclose(found.values(found.runs[0]), found.runs[0].scores["psnr_rgb"] - found.bases["psnr_rgb"])
+
+
+def test_an_arm_about_steps_keeps_its_own(data):
+    arms = ARMS + "[ablate.half.train]\nsteps = 5\n"
+    whole, diffs = merging.recipe(merging.recipe_table(write_recipe(data, 10, arms)), {})
+    recipes = {"full": whole} | {
+        n: merging.build(Recipe, merging.merge(merging.dump(whole), d)) for n, d in diffs.items()
+    }
+    found = _steps(recipes, ["full", "short", "half"], "steps", None, Processes(1))
+    assert found == {("steps", "full"): 10, ("steps", "short"): 10, ("steps", "half"): 5}
+    assert _steps(recipes, ["half"], "seconds", 10, Processes(1)) == {("steps", "half"): 5}
 
 
 def test_one_that_fails_stops_no_other_and_is_tried_again(data, tmp_path, capsys):
@@ -283,7 +289,7 @@ def test_effects_are_paired_and_their_errors_are_over_pictures_and_over_seeds():
     assert found.over_seeds == pytest.approx(2 * 0.5**0.5 / 2**0.5)  # 2, 3
     assert effect(gains[:1]).over_seeds is None
     table = as_markdown(comparison()).splitlines()
-    assert table[0] == "| arm | equal | params | steps | PSNR | full − arm |"
+    assert table[0] == "| arm | equal | params | steps | PSNR of the floats | full − arm |"
     assert table[2] == "| full | both | 1,234 | 5 | 31.00 |  |"
     assert table[3] == "| less | steps | 1,234 | 5 | 28.50 | +2.500 ± 1.155 (± 1.000) |"
 
@@ -298,11 +304,13 @@ def test_an_arm_without_its_whole_model_has_a_score_and_no_effect():
 def test_a_thousand_pictures_take_little_room_and_come_back(tmp_path):
     values = np.random.default_rng(0).normal(30, 5, 1000).round(4)
     values[3] = np.inf  # equal pictures
-    runs = [Scored("full", "steps", seed, {"params": 1, "steps": 1}, {"psnr": values}) for seed in range(3)]
+    scores = {"psnr": values, "same": np.full(1000, 2.0)}
+    runs = [Scored("full", "steps", seed, {"params": 1, "steps": 1}, scores) for seed in range(3)]
     path = tmp_path / "sweep.json"
     write_comparison(Comparison([(f"{i:04d}", 1.0) for i in range(1000)], {}, runs), path)
     assert path.stat().st_size < 60_000 and "Infinity" not in path.read_text()
     back = read_comparison(path)
+    assert np.array_equal(back.runs[1].scores["same"], scores["same"])
     assert np.array_equal(back.runs[2].scores["psnr"], values) and back.cases[7] == ("0007", 1.0)
     path.write_text("{}")
     with pytest.raises(ConfigError, match="expected a sweep.json"):

@@ -1,8 +1,9 @@
 """sweep.json: the arms of a recipe beside the whole model, scored on the same pictures, and the table of that.
 
 {"cases": [[picture, scale], …], "bases": {metric: [bicubic's value per case]}, "runs": [{"arm", "budget", "seed",
-"facts", "scores": {metric: [value per case]}}, …]}. Floats have four digits; a value without bound (two pictures that are
-equal have a PSNR of ∞) is null. The metrics are the task's, the first is the one compared.
+"facts", "scores": {metric: [value per case]}}, …]}. A value that all cases share stands once, not in a list. Floats have
+four digits; a value without bound (the PSNR of equal pictures) is null. The metrics are the task's, the first is the one
+compared.
 """
 
 import json
@@ -141,8 +142,8 @@ def read_comparison(path: str | Path) -> Comparison:
     if not isinstance(table, dict) or not {"cases", "bases", "runs"} <= table.keys():
         raise ConfigError(f"{path}: expected a sweep.json with cases, bases and runs; `gridless sweep` writes one")
     cases = [(picture, scale) for picture, scale in table["cases"]]
-    runs = [Scored(**{**run, "scores": _arrays(run["scores"])}) for run in table["runs"]]
-    return Comparison(cases, _arrays(table["bases"]), runs)
+    runs = [Scored(**{**run, "scores": _arrays(run["scores"], len(cases))}) for run in table["runs"]]
+    return Comparison(cases, _arrays(table["bases"], len(cases)), runs)
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
@@ -161,10 +162,12 @@ def _json(value) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _lists(scores: dict[str, np.ndarray]) -> dict[str, list]:
+def _lists(scores: dict[str, np.ndarray]) -> dict[str, list | float | None]:
     number = lambda x: round(float(x), DIGITS) if math.isfinite(x) else None  # noqa: E731
-    return {metric: [number(x) for x in values] for metric, values in scores.items()}
+    found = {metric: [number(x) for x in values] for metric, values in scores.items()}
+    return {metric: values if len(set(values)) > 1 else values[0] for metric, values in found.items()}
 
 
-def _arrays(scores: dict[str, Sequence]) -> dict[str, np.ndarray]:
-    return {metric: np.array([math.inf if x is None else x for x in values]) for metric, values in scores.items()}
+def _arrays(scores: dict[str, Sequence | float | None], count: int) -> dict[str, np.ndarray]:
+    listed = {metric: values if isinstance(values, list) else [values] * count for metric, values in scores.items()}
+    return {metric: np.array([math.inf if x is None else x for x in values]) for metric, values in listed.items()}

@@ -21,7 +21,7 @@ from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
 from gridless.results import read_results, write_results
-from gridless.tasks import Batch, Reconstruction, SuperResolution, Uniform
+from gridless.tasks import Batch, Reconstruction, SuperResolution, Uniform, as_rgb8
 from gridless.training import fit, trial
 
 ROUNDS = 12  # timed training steps of each recipe that is compared
@@ -135,7 +135,7 @@ def evaluate_run(
 
 def step_seconds(recipes: Mapping[str, c.Recipe]) -> dict[str, float]:
     """Median seconds of a training step of each recipe, taken in turns, so that a busy machine changes nobody's share."""
-    pictures = {data: [p.rgb() for p in load_data(data, "train")] for data in {r.data for r in recipes.values()}}
+    pictures = {data: [as_rgb8(p) for p in load_data(data, "train")] for data in {r.data for r in recipes.values()}}
     steps = {}
     for name, recipe in recipes.items():
         model, task, train, own = FieldModel(recipe.model), build_task(recipe.task), recipe.train, pictures[recipe.data]

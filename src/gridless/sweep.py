@@ -130,17 +130,18 @@ def _plan(
 def _steps(
     arms: dict[str, c.Recipe], new: Sequence[str], equal: str, steps: int | None, place: Processes | Cluster
 ) -> dict[tuple[str, str], int]:
-    """Steps of the new arms, by budget; `steps`: those of the whole model, if they are fixed already."""
+    """Steps of the new arms, by budget; `steps`: those of the whole model, if they are fixed already. An arm that says
+    other steps than the whole model is about them, and keeps them at any budget."""
     train, seconds = arms[WHOLE].train, {}
-    if equal != "steps" or not (steps or train.steps):
-        print("measuring the time of a step", file=sys.stderr, flush=True)
-        seconds = place.call(step_seconds, {name: dump(arms[name]) for name in dict.fromkeys([WHOLE, *new])})
-    steps = steps or train.steps or max(10, int(train.seconds / seconds[WHOLE]))
-    # an arm that names its own steps has them as what it changes
     own = {name: arms[name].train.steps for name in new if arms[name].train.steps != train.steps}
-    out = {("steps", name): own.get(name) or steps for name in new if name == WHOLE or equal != "seconds"}
+    others = [name for name in new if name != WHOLE and name not in own]
+    if (equal != "steps" and others) or not (steps or train.steps):
+        print("measuring the time of a step", file=sys.stderr, flush=True)
+        seconds = place.call(step_seconds, {name: dump(arms[name]) for name in (WHOLE, *others)})
+    steps = steps or train.steps or max(10, int(train.seconds / seconds[WHOLE]))
+    out = {("steps", name): own.get(name) or steps for name in new if name not in others or equal != "seconds"}
     if equal != "steps":
-        out |= {("seconds", name): round(steps * seconds[WHOLE] / seconds[name]) for name in new if name != WHOLE}
+        out |= {("seconds", name): max(1, round(steps * seconds[WHOLE] / seconds[name])) for name in others}
     return out
 
 
