@@ -76,11 +76,15 @@ def evaluate(
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
-    from gridless.results import headline, plain_table
+    from gridless.results import grouped, headline, plain_table
     from gridless.runs import evaluate_run
 
     rows = evaluate_run(run, scales, split, data)
-    print(plain_table(rows, headline(rows)))
+    groups = grouped(rows)
+    for caption, of_one in groups.items():
+        if len(groups) > 1:
+            print(caption)
+        print(plain_table(of_one, headline(of_one)))
     print(f"{Path(run, 'results.csv')}: {len(rows)} rows")
 
 

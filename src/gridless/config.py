@@ -7,7 +7,7 @@ Every part that comes in several kinds carries a `kind`; `model.py` turns each k
 from functools import partial
 from typing import Annotated, Literal
 
-from annotated_types import MinLen
+from annotated_types import Ge, Lt, MinLen
 from pydantic import (
     BeforeValidator,
     ConfigDict,
@@ -55,6 +55,8 @@ class Gaussian:
     std: PositiveFloat = 4.0
     count: PositiveInt = 32
     learned: bool = False
+    octaves: PositiveInt = 1
+    """Several scales: a share of the frequencies at std, 2 · std, 4 · std … each."""
 
 
 @config
@@ -94,6 +96,16 @@ class Patches:
 
 
 @config
+class Points:
+    """Scattered readings: each a token of its value and the Fourier features of its place."""
+
+    kind: Literal["points"] = "points"
+    fourier: Gaussian = Gaussian(std=1.0, count=64)
+    product: bool = True
+    """The features times the value stand beside both: their mean over the readings is a spectrum."""
+
+
+@config
 class PositionTokens:
     """Learnable position tokens and where they enter the sequence."""
 
@@ -115,6 +127,8 @@ class Ssm:
     conv: PositiveInt = 4
     merge: Literal["average", "concat"] = "average"
     direction: Literal["both", "forward"] = "both"
+    gap: PositiveFloat | None = None
+    """A step is as long as the way from the token before, in multiples of this distance; None: as the token says."""
 
 
 @config
@@ -124,6 +138,8 @@ class MambaEncoder:
     expansion: PositiveFloat = 4.0
     ssm: Ssm = Ssm()
     tokens: PositionTokens = PositionTokens()
+    order: Literal["given", "morton", "hilbert"] = "given"
+    """The sequence: as the tokens come, with `placement`; or all items along a space-filling curve, for scattered points."""
     final: Literal["residual-norm", "last-mlp"] = "residual-norm"
     """`last-mlp` drops the residual stream, as the published code does."""
 
@@ -229,11 +245,102 @@ class Composer:
 
 
 @config
+class SharedState:
+    """V1's layer: a small linear state for the whole sequence."""
+
+    kind: Literal["shared-state"] = "shared-state"
+    state: PositiveInt = 8
+    dt: Literal["1/N", "fixed", "learned"] = "1/N"
+    hold: bool = False
+    """Zero-order hold: the input is discretised too."""
+
+
+@config
+class AttentionLayer:
+    """V2's layer."""
+
+    kind: Literal["attention"] = "attention"
+    heads: PositiveInt = 8
+    expansion: PositiveFloat = 4.0
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+
+@config
+class Joint:
+    """Readings and noisy answers in one sequence; the defaults are V1 as shipped."""
+
+    kind: Literal["joint"] = "joint"
+    depth: NonNegativeInt = 4
+    mixer: Annotated[SharedState | AttentionLayer, Discriminator("kind")] = SharedState()
+    heads: PositiveInt = 4
+    """Of the cross-attention from queries to readings."""
+    residual: bool = False
+    activation: Literal["relu", "gelu"] = "relu"
+    drop_path: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability that a sample passes a layer by in training."""
+
+
+@config
 class Local:
     """Read-out of the stem's and the patches' features where the query is."""
 
     stem: bool = True
     patches: bool = True
+
+
+@config
+class PointHead:
+    """One value."""
+
+    kind: Literal["point"] = "point"
+
+
+@config
+class GaussianHead:
+    """A value and its standard deviation."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    hidden: PositiveInt = 64
+    """Of the two layers that read the standard deviation from the decoder's features."""
+
+
+@config
+class Time:
+    """How a flow's time enters the network."""
+
+    scale: PositiveFloat = 1000.0
+    mlp: bool = True
+    how: Literal["add", "adaln"] = "add"
+
+
+@config
+class FlowHead:
+    """Posterior samples by flow matching: of a joint decoder, over the answers; of another, over the latents."""
+
+    kind: Literal["flow"] = "flow"
+    steps: PositiveInt = 25
+    """Of Heun's method, from noise to an answer."""
+    samples: PositiveInt = 8
+    """A field's value and spread are mean and standard deviation of so many posterior samples."""
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    path: Literal["linear", "cosine"] = "linear"
+    time: Time = Time()
+    keeps_state: bool = True
+    """False: the solver shows the network fresh noise instead of where it stands, as V1's sampler does."""
+    sigmoid: bool = False
+    """Of the velocity, as proposed for V1 and V2."""
+    self_condition: bool = False
+    """The network sees its own last guess of the answer."""
+    consistency: NonNegativeFloat = 0.0
+    """Weight: guesses of the answer from two times of one path agree."""
+    frequency: NonNegativeFloat = 0.0
+    """Weight: the guess's error is small in every low frequency (a non-uniform Fourier transform over the queries)."""
+    reflow: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of a batch whose noise is paired with the answer that the flow itself gives it (rectified flow)."""
+    depth: PositiveInt = 2
+    """Attention blocks of the flow over latents."""
+    heads: PositiveInt = 4
+    head_width: PositiveInt = 16
 
 
 @config
@@ -250,10 +357,23 @@ class Interpolation:
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
 
 
+@config
+class Pod:
+    """The best linear guess that training fields teach; fitted when training starts. It knows how sure it is: a gaussian
+    head's answer and its own are weighted by their precisions."""
+
+    kind: Literal["pod"] = "pod"
+    modes: PositiveInt = 128
+    degree: Annotated[int, Ge(2)] = 24
+    """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
+
+
+Tokenizer = Annotated[Patches | Points, Discriminator("kind")]
 Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder, Discriminator("kind")]
 Processor = SelfAttention
-Decoder = Annotated[Lainr | Scent | Mlp | Composer, Discriminator("kind")]
-Base = Annotated[NoBase | Interpolation, Discriminator("kind")]
+Decoder = Annotated[Lainr | Scent | Mlp | Composer | Joint, Discriminator("kind")]
+Head = Annotated[PointHead | GaussianHead | FlowHead, Discriminator("kind")]
+Base = Annotated[NoBase | Interpolation | Pod, Discriminator("kind")]
 
 
 @config
@@ -261,11 +381,12 @@ class Model:
     name: str = "custom"
     signal: Signal = Signal()
     width: PositiveInt = 256
-    tokenizer: Patches = Patches()
+    tokenizer: Tokenizer = Patches()
     encoder: Encoder = MambaEncoder()
     processor: Processor = SelfAttention()
     decoder: Decoder = Lainr()
     local: Local | None = None
+    head: Head = PointHead()
     base: Base = NoBase()
 
 
@@ -291,7 +412,8 @@ class Train:
     batch: PositiveInt = 16
     queries: PositiveInt | None = None
     """Asked points per sample and step; None: all of them."""
-    loss: Literal["mse", "l1"] = "mse"
+    loss: Literal["mse", "l1", "head"] = "mse"
+    """`head`: the head's own, for one that answers more than a value."""
     optimizer: Optimizer = Optimizer()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
@@ -299,6 +421,9 @@ class Train:
     seed: int = 0
     validate_every: PositiveInt = 500
     checkpoint_every: PositiveInt = 500
+
+
+Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
 
 
 @config
@@ -310,6 +435,15 @@ class Data:
     path: str | None = None
     held_out: PositiveInt | None = None
     """So many of the validation and the test pictures, the first ones; None: all."""
+
+
+@config
+class WaveData:
+    """Waves with a formula. `fields`: train on so many, the same ones every time; None: fresh ones for every step."""
+
+    kind: Literal["waves"] = "waves"
+    families: Annotated[tuple[Family, ...], MinLen(1)] = ("simple",)
+    fields: PositiveInt | None = None
 
 
 def _several(value):
@@ -345,7 +479,29 @@ class ReconstructionTask:
     """The target is the picture's value at the shifted point; false: at the pixel that was shifted, as published."""
 
 
-Task = Annotated[SuperResolutionTask | ReconstructionTask, Discriminator("kind")]
+@config
+class SparseFieldTask:
+    """A field from scattered readings: how many, how noisy and where, in training (ranges) and in evaluation (lists)."""
+
+    kind: Literal["sparse-field"] = "sparse-field"
+    sensors: tuple[PositiveInt, PositiveInt] = (51, 51)
+    noise: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.0)
+    """Half of the fields are read without noise, the others with a standard deviation from this range."""
+    placement: Literal["random", "grid", "clustered", "any"] = "random"
+    lattice: PositiveInt | None = None
+    """Training reads and asks different cell centres of a lattice × lattice grid instead of any coordinates."""
+    frozen: bool = False
+    """A field of a fixed set (data.fields) is always read and asked at the same places."""
+    counts: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = (26, 51, 102, 204)
+    noises: Annotated[tuple[NonNegativeFloat, ...], BeforeValidator(_several)] = (0.0, 0.05, 0.1)
+    size: PositiveInt = 32
+    """Evaluation asks a size × size grid."""
+    fields: PositiveInt = 64
+    """… of so many fixed fields per family."""
+
+
+AnyData = Annotated[Data | WaveData, Discriminator("kind")]
+Task = Annotated[SuperResolutionTask | ReconstructionTask | SparseFieldTask, Discriminator("kind")]
 
 
 @config
@@ -353,6 +509,6 @@ class Recipe:
     """Everything a run is made of."""
 
     model: Model
-    data: Data = Data()
+    data: AnyData = Data()
     task: Task = SuperResolutionTask()
     train: Train = Train()

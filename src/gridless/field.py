@@ -17,7 +17,10 @@ CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blo
 class Field:
     """`base(coords) + correction(coords)` for the samples it was encoded from.
 
-    `correction(coords, cell)` takes coordinates in [0, 1] and the asked cell relative to a sample's (1 = same size).
+    `correction(coords, cell)` takes coordinates in [0, 1] and the asked cell relative to a sample's (1 = same size). With
+    `spread`, it gives the standard deviations behind the values. `posterior(n, seed)` gives n posterior samples as one
+    such correction, (B n Q C). `joint`: an answer depends on the other questions of its call, which are never divided.
+    `checked`: coordinates outside the domain are refused; looking makes the host wait for a GPU.
     """
 
     def __init__(
@@ -26,13 +29,15 @@ class Field:
         base,
         correction: Callable[[Tensor, Tensor], Tensor] | None = None,
         finest_cell: float | None = None,
+        *,
+        spread: bool = False,
+        posterior: Callable[[int, int], Callable[[Tensor, Tensor], Tensor]] | None = None,
         joint: bool = False,
         checked: bool = True,
     ):
-        """`joint`: an answer depends on the other questions of its call, which are therefore never divided. `checked`:
-        coordinates outside the domain are refused; looking makes the host wait for a GPU."""
-        self.samples, self.joint = samples, joint
+        self.samples = samples
         self._base, self._correction, self._finest, self._checked = base, correction, finest_cell, checked
+        self._spread, self._posterior, self.joint = spread, posterior, joint
 
     def __call__(
         self,
@@ -44,13 +49,57 @@ class Field:
         """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
 
         `cell` is the size of the asked pixel (per point, or one for all); it may stay on the CPU, where the base reads it.
-        Without it a model answers as finely as it was trained to, and a classical base interpolates. `latents_at`: where
-        the latents are read, if not at the coordinates that are decoded (modulation and decoding coordinates; a field of
-        one window whose decoder attends). Raises ValueError for coordinates outside the domain.
+        Without it a model answers as finely as it was trained to, and a classical base interpolates. `chunk`: so many
+        points at once. `latents_at`: where the latents are read, if not at the coordinates that are decoded (modulation
+        and decoding coordinates; a field of one window whose decoder attends). Raises ValueError for coordinates outside
+        the domain, and for chunks of a joint field.
         """
+        return self._asked(coords, cell, chunk, latents_at)[..., : self.samples.channels]
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the field knows how sure it is."""
+        return self._spread
+
+    def std(
+        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+    ) -> Float[Tensor, "*B Q C"]:
+        """The standard deviations of the values at `coords`. Raises ValueError for a model that has none."""
+        return self.mean_and_std(coords, cell, chunk)[1]
+
+    def mean_and_std(
+        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+    ) -> tuple[Float[Tensor, "*B Q C"], Float[Tensor, "*B Q C"]]:
+        """Both at once, for the price of one."""
+        if not self._spread:
+            raise ValueError("this field has no spread; use a model with head.kind 'gaussian' or 'flow', or gp")
+        return self._asked(coords, cell, chunk).chunk(2, -1)
+
+    def sample(
+        self, coords: Float[Tensor, "*B Q d"], n: int = 1, seed: int = 0, chunk: int | None = None
+    ) -> Float[Tensor, "n *B Q C"]:
+        """`n` posterior samples at `coords`; a seed stands for the same functions wherever they are asked (of a joint
+        field: for the same answers to the same question). Raises ValueError for a model that has none."""
+        if self._posterior is None:
+            raise ValueError("this field has no posterior samples; use a model with head.kind 'flow'")
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        x, squeeze = self._batched(coords)
+        draws, step = self._posterior(n, seed), self._chunk(chunk, x.shape[1])
+        cell = x.new_zeros(len(x), 1, x.shape[-1])
+        parts = []
+        for q in range(0, x.shape[1], step):
+            part = x[:, q : q + step]
+            parts.append(self._base(self.samples, part, None)[:, None] + draws(part, cell))
+        out = torch.cat(parts, 2).transpose(0, 1)
+        return out[:, 0] if squeeze else out
+
+    def _asked(
+        self, coords: Tensor, cell: Tensor | None, chunk: int | None, latents_at: Tensor | None = None
+    ) -> Tensor:
         x, squeeze = self._batched(coords)
         if x.shape[1] == 0:
-            out = self.samples.values.new_empty(len(x), 0, self.samples.channels)
+            out = self.samples.values.new_empty(len(x), 0, self.samples.channels * (1 + self._spread))
             return out[0] if squeeze else out
         if cell is not None:
             cell = torch.as_tensor(cell, dtype=x.dtype)
@@ -86,6 +135,8 @@ class Field:
         if (scale is None) == (shape is None):
             raise ValueError("give scale=… or shape=…, one of the two")
         if shape is None:
+            if self.samples.shape is None:
+                raise ValueError("scattered samples have no grid to scale; give shape=…")
             shape = scaled(self.samples.shape, scale)
         inside = tuple(range(n)[s] for n, s in zip(shape, part or (slice(None),) * len(shape), strict=False))
         if len(inside) != len(shape) or any(i.step != 1 for i in inside):
@@ -105,7 +156,7 @@ class Field:
             stop = min(start + chunk, count)
             points = grid_rows(shape, start, stop, torch.float64, values.device, inside).expand(len(values), -1, -1)
             with torch.no_grad():
-                answer = self._answer(points, cell)
+                answer = self._answer(points, cell)[..., : values.shape[-1]]
             rows[:, start:stop] = answer if out is None else answer.cpu().numpy()
         if out is not None:
             return out
@@ -143,11 +194,15 @@ class Field:
         own = self._relative(cell, coords)
         ratio = own if self._finest is None else own.clamp(self._finest, 1.0)
         correction = self._correction(coords, ratio, *(() if latents_at is None else (latents_at,)))
-        return out + (self._base.gate(own) * correction).to(out.dtype)
+        correction = (self._base.gate(own) * correction).to(out.dtype)
+        if self._spread:
+            value, std = correction.chunk(2, -1)
+            return torch.cat([out + value, std], -1)
+        return out + correction
 
     def _relative(self, cell: Tensor | None, coords: Tensor) -> Tensor:
         """The asked cell over a sample's, (B 1|Q d)."""
-        if cell is None:
+        if cell is None or self.samples.shape is None:
             return coords.new_full((len(coords), 1, coords.shape[-1]), self._finest or 0.0)
         ratio = cell * sizes(self.samples.shape, cell.dtype, cell.device)
         return ratio.to(coords.device, non_blocking=True)

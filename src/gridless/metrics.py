@@ -8,6 +8,7 @@ would. PSNR is in dB, higher is better; two pictures that are then identical sco
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 
@@ -81,6 +82,41 @@ def lr_consistency(prediction, lr) -> float:
     """Does the answer explain its input? 8-bit PSNR of the prediction, made as small as `lr` by `resize_bicubic`."""
     lr = quantise(lr)
     return _decibels(resize_bicubic(quantise(prediction), lr.shape[:2]), lr, peak=255)
+
+
+# --- fields: a prediction and a truth of one shape, floats in any unit; arrays or tensors ------------------------------
+
+
+def relative_l2(prediction, truth) -> float:
+    """‖prediction − truth‖ / ‖truth‖."""
+    prediction, truth = _float64(prediction), _float64(truth)
+    _check_same(prediction, truth)
+    return float(np.linalg.norm(prediction - truth) / np.linalg.norm(truth))
+
+
+def r2(prediction, truth) -> float:
+    """1 − mean squared error / variance of the truth: 1 is exact, 0 as good as the truth's mean."""
+    prediction, truth = _float64(prediction), _float64(truth)
+    _check_same(prediction, truth)
+    return float(1 - np.mean((prediction - truth) ** 2) / np.var(truth))
+
+
+def coverage(mean, std, truth, level: float) -> float:
+    """The share of the truth inside the central normal interval that should hold `level` of it."""
+    mean, std, truth = _float64(mean), _float64(std), _float64(truth)
+    _check_same(mean, truth)
+    return float(np.mean(np.abs(truth - mean) <= NormalDist().inv_cdf(0.5 + level / 2) * std))
+
+
+def crps(mean, std, truth) -> float:
+    """Continuous ranked probability score of normal predictions, the mean over points (Gneiting et al. 2005, eq. 5): the
+    mean absolute error for std → 0; lower is better."""
+    mean, std, truth = _float64(mean), np.maximum(_float64(std), 1e-12), _float64(truth)
+    _check_same(mean, truth)
+    z = (truth - mean) / std
+    below = 0.5 * (1 + np.vectorize(math.erf)(z / math.sqrt(2)))
+    density = np.exp(-0.5 * z**2) / math.sqrt(2 * math.pi)
+    return float(np.mean(std * (z * (2 * below - 1) + 2 * density - 1 / math.sqrt(math.pi))))
 
 
 def _float64(x) -> np.ndarray:

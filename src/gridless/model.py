@@ -19,10 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation
+from gridless.bases import Constant, Interpolation, Pod
 from gridless.blocks import points_at_once
 from gridless.coords import sizes
 from gridless.decoders.composer import ComposerDecoder
+from gridless.decoders.joint import JointDecoder
 from gridless.decoders.lainr import LainrDecoder
 from gridless.decoders.mlp import MlpDecoder
 from gridless.decoders.scent import ScentDecoder
@@ -30,13 +31,15 @@ from gridless.encoders.mamba import MambaEncoder
 from gridless.encoders.perceiver import PerceiverEncoder
 from gridless.encoders.transformer import TransformerEncoder
 from gridless.field import Field
-from gridless.heads import PointHead
+from gridless.flow import LatentVelocity
+from gridless.heads import GaussianHead, PointHead, faithful_loss, likelihood_loss, weighted
 from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
 from gridless.mosaic import Mosaic, Windows, axis_starts, check_overlap
+from gridless.posterior import flow_head_loss, posterior, summary
 from gridless.processors import SelfAttentionProcessor
-from gridless.samples import Encoded, Samples
-from gridless.tokenizers import PatchTokenizer, pad_to
+from gridless.samples import Encoded, Samples, Tokens
+from gridless.tokenizers import PatchTokenizer, PointTokenizer, pad_to
 
 FILES = ("config.json", "model.safetensors", "README.md")
 
@@ -54,7 +57,7 @@ class FieldModel(
         config = build(c.Model, config, "model")
         self.config, signal, width = config, config.signal, config.width
         check_overlap(signal.window, signal.overlap)
-        self.tokenizer = PatchTokenizer(config.tokenizer, signal, width)
+        self.tokenizer = build_tokenizer(config)
         attention = getattr(config.decoder, "attention", None)
         positions = attention is not None and attention.bias.kind == "euclid"
         self.encoder = build_encoder(config, positions)
@@ -63,17 +66,22 @@ class FieldModel(
         self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
         self.local = None
+        if isinstance(config.tokenizer, c.Points) and (local or not self.latents):
+            needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
+            raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
         if local and (local.patches or (local.stem and stem is not None)):
             features = None if stem is None else stem.width
             self.local = LocalReadout(local, signal, features, config.tokenizer.size, width, config.decoder.hidden)
         self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, config.decoder.hidden)
-        self.head = PointHead(self.decoder.width, signal.channels)
+        self.head = build_head(config, self.decoder.width)
+        self.flow = build_flow(config, self.encoder.width)
         self.base = build_base(config)
 
     # --- fields ---------------------------------------------------------------------------------------------------
 
     def encode(self, samples: Samples, pad: bool = True) -> Field:
-        """The field of these samples. Larger signals than the window become a mosaic of windows.
+        """The field of these samples. Larger grids than the window become a mosaic of windows; a point model takes
+        scattered samples, and grids as the points of their cell centres.
 
         `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
         (`model.eval()`) the encoding is kept without a graph to the weights.
@@ -85,6 +93,8 @@ class FieldModel(
                 f"{samples.axes} axes and {samples.channels} channels"
             )
         samples = replace(samples, values=samples.values.to(next(self.parameters()).dtype))
+        if isinstance(self.config.tokenizer, c.Points):
+            return self._encode_points(samples)
         values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
         size = sizes(shape, torch.float64, values.device)
         if self.decoder.joint and max(shape) > signal.window:
@@ -122,7 +132,47 @@ class FieldModel(
                         )
                     return mosaic((coords * size).to(values.dtype), cell)
 
-        return Field(samples, self.base, correction, signal.finest_cell, self.decoder.joint, checked=not self.training)
+        settings = {"spread": self.spread, "joint": self.decoder.joint, "checked": not self.training}
+        return Field(samples, self.base, correction, signal.finest_cell, **settings)
+
+    def _encode_points(self, samples: Samples) -> Field:
+        points, finest, joint = samples.as_points(), self.config.signal.finest_cell, self.decoder.joint
+        if isinstance(self.config.head, c.FlowHead):
+            draws = posterior(self, points)
+            correction = summary(draws(self.config.head.samples, 0))
+            return Field(samples, self.base, correction, finest, spread=True, posterior=draws, joint=joint)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
+            encoded = self.read(self.latent(points))
+
+        def correction(coords, cell):
+            return self.decode(encoded, coords.to(points.values.dtype), cell)
+
+        if not isinstance(self.base, Pod):
+            return Field(samples, self.base, correction, finest, spread=self.spread, joint=joint)
+        solved = self.base.solved(points)
+
+        def shared(coords, cell):
+            """What precision-weighting with the base adds to it."""
+            base = solved(points, coords)
+            value, std = weighted(*self._guess(encoded, coords, cell), base, solved.std(coords).to(base.dtype))
+            return torch.cat([value - base, std], -1)
+
+        return Field(samples, solved, shared, finest, spread=True, joint=joint)
+
+    def _guess(self, encoded: Encoded, coords: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+        """The network's own value and standard deviation, before they are weighted with the base's."""
+        value, std = self.decode(encoded, coords.to(encoded.latents.x.dtype), cell).chunk(2, -1)
+        return self.config.signal.mean + value, std
+
+    def latent(self, points: Samples) -> Tokens:
+        """Latents of scattered readings."""
+        values = (points.values - self.config.signal.mean) / self.config.signal.std
+        tokens = self.tokenizer(points.coords.to(values.dtype), values, points.mask)
+        return self.processor(self.encoder(tokens)[0])
+
+    def read(self, latents: Tokens) -> Encoded:
+        """Latents as the decoder reads them, once per field."""
+        return Encoded(self.decoder.prepare(latents))
 
     def forward(
         self,
@@ -130,9 +180,24 @@ class FieldModel(
         coords: Float[Tensor, "B Q d"],
         cell: Float[Tensor, "B #Q d"] | None = None,
         latents_at: Float[Tensor, "B Q d"] | None = None,
-    ) -> Float[Tensor, "B Q C"]:
-        """`encode` and ask, in one call."""
-        return self.encode(samples)(coords, cell, latents_at=latents_at)
+        target: Float[Tensor, "B Q C"] | None = None,
+    ) -> Tensor:
+        """`encode` and ask, in one call: (B Q C). With a `target`, the head's own training loss."""
+        if target is None:
+            return self.encode(samples)(coords, cell, latents_at=latents_at)
+        match self.config.head:
+            case c.GaussianHead() if isinstance(self.base, Pod):
+                points = samples.as_points()
+                encoded = self.read(self.latent(points))
+                mean, std = self._guess(encoded, coords, cell)
+                solved = self.base.solved(points)
+                both = weighted(mean.detach(), std, solved(points, coords), solved.std(coords))
+                return 0.5 * (target - mean).square().mean() + likelihood_loss(*both, target)
+            case c.FlowHead():
+                return flow_head_loss(self, samples, coords, cell, target)
+            case c.GaussianHead():
+                return faithful_loss(*self.encode(samples).mean_and_std(coords, cell), target)
+        raise ValueError(f"head.kind {self.config.head.kind!r} has no loss of its own; train.loss takes mse or l1")
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
@@ -194,6 +259,11 @@ class FieldModel(
     # --- saving and loading ---------------------------------------------------------------------------------------
 
     @property
+    def spread(self) -> bool:
+        """Whether the fields of this model know how sure they are."""
+        return not isinstance(self.config.head, c.PointHead)
+
+    @property
     def name(self) -> str:
         return self.config.name
 
@@ -246,6 +316,14 @@ class FieldModel(
         return model.to(device).eval()
 
 
+def build_tokenizer(config: c.Model) -> nn.Module:
+    match config.tokenizer:
+        case c.Patches():
+            return PatchTokenizer(config.tokenizer, config.signal, config.width)
+        case c.Points():
+            return PointTokenizer(config.tokenizer, config.signal, config.width)
+
+
 def build_encoder(config: c.Model, positions: bool) -> nn.Module:
     """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
     args = (config.signal, config.width, positions)
@@ -264,7 +342,8 @@ def latent_count(config: c.Model) -> int:
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
-            patches = (config.signal.window // config.tokenizer.size) ** config.signal.axes
+            patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
+            patches = (config.signal.window // patch) ** config.signal.axes
             if tokens.read == "all" and isinstance(config.decoder, c.Composer):
                 raise ValueError(
                     "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
@@ -274,7 +353,8 @@ def latent_count(config: c.Model) -> int:
 
 def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
     """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
-    args = (config.signal, width, config.tokenizer.size, latents)
+    patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
+    args = (config.signal, width, patch, latents)
     match config.decoder:
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
@@ -284,14 +364,49 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
             return MlpDecoder(config.decoder, *args)
         case c.Composer():
             return ComposerDecoder(config.decoder, *args)
+        case c.Joint():
+            points, flow = config.tokenizer, config.head
+            if not (isinstance(points, c.Points) and isinstance(flow, c.FlowHead)) or config.signal.finest_cell:
+                raise ValueError(
+                    "decoder.kind 'joint' needs tokenizer.kind 'points', head.kind 'flow' and no signal.finest_cell"
+                )
+            return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
 
 
-def build_base(config: c.Model) -> Interpolation | Constant:
+def build_head(config: c.Model, width: int) -> nn.Module:
+    match config.head:
+        case c.PointHead():
+            return PointHead(width, config.signal.channels)
+        case c.GaussianHead():
+            return GaussianHead(config.head, width, config.signal.channels)
+        case c.FlowHead():
+            head = PointHead(width, config.signal.channels)
+            if isinstance(config.decoder, c.Joint):  # a velocity starts as any layer does
+                head.linear.reset_parameters()
+            return head
+
+
+def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
+    """The flow over latents, if the head is one and the decoder leaves it to the latents."""
+    if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
+        return None
+    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
+    if not (isinstance(config.tokenizer, c.Points) and counted):
+        needs = "tokenizer.kind 'points' and as many latents for any readings"
+        raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")
+    return LatentVelocity(config.head, width)
+
+
+def build_base(config: c.Model) -> Interpolation | Constant | Pod:
     match config.base:
         case c.NoBase():
             return Constant(config.signal.mean)
         case c.Interpolation(kind=kind, exact=exact):
             return Interpolation(kind, exact)
+        case c.Pod():
+            if not (isinstance(config.tokenizer, c.Points) and isinstance(config.head, c.GaussianHead)):
+                raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
+            return Pod(config.base, config.signal)
 
 
 def default_card(model: FieldModel) -> str:

@@ -32,6 +32,7 @@ from gridless.results import (
     Cell,
     Line,
     Table,
+    grouped,
     image_key,
     is_trained,
     number,
@@ -52,6 +53,17 @@ METHOD = (
     "input. A gain is over bicubic: the mean over images of the difference on the same image ± 2 standard errors "
     "of that mean; where the interval holds 0, no difference is established. Strips show the part of a photo "
     "where bicubic errs most, which is the hardest part, not the typical one."
+)
+FIELDS_TITLE = "Fields, recovered from scattered readings"
+FIELDS_METHOD = (
+    "Every test field is a formula that training never saw; the truth is exact and without noise, the readings have the "
+    "noise that a table names. All answers see the same readings. A number is the mean over fields of the value per field, "
+    "on a grid. PSNR takes a range of 1; it compares answers, not families: relative L2 and R² do. "
+    "The share of the truth inside the 50 % and 90 % intervals should be 0.5 and 0.9; CRPS is in units of the value. gp is "
+    "kriging with length scale, variance and noise fitted to each field's readings; pod is the best linear guess that "
+    "training fields of the same families teach; oracle knows that a field is one plane wave and is no fair baseline (of "
+    "other families it knows nothing). A gain is over gp: the mean over fields of the difference on the same field ± 2 "
+    "standard errors of that mean."
 )
 FACTS = {
     "model": "Model", "params": "Parameters", "steps": "Steps",
@@ -160,7 +172,8 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     rows = [row for run in runs for row in run.rows]
     titles = [_title(run) for run in runs]
     photos, pictures = [], {}
-    names = dict.fromkeys(row["image"] for row in rows)
+    fields = all(row.get("sensors") is not None for row in rows)
+    names = dict.fromkeys(row["image"] for row in rows if row.get("sensors") is None)
     pictured = [name for name in names if any((run.folder / "predictions" / name).is_dir() for run in runs)]
     for name in names:
         strips = []
@@ -175,13 +188,18 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     curve = plots.training_curve({title: run.curve for title, run in zip(titles, runs, strict=True)})
     if curve:
         pictures["strips/training.png"] = curve
-    scales = ", ".join(f"×{scale:g}" for scale in sorted({row["scale"] for row in rows}))
+    scales = ", ".join(f"×{scale:g}" for scale in sorted({row["scale"] for row in rows} - {None}))
     usual = ", ".join(dict.fromkeys(row["label"] for row in rows if not is_trained(row)))
     page = {
-        "title": TITLE,
-        "lead": f"A model turns a small photo into a continuous field, which is asked here at {scales}"
+        "title": FIELDS_TITLE if fields else TITLE,
+        "lead": (
+            "A model turns scattered readings into a continuous field"
+            if fields
+            else f"A model turns a small photo into a continuous field, which is asked here at {scales}"
+        )
         + (f", beside what people use today: {usual}." if usual else "."),
-        "method": METHOD,
+        "reference": "kriging" if fields else "bicubic",
+        "method": FIELDS_METHOD if fields else METHOD,
         "groups": _groups(rows),
         "photos": photos,
         "pictured": (min(len(pictured), PHOTOS), len(names)),
@@ -203,15 +221,12 @@ def _title(run: Run) -> str:
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One group of tables for each (task, data, split): means over different things are never mixed."""
-    groups: dict[tuple, list] = {}
-    for row in rows:
-        groups.setdefault((row["task"], row["data"], row["split"]), []).append(row)
     order = list(METRICS)
     result = []
-    for key, members in groups.items():
+    for caption, members in grouped(rows).items():
         metrics = dict.fromkeys(row["metric"] for row in members)
         known = sorted(metrics, key=lambda m: order.index(m) if m in order else len(order))
-        result.append({"caption": ", ".join(filter(None, key)), "tables": [summarise(members, m) for m in known]})
+        result.append({"caption": caption, "tables": [summarise(members, m) for m in known]})
     return result
 
 
@@ -322,7 +337,7 @@ def _markdown(page: Mapping[str, Any]) -> str:
                 many = f"mean over {table.count} images" if table.count > 1 else ""
                 note = ", ".join(filter(None, [table.style.note, group["caption"], many]))
                 yield f"**{plain(table.style.title)}** ({plain(note)})"
-                head = ["model", "parameters", *(f"×{scale:g}" for scale in table.scales)]
+                head = ["model", "parameters", *table.heads]
                 body = (
                     [
                         plain(line.label),
@@ -333,7 +348,8 @@ def _markdown(page: Mapping[str, Any]) -> str:
                 )
                 yield grid(head, body, "---:")
 
-    parts = [f"# {page['title']}", plain(page["lead"]), *tables(page["groups"]), "## Photo by photo"]
+    parts = [f"# {page['title']}", plain(page["lead"]), *tables(page["groups"])]
+    parts += ["## Photo by photo"] if page["photos"] else []
     for photo in page["photos"]:
         parts.append(f"### {plain(photo['name'])}")
         parts += [f"![{plain(strip['alt'])}]({strip['file']})" for strip in photo["strips"]]

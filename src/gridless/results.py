@@ -17,7 +17,10 @@ from typing import Any
 import numpy as np
 
 COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
-CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos")
+OF_FIELDS = ("sensors", "noise")
+"""Further columns, blank for pictures: how many readings a field was recovered from, and their noise. A file without them
+is read as one with blanks."""
+CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "gp", "pod", "oracle")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class Metric:
 
 METRICS = {
     "psnr": Metric("PSNR of the floats", "dB", 2, 1),
+    "relative_l2": Metric("Relative L2 error", "", 4, -1),
+    "r2": Metric("R²", "", 4, 1),
+    "crps": Metric("CRPS", "", 4, -1),
+    "coverage_50": Metric("Truth inside the 50 % interval", "", 3, 0),
+    "coverage_90": Metric("Truth inside the 90 % interval", "", 3, 0),
     "floats_per_value": Metric("Latent floats kept per value", "", 2, -1),
     "psnr_rgb": Metric("PSNR of R, G, B", "dB", 2, 1),
     "psnr_y_shave": Metric("PSNR of luma, border shaved by the scale", "dB", 2, 1),
@@ -76,6 +84,13 @@ class Table:
     metric: str
     scales: tuple[float, ...]
     lines: tuple[Line, ...]
+    sensors: bool = False
+    """The columns are counts of sensors."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands over the columns."""
+        return tuple(f"{scale:g} sensors" if self.sensors else f"×{scale:g}" for scale in self.scales)
 
     @property
     def count(self) -> int:
@@ -92,11 +107,21 @@ def headline(rows: Sequence[Mapping[str, Any]]) -> str:
     return "psnr" if any(row["metric"] == "psnr" for row in rows) else "psnr_rgb"
 
 
+def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Rows by what they are about, (task, data, split, noise) in words: means over different things are never mixed."""
+    groups: dict[str, list] = {}
+    for row in rows:
+        noise = "" if row.get("noise") is None else f"noise {row['noise']:g}"
+        groups.setdefault(", ".join(filter(None, (row["task"], row["data"], row["split"], noise))), []).append(row)
+    return groups
+
+
 def write_results(rows: Sequence[dict], path: str | Path) -> None:
     """results.csv, written aside and renamed."""
     aside = Path(path).with_name(f".{Path(path).name}.part")
     with aside.open("w", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS)
+        of_fields = any(row.get(column) not in (None, "") for row in rows for column in OF_FIELDS)
+        table = csv.DictWriter(file, COLUMNS + OF_FIELDS if of_fields else COLUMNS, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
     os.replace(aside, path)
@@ -125,13 +150,18 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
     return rows
 
 
-def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str = "bicubic") -> Table:
+def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | None = None) -> Table:
     """Mean over images per (model, scale), and the gain over `reference` as paired per-image mean ± 2 standard errors.
+
+    Of fields, the columns are counts of sensors instead of scales. The reference is bicubic, of fields kriging (gp).
 
     rows  as of read_results; "label", else "model", names the line; "run", where given, says whose reference is meant
     Several values of one image (seeds, or the same baseline in several runs) are averaged first: the image is the unit.
     """
     rows = [row for row in rows if row["metric"] == metric]
+    sensors = any(row.get("sensors") is not None for row in rows)
+    rows = [row | {"scale": float(row["sensors"])} for row in rows] if sensors else rows
+    reference = reference or ("gp" if sensors else "bicubic")
     values: dict[tuple, dict[tuple, list[float]]] = {}
     first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -166,7 +196,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str = "
             if row[i] and row[i].count == full and sign * row[i].mean == top:
                 row[i] = replace(row[i], best=True)
     lines = [Line(label, first[label]["params"], is_trained(first[label]), tuple(grid[label])) for label in labels]
-    return Table(metric, scales, tuple(lines))
+    return Table(metric, scales, tuple(lines), sensors)
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
@@ -183,7 +213,7 @@ def is_trained(row: Mapping[str, Any]) -> bool:
 
 
 def image_key(row: Mapping[str, Any]) -> tuple:
-    return row["task"], row["data"], row["split"], row["image"]
+    return row["task"], row["data"], row["split"], row["image"], row.get("sensors"), row.get("noise")
 
 
 def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
@@ -194,7 +224,9 @@ def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
         except (ValueError, OverflowError):
             raise ValueError(f"{where}: got {column} {text!r}, expected a number; evaluate the run again") from None
 
-    numbers = {"scale": cast("scale", float, True), "value": cast("value", float, True), "seed": cast("seed", int)}
+    row = dict.fromkeys(OF_FIELDS, "") | row
+    numbers = {"sensors": cast("sensors", int), "noise": cast("noise", float), "seed": cast("seed", int)}
+    numbers |= {"scale": cast("scale", float, numbers["sensors"] is None), "value": cast("value", float, True)}
     return row | numbers | {"params": cast("params", int), "train_seconds": cast("train_seconds", float)}
 
 
@@ -219,7 +251,8 @@ def cells(rows: Sequence[Mapping[str, Any]], metric: str) -> list[list[str]]:
     """A metric's means, models by scales, with the gain over bicubic where a model was trained; the head first."""
     table = summarise(rows, metric)
     digits = table.style.digits
-    out = [[f"{table.style.title} ({table.style.note})", *(f"×{scale:g}" for scale in table.scales)]]
+    note = f" ({table.style.note})" if table.style.note else ""
+    out = [[f"{table.style.title}{note}", *table.heads]]
     for line in table.lines:
         means = [number(c.mean, digits) if c else "–" for c in line.cells]
         gains = [

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -16,19 +16,23 @@ import torch
 from gridless import config as c
 from gridless.bases import BASELINES
 from gridless.data import Photo, cifar10, folder, photos
+from gridless.data.synthetic import WaveSource
 from gridless.evaluation import evaluate
+from gridless.field_scores import evaluate_fields
 from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
 from gridless.results import read_results, write_results
-from gridless.tasks import Batch, Reconstruction, SuperResolution, Uniform, as_rgb8
+from gridless.tasks import Batch, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.training import fit, trial
 
 ROUNDS = 12  # timed training steps of each recipe that is compared
 
 
-def load_data(data: c.Data, split: str) -> list[Photo]:
-    """The pictures of a split: train, val or test. A folder of pictures without these inside is a test set."""
+def load_data(data: c.AnyData, split: str) -> list[Photo] | WaveSource:
+    """The pictures or waves of a split: train, val or test. A folder of pictures without these inside is a test set."""
+    if isinstance(data, c.WaveData):
+        return WaveSource(data.families, split, data.fields)
     pictures = _pictures(data, split)
     return pictures if split == "train" else pictures[: data.held_out]
 
@@ -54,12 +58,14 @@ def _pictures(data: c.Data, split: str) -> list[Photo]:
             return cifar10(data.path, split)
 
 
-def build_task(task: c.SuperResolutionTask | c.ReconstructionTask) -> SuperResolution | Reconstruction:
+def build_task(task: c.Task) -> Task:
     match task:
         case c.SuperResolutionTask():
             return SuperResolution(Uniform(*task.scale), task.scales, task.recolour, task.seen)
         case c.ReconstructionTask():
             return Reconstruction(task.turned, task.jitter, task.offset, task.resampled, task.seen)
+        case c.SparseFieldTask():
+            return SparseField(**{f.name: getattr(task, f.name) for f in fields(SparseField)})
 
 
 def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile: bool = False) -> dict:
@@ -117,6 +123,12 @@ def evaluate_run(
     task, source = build_task(recipe.task), recipe.data
     if data is not None:
         source = replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(data))
+    if isinstance(task, SparseField):
+        if scales or data is not None:
+            raise ConfigError("a sparse field has no scales and no folder of pictures; leave --scales and --data out")
+        rows = evaluate_fields(model, load_data(source, split), task, facts=facts)
+        write_results(rows, Path(run, "results.csv"))
+        return read_results(Path(run, "results.csv"))
     if isinstance(task, Reconstruction):
         baselines = ()
     elif scales:
@@ -135,7 +147,8 @@ def evaluate_run(
 
 def step_seconds(recipes: Mapping[str, c.Recipe]) -> dict[str, float]:
     """Median seconds of a training step of each recipe, taken in turns, so that a busy machine changes nobody's share."""
-    pictures = {data: [as_rgb8(p) for p in load_data(data, "train")] for data in {r.data for r in recipes.values()}}
+    read = {r.data: build_task(r.task) for r in recipes.values()}
+    pictures = {data: task.prepared(load_data(data, "train")) for data, task in read.items()}
     steps = {}
     for name, recipe in recipes.items():
         model, task, train, own = FieldModel(recipe.model), build_task(recipe.task), recipe.train, pictures[recipe.data]

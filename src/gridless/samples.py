@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless.coords import grid
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -57,6 +59,43 @@ class Samples:
         return cls(_finite(values.flatten(1, -2), mask), shape=shape, mask=mask)
 
     @classmethod
+    def from_points(
+        cls,
+        coords: Float[Tensor, "*B N d"],
+        values: Float[Tensor, "*B N C"],
+        mask: Bool[Tensor, "*B N"] | None = None,
+    ) -> "Samples":
+        """Readings (N, C) of sensors at coordinates (N, d) in [0, 1] per axis, or a batch of both.
+
+        Non-finite readings need a mask. Readings at one place are averaged: the first carries the mean, the others are
+        masked. Raises ValueError for shapes that do not fit, no sensor, and coordinates outside the domain.
+        """
+        coords, values = torch.as_tensor(coords), torch.as_tensor(values)
+        if not (coords.is_floating_point() and values.is_floating_point()):
+            raise ValueError(f"coords and values must be floats, got {coords.dtype} and {values.dtype}")
+        if values.ndim not in (2, 3) or coords.shape[:-1] != values.shape[:-1]:
+            expected = "coords (N, d) and values (N, C), or (B, N, d) and (B, N, C)"
+            raise ValueError(f"expected {expected}, got {tuple(coords.shape)} and {tuple(values.shape)}")
+        mask = None if mask is None else torch.as_tensor(mask)
+        if mask is not None and (mask.shape != values.shape[:-1] or mask.dtype != torch.bool):
+            expected = f"bool {tuple(values.shape[:-1])}"
+            raise ValueError(f"mask must be {expected} to match values, got {mask.dtype} {tuple(mask.shape)}")
+        if values.ndim == 2:
+            coords, values, mask = coords[None], values[None], None if mask is None else mask[None]
+        if values.shape[1] == 0 or (mask is not None and not mask.any(1).all()):
+            raise ValueError("no sensor: every field needs at least one reading")
+        values = _finite(values, mask)
+        if mask is not None:
+            coords = coords.masked_fill(~mask[..., None], 0)
+        if not (coords.isfinite().all() and coords.min() >= 0 and coords.max() <= 1):
+            low, high = float(coords.min()), float(coords.max())
+            raise ValueError(
+                f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide by the extent"
+            )
+        values, mask = _merged(coords, values, mask)
+        return cls(values, coords=coords, mask=mask)
+
+    @classmethod
     def from_image(cls, path: str | Path) -> "Samples":
         """A picture as RGB in [0, 1]: shape (H, W), three channels."""
         from gridless.data.images import read_photo
@@ -86,6 +125,13 @@ class Samples:
         if self.shape is None:
             raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
         return self.values.unflatten(1, self.shape)
+
+    def as_points(self) -> "Samples":
+        """The same readings with coordinates: of a grid, its cell centres."""
+        if self.coords is not None:
+            return self
+        coords = grid(*self.shape, dtype=self.values.dtype, device=self.values.device)
+        return Samples(self.values, coords=coords.expand(len(self.values), -1, -1), mask=self.mask)
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
         return None if self.mask is None else self.mask.unflatten(1, self.shape)
@@ -157,6 +203,25 @@ def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
             f"{bad} of {values.numel()} values are NaN or infinite; give mask=… (False there) or fill them"
         )
     return values
+
+
+def _merged(coords: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Readings at one place become their mean, held by the first of them; the others are masked."""
+    real = torch.ones(coords.shape[:2], dtype=torch.bool, device=coords.device) if mask is None else mask
+    values, keep = values.clone(), real.clone()
+    for b in range(len(coords)):
+        index = real[b].nonzero().flatten()
+        places, owner, count = coords[b, index].unique(dim=0, return_inverse=True, return_counts=True)
+        if len(places) == len(index):
+            continue
+        mean = values.new_zeros(len(places), values.shape[-1]).index_add(0, owner, values[b, index]) / count[:, None]
+        first = torch.full_like(count, len(index)).scatter_reduce(
+            0, owner, torch.arange(len(index), device=index.device), "amin"
+        )
+        keep[b, index] = False
+        keep[b, index[first]] = True
+        values[b, index[first]] = mean
+    return values, mask if mask is None and keep.all() else keep
 
 
 def _moved(value, device):

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from gridless.bases import Interpolation
 from gridless.data.images import Photo, quantise, resize_bicubic
+from gridless.data.synthetic import PLACEMENTS, WaveSource, place, read
 from gridless.samples import Samples, moved
 
 CROPS = 4  # of one picture and scale, when pictures are evaluated in crops
+FROZEN = 40_000_004  # seed of the places at which the fields of a fixed set are read
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class SuperResolution:
 
     name = "super-resolution"
 
+    def prepared(self, data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
+        return prepared_pictures(data)
+
     def draw(
         self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
     ) -> Batch:
@@ -142,6 +147,9 @@ class Reconstruction:
 
     name = "reconstruction"
 
+    def prepared(self, data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
+        return prepared_pictures(data)
+
     def draw(
         self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
     ) -> Batch:
@@ -171,6 +179,68 @@ class Reconstruction:
             return
         for number, crop in enumerate(even_crops(picture, self.seen)):
             yield Case(f"{photo.name}-{number}", 1, crop, crop)
+
+
+@dataclass(frozen=True)
+class SparseField:
+    """A few readings of a field are seen, the field is asked anywhere.
+
+    `sensors`: how many, log-uniform, one number for a batch; `noise`: half of the fields are read without, the others
+    with a standard deviation from this range; `placement`: random, grid, clustered or "any" of them. `lattice`: read and
+    ask different cell centres of a lattice × lattice grid instead of any coordinates; `frozen`: a field of a fixed set
+    is always read and asked at the same places. Evaluation: `counts` of sensors × `noises`, `fields` fixed fields of each
+    family, asked on a `size` × `size` grid.
+    """
+
+    sensors: tuple[int, int] = (51, 51)
+    noise: tuple[float, float] = (0.0, 0.0)
+    placement: str = "random"
+    lattice: int | None = None
+    frozen: bool = False
+    counts: Sequence[int] = (26, 51, 102, 204)
+    noises: Sequence[float] = (0.0, 0.05, 0.1)
+    size: int = 32
+    fields: int = 64
+
+    name = "sparse-field"
+
+    def prepared(self, data: WaveSource) -> WaveSource:
+        if not isinstance(data, WaveSource):
+            raise ValueError("a sparse field is drawn from waves; set data.kind to 'waves'")
+        return data
+
+    def draw(self, data: WaveSource, rng: np.random.Generator, size: int, batch: int, queries: int | None) -> Batch:
+        """Fresh readings and questions; `queries` None asks as many points as the evaluation's grid has."""
+        low, high = self.sensors
+        count = round(np.exp(rng.uniform(np.log(low), np.log(high))))
+        placement = PLACEMENTS[rng.integers(len(PLACEMENTS))] if self.placement == "any" else self.placement
+        noise = np.where(rng.random(batch) < 0.5, rng.uniform(*self.noise, batch), 0)
+        waves, which = data.draw(rng, batch)
+        queries = queries or (self.size**2 if self.lattice is None else self.lattice**2 - count)
+        if self.frozen and which is not None:
+            parts = [
+                place(np.random.default_rng((FROZEN, *field)), 1, count + queries, "random", self.lattice)
+                for field in which
+            ]
+            points = torch.cat(parts)
+        elif self.lattice is not None:
+            points = place(rng, batch, count + queries, "random", self.lattice)
+        else:
+            points = torch.cat([place(rng, batch, count, placement), place(rng, batch, queries)], 1)
+        coords = points[:, count:]
+        samples = read(waves, points[:, :count], rng, noise)
+        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / self.size), waves(coords))
+
+
+Task = SuperResolution | Reconstruction | SparseField
+
+
+def prepared_pictures(data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
+    """Pictures in 8 bits, at least one."""
+    pictures = [as_rgb8(picture) for picture in data]
+    if not pictures:
+        raise ValueError("no pictures to train on")
+    return pictures
 
 
 def as_rgb8(picture: Photo | np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""From samples to tokens: patches of a grid of any dimension."""
+"""From samples to tokens: patches of a grid of any dimension, or scattered points."""
 
 from math import prod
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import grid, sizes
-from gridless.nn.fourier import AxisFourier
+from gridless.nn.fourier import AxisFourier, GaussianFourier
 from gridless.nn.stem import Stem
 from gridless.samples import Tokens
 
@@ -64,6 +64,28 @@ class PatchTokenizer(nn.Module):
             x = x + self.table[tuple(slice(0, n) for n in shape)].flatten(0, -2)
         token_mask = None if mask is None else cut_patches(mask[..., None], self.size).any(-1)
         return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, None if self.stem is None else features
+
+
+class PointTokenizer(nn.Module):
+    """Every reading a token: a linear layer on its value, the Fourier features of its coordinate and, with `product`,
+    the features times the value, whose mean over the readings is a non-uniform Fourier transform of them."""
+
+    stem = None
+
+    def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int):
+        super().__init__()
+        self.fourier = GaussianFourier(tokenizer.fourier, signal.axes)
+        self.product, times = tokenizer.product, 1 + signal.channels * tokenizer.product
+        self.embed = nn.Linear(self.fourier.width * times + signal.channels, width)
+
+    def forward(
+        self, coords: Float[Tensor, "B N d"], values: Float[Tensor, "B N C"], mask: Bool[Tensor, "B N"] | None = None
+    ) -> Tokens:
+        place = self.fourier(coords).to(values.dtype)
+        parts = [place, values]
+        if self.product:
+            parts.append((place[..., None] * values[..., None, :]).flatten(-2))
+        return Tokens(self.embed(torch.cat(parts, -1)), coords, mask)
 
 
 def cut_patches(values: Float[Tensor, "B *grid C"], size: int) -> Float[Tensor, "B T P"]:

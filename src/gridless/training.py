@@ -1,7 +1,7 @@
 """fit(): one readable loop over Accelerate, and a run folder that survives a kill.
 
-A step's batch depends on (seed, step) alone, so there is no generator state to save: a resumed run draws what the
-uninterrupted one would have drawn, and on the same machine with as many threads ends at the same bits.
+A step's batch, noise and dropout depend on (seed, step) alone, so there is no generator state to save: a resumed run
+draws what the uninterrupted one would have drawn, and on the same machine with as many threads ends at the same bits.
 """
 
 import time
@@ -18,14 +18,16 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
+from gridless.bases import Pod
 from gridless.checkpoints import RunFolder
 from gridless.config import Train
+from gridless.data.synthetic import WaveSource
 from gridless.merging import dump
 from gridless.model import FieldModel
 from gridless.profiling import write_profile
 from gridless.progress import Progress
 from gridless.provenance import describe
-from gridless.tasks import Batch, Reconstruction, SuperResolution, as_rgb8
+from gridless.tasks import Batch, SparseField, Task
 
 LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
 LOG_EVERY = 20
@@ -35,17 +37,17 @@ CALIBRATION = 24  # timed steps that turn a budget in seconds into steps
 
 def fit(
     model: FieldModel,
-    data: Sequence,
-    task: SuperResolution | Reconstruction,
+    data: Sequence | WaveSource,
+    task: Task,
     steps: int | None = None,
     *,
     train: Train | None = None,
     folder: str | Path | None = None,
-    validation: Sequence = (),
+    validation: Sequence | WaveSource = (),
     quiet: bool = False,
     profile: bool = False,
 ) -> dict:
-    """Train `model` in place on pictures (`Photo`s or uint8 arrays) and return the run's facts.
+    """Train `model` in place on pictures (`Photo`s or uint8 arrays) or waves and return the run's facts.
 
     With a `folder`, the run is written there (weights, metrics.jsonl, run.json, checkpoint/) and an interrupted one
     goes on where its last checkpoint stands. `steps` overrides `train.steps` and `train.seconds`. `profile`: first write
@@ -54,9 +56,9 @@ def fit(
     train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
     if train.steps is None and train.seconds is None:
         raise ValueError("how long? give steps=…, or train.steps or train.seconds in the recipe")
-    pictures = [as_rgb8(picture) for picture in data]
-    if not pictures:
-        raise ValueError("no pictures to train on")
+    data = task.prepared(data)
+    if isinstance(model.base, Pod) and not model.base.fitted:
+        model.base.fit(data)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
     trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
@@ -71,7 +73,7 @@ def fit(
 
     size, share = model.config.signal.window, accelerator.process_index
     draw = lambda step: task.draw(  # noqa: E731
-        pictures, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
+        data, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
     )
     if profile and run and main:
         write_profile(trial(model, train, draw), run.folder / "profile.txt")
@@ -84,6 +86,7 @@ def fit(
     with Progress(total, done, quiet or not main) as progress:
         for step in range(done + 1, total + 1):
             rate = learning_rate(step - 1, total, train)
+            torch.manual_seed(int(np.random.SeedSequence((train.seed, step, share)).generate_state(1)[0]))
             losses.append(training_step(trainee, optimizer, draw(step - 1), train, rate, accelerator))
             if average is not None:
                 average.update_parameters(model)
@@ -126,8 +129,11 @@ def training_step(
     batch = batch.to(accelerator.device)
     model.train()
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
-        answer = model(batch.samples, batch.coords, batch.cell, batch.latents_at)
-    loss = LOSSES[train.loss](answer.float(), batch.target)
+        if train.loss == "head":
+            loss = model(batch.samples, batch.coords, batch.cell, target=batch.target)
+        else:
+            answer = model(batch.samples, batch.coords, batch.cell, batch.latents_at)
+            loss = LOSSES[train.loss](answer.float(), batch.target)
     optimizer.zero_grad()
     accelerator.backward(loss)
     nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip)
@@ -197,12 +203,17 @@ def calibrated(model: FieldModel, train: Train, draw) -> int:
     return max(10, int(train.seconds / float(np.median(times[4:]))))
 
 
-def validate(model: FieldModel, photos: Sequence, task: SuperResolution | Reconstruction) -> dict:
-    """Mean PSNR and mean gain over the base on the middle 192² of the first VALIDATED validation pictures."""
+def validate(model: FieldModel, photos: Sequence, task: Task) -> dict:
+    """Mean PSNR and mean gain over the base on the middle 192² of the first VALIDATED validation pictures, or the PSNR of
+    validation fields."""
     from gridless.bases import Interpolation
     from gridless.metrics import psnr_rgb
 
     model.eval()
+    if isinstance(task, SparseField):
+        from gridless.field_scores import validation
+
+        return validation(model, photos, task)
     device = next(model.parameters()).device
     scores: dict[str, list[float]] = {}
     for photo in photos[:VALIDATED]:

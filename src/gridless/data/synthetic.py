@@ -18,6 +18,7 @@ Deviations: coordinates are cell centres; noise is added to readings only, never
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from math import ceil, pi
 
 import numpy as np
@@ -172,11 +173,16 @@ def fresh(families: Sequence[str], rng: np.random.Generator, count: int) -> Wave
 
 def fixed(family: str, split: str, count: int) -> Waves:
     """The first `count` fields of a split ("train", "val", "test"): the same ones for ever, whatever the count."""
+    return _waves([family], np.zeros(count, int), _numbers(family, split, count))
+
+
+@lru_cache
+def _numbers(family: str, split: str, count: int) -> np.ndarray:
+    """What the first `count` fields of a split are made of."""
+    known(family)
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; there are {', '.join(SPLITS)}")
-    known(family)
-    rng = np.random.default_rng((SPLITS[split], list(FAMILIES).index(family)))
-    return _waves([family], np.zeros(count, int), rng.random((count, NUMBERS)))
+    return np.random.default_rng((SPLITS[split], list(FAMILIES).index(family))).random((count, NUMBERS))
 
 
 def known(family: str) -> None:
@@ -196,6 +202,32 @@ def _waves(families: Sequence[str], chosen: np.ndarray, numbers: np.ndarray) -> 
         for letter, value in letters.items():
             whole[letter][rows, : value.shape[1]] = value
     return Waves(**{letter: torch.from_numpy(value) for letter, value in whole.items()})
+
+
+@dataclass(frozen=True)
+class WaveSource:
+    """Where training takes its waves from: fresh ones, or again and again the first `fields` of a split; an evaluation
+    takes the fixed ones of its split."""
+
+    families: tuple[str, ...] = ("simple",)
+    split: str = "train"
+    fields: int | None = None
+
+    def __post_init__(self):
+        for family in self.families:
+            known(family)
+
+    def __len__(self) -> int:
+        return len(self.families)
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[Waves, list[tuple[int, int]] | None]:
+        """A batch, and which fields of the fixed set they are, (family, number); None: fresh ones."""
+        if self.fields is None:
+            return fresh(self.families, rng, count), None
+        chosen = rng.integers(len(self.families), size=count), rng.integers(self.fields, size=count)
+        numbers = [_numbers(family, self.split, self.fields) for family in self.families]
+        which = list(zip(*(c.tolist() for c in chosen), strict=True))
+        return _waves(self.families, chosen[0], np.stack([numbers[f][n] for f, n in which])), which
 
 
 def place(

@@ -7,18 +7,21 @@ Source: MAMBA-GINR (Balasooriya et al., NeurIPS 2025 workshop "Data on the Brain
 Deviations: the extracted positions are those of the position tokens by construction (the published code inserts
 equidistantly whatever it extracts); the residual stream is kept and normalised at the end (`final = "last-mlp"` gives
 the published output); position tokens carry learned positions in the window, started on an even grid; the patches'
-outputs are returned too, for local read-out; padding goes to the end of the sequence and is inert.
+outputs are returned too, for local read-out; padding goes to the end of the sequence and is inert; scattered points are
+read along a space-filling curve (`order`), with steps as long as the way between them (`ssm.gap`).
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float, Int64
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
 from gridless.encoders.position_tokens import PositionTokens, latents
+from gridless.nn.curves import along_curve
 from gridless.nn.mamba import MambaBlock
 from gridless.samples import Tokens
 
@@ -76,7 +79,7 @@ class MambaEncoder(nn.Module):
         tokens = encoder.tokens
         self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
         placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
-        self.final, self.read = encoder.final, tokens.read
+        self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
         self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
@@ -87,11 +90,12 @@ class MambaEncoder(nn.Module):
         if self.tokens is not None:
             tokens = self.tokens(b)
             x = torch.cat([x, tokens.x.to(x.dtype)], 1)
-        order, mask = self._sequence(patches, x.device)
-        y = _take(x, order)
+        pos = patches.pos if self.tokens is None else torch.cat([patches.pos, tokens.pos.to(patches.pos.dtype)], 1)
+        order, mask = self._sequence(patches, x.device) if self.curve == "given" else self._along(patches, pos)
+        y, ways = _take(x, order), None if self.gap is None else self._ways(_take(pos, order), mask)
         last = y
         for block in self.blocks:
-            y, last = block(y, mask)
+            y, last = block(y, mask, ways)
         y = self.norm(y if self.final == "residual-norm" else last)
         y = _take(y, order.argsort(-1))
         return latents(self.read, y, patches, None if self.tokens is None else tokens.pos), y[:, :n]
@@ -112,6 +116,20 @@ class MambaEncoder(nn.Module):
             rows.append(torch.cat([items[order], real_first[sample, real:]]))
         places = torch.arange(n + self.count, device=device)
         return torch.stack(rows), places < (counts + self.count)[:, None]
+
+    def _along(self, patches: Tokens, pos: Float[Tensor, "B T d"]) -> tuple[Int64[Tensor, "B T"], Tensor | None]:
+        """The sequence along a space-filling curve; padding stands last."""
+        place = along_curve(pos.detach(), self.curve)
+        if patches.mask is None:
+            return place.argsort(dim=1, stable=True), None
+        real = torch.cat([patches.mask, patches.mask.new_ones(len(place), self.count)], 1)
+        order = place.masked_fill(~real, torch.iinfo(place.dtype).max).argsort(dim=1, stable=True)
+        return order, real.gather(1, order)
+
+    def _ways(self, pos: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T"]:
+        """How far each item of the sequence lies from the one before, in multiples of `ssm.gap`; one at the start."""
+        ways = F.pad((pos[:, 1:] - pos[:, :-1]).norm(dim=-1) / self.gap, (1, 0), value=1.0)
+        return ways if mask is None else torch.where(mask, ways, 1.0)
 
 
 def _take(x: Float[Tensor, "B T D"], index: Int64[Tensor, "B|1 T"]) -> Float[Tensor, "B T D"]:

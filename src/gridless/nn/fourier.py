@@ -28,11 +28,12 @@ class AxisFourier(nn.Module):
 
 
 class GaussianFourier(nn.Module):
-    """Random directions and frequencies: N(0, std²) cycles per unit on every axis, 2 · count features."""
+    """Random directions and frequencies: N(0, std²) cycles per unit on every axis, 2 · count features; with several
+    `octaves`, every second (third …) has a doubled (fourfold …) std."""
 
     def __init__(self, fourier: config.Gaussian, axes: int):
         super().__init__()
-        matrix = torch.randn(axes, fourier.count) * fourier.std
+        matrix = torch.randn(axes, fourier.count) * fourier.std * 2.0 ** (torch.arange(fourier.count) % fourier.octaves)
         if fourier.learned:
             self.matrix = nn.Parameter(matrix)
         else:

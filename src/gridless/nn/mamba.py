@@ -50,22 +50,32 @@ class BiMamba(nn.Module):
             self.out_proj = nn.ModuleList(nn.Linear(inner, width, bias=False) for _ in range(k))
             self.join = nn.Linear(k * width, width)
 
-    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None) -> Float[Tensor, "B L D"]:
-        """Where `mask` is False the sequence is padded; padding must stand at the end."""
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        mask: Bool[Tensor, "B L"] | None = None,
+        ways: Float[Tensor, "B L"] | None = None,
+    ) -> Float[Tensor, "B L D"]:
+        """Where `mask` is False the sequence is padded; padding must stand at the end. `ways`: how long each step is, as
+        a multiple of what the token says, from the item before."""
         both = self.in_proj(x).chunk(2 * len(self.reverse), -1)
         keep = None if mask is None else mask[..., None]
-        parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep) for k in range(len(self.reverse))]
+        parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep, ways) for k in range(len(self.reverse))]
         if self.merge == "concat":
             return self.join(torch.cat([out(p) for out, p in zip(self.out_proj, parts, strict=True)], -1))
         return self.out_proj(torch.cat(parts, -1)) / len(parts)
 
-    def _direction(self, k: int, x: Tensor, z: Tensor, keep: Tensor | None) -> Float[Tensor, "B L inner"]:
+    def _direction(
+        self, k: int, x: Tensor, z: Tensor, keep: Tensor | None, ways: Tensor | None
+    ) -> Float[Tensor, "B L inner"]:
         reverse = self.reverse[k]
         if keep is not None:
             x = x * keep
         x = F.silu(shifted_convolution(x, self.conv_weight[k], self.conv_bias[k], reverse))
         dt, b, c = F.linear(x, self.x_proj[k]).split([self.rank, self.state, self.state], -1)
         dt = F.softplus(F.linear(dt, self.dt_proj[k]).float() + self.dt_bias[k])
+        if ways is not None:  # backwards, a step comes from the item behind
+            dt = dt * (F.pad(ways[:, 1:], (0, 1), value=1.0) if reverse else ways)[..., None]
         if keep is not None:
             dt = dt * keep
         y = selective_scan(x, dt, -self.A_log[k].float().exp(), b, c, reverse=reverse)
@@ -101,7 +111,12 @@ class MambaBlock(nn.Module):
         self.mlp_norm = nn.LayerNorm(width)
         self.mlp = feed_forward(width, expansion, gated=False)
 
-    def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None) -> tuple[Tensor, Tensor]:
-        x = x + self.mixer(self.norm(x), mask)
+    def forward(
+        self,
+        x: Float[Tensor, "B L D"],
+        mask: Bool[Tensor, "B L"] | None = None,
+        ways: Float[Tensor, "B L"] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        x = x + self.mixer(self.norm(x), mask, ways)
         last = self.mlp(self.mlp_norm(x))
         return x + last, last

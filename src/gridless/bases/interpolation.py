@@ -1,4 +1,4 @@
-"""Classical answers: what a user would reach for today. The start of a model's field, and baseline rows of a report.
+"""Interpolation of grids: the start of a photo model's field, and its baselines.
 
 `Interpolation` resamples a grid with a separable kernel at cell centres. Asked for a cell larger than a sample, the
 kernel widens with it (antialiasing); at the border it is cut and renormalised. Both are Pillow's conventions, and for

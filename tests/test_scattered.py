@@ -1,0 +1,118 @@
+"""Classical fields from scattered readings: each reproduces what it can, and says how sure it is where it knows."""
+
+import numpy as np
+import pytest
+import torch
+
+import gridless as gl
+from gridless.bases import SCATTERED, Pod, Scattered
+from gridless.config import Pod as PodConfig
+from gridless.config import Signal
+from gridless.data.synthetic import WaveSource, fixed, place, read
+from gridless.field_scores import question
+
+
+@pytest.fixture
+def points() -> torch.Tensor:
+    return torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def pod() -> Pod:
+    signal = Signal(channels=1, mean=0.5, std=0.35)
+    return Pod(PodConfig(modes=100, degree=20), signal).fit(WaveSource(("simple",)))
+
+
+@pytest.mark.parametrize("kind", SCATTERED)
+def test_the_mean_of_constants_is_the_constant(kind, points):
+    field = Scattered(kind).encode(gl.Samples.from_points(points, torch.full((40, 2), 0.5)))
+    torch.testing.assert_close(field(torch.rand(30, 2)), torch.full((30, 2), 0.5), rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["nearest", "linear", "rbf"])
+def test_clean_readings_come_back(kind, points):
+    values = torch.rand(40, 1)
+    field = Scattered(kind).encode(gl.Samples.from_points(points, values))
+    torch.testing.assert_close(field(points), values, rtol=0, atol=1e-4)
+
+
+def test_linear_reproduces_planes_and_kriging_smooth_fields(points):
+    plane = lambda x: 0.2 + 0.5 * x[:, :1] - 0.3 * x[:, 1:]  # noqa: E731
+    inside = torch.rand(50, 2) * 0.4 + 0.3
+    for kind in ("linear", "rbf"):
+        field = Scattered(kind).encode(gl.Samples.from_points(points, plane(points)))
+        torch.testing.assert_close(field(inside), plane(inside), rtol=0, atol=1e-4)
+    smooth = lambda x: (3 * x[:, :1]).sin() * (2 * x[:, 1:]).cos()  # noqa: E731
+    field = Scattered("gp").encode(gl.Samples.from_points(points, smooth(points)))
+    assert (field(inside) - smooth(inside)).abs().max() < 0.02
+
+
+def test_kriging_is_less_sure_where_nothing_was_read():
+    near = torch.rand(30, 2) * 0.3
+    field = Scattered("gp").encode(gl.Samples.from_points(near, (9 * near[:, :1]).sin()))
+    std = field.std(torch.tensor([[0.15, 0.15], [0.95, 0.95]]))
+    assert 0 < std[0] < 0.2 * std[1]
+    with pytest.raises(ValueError, match="no spread"):
+        Scattered("rbf").encode(gl.Samples.from_points(near, near[:, :1])).std(near)
+
+
+@pytest.mark.parametrize("kind", SCATTERED)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_readings_or_readings_on_one_line(kind, count):
+    coords = torch.linspace(0.1, 0.8, count)[:, None].expand(-1, 2)
+    field = Scattered(kind).encode(gl.Samples.from_points(coords, torch.rand(count, 1)))
+    assert field(torch.rand(9, 2)).isfinite().all()
+
+
+def test_masked_readings_are_not_read(points):
+    mask, values = torch.ones(40, dtype=torch.bool), torch.rand(40, 1)
+    mask[25:] = False
+    for kind in ("mean", "nearest", "linear", "rbf", "gp"):
+        seen = Scattered(kind).encode(gl.Samples.from_points(points, values, mask))
+        alone = Scattered(kind).encode(gl.Samples.from_points(points[:25], values[:25]))
+        torch.testing.assert_close(seen(points), alone(points))
+
+
+def test_the_oracle_finds_the_wave():
+    waves, samples = question("simple", "val", 6, 51, 0.0, "random")
+    coords = torch.rand(6, 100, 2)
+    torch.testing.assert_close(Scattered("oracle").encode(samples)(coords), waves(coords), rtol=0, atol=1e-3)
+
+
+def test_pod_recovers_fields_of_its_family_and_knows_how_well(pod):
+    """51 readings of a family whose fields need fewer modes: nearly exact; with noise its intervals hold what they say."""
+    coords = gl.grid(16, 16)
+    waves, samples = question("simple", "val", 24, 51, 0.0, "random")
+    truth = waves(coords.expand(24, -1, -1))
+    error = pod.encode(samples)(coords) - truth
+    assert float((-10 * error.square().mean((1, 2)).log10()).mean()) > 30
+    rng = np.random.default_rng(0)
+    noisy = read(waves, place(rng, 24, 80), rng, 0.1)
+    value, std = pod.encode(noisy).mean_and_std(coords)
+    inside = ((value - truth).abs() < 1.645 * std).float().mean()
+    assert 0.75 < inside < 0.97
+
+
+def test_pod_has_a_gradient_and_its_polynomials_are_orthonormal(pod):
+    waves = fixed("simple", "test", 1)
+    field = pod.encode(read(waves, torch.rand(1, 200, 2, generator=torch.Generator().manual_seed(1)), None))
+    coords = torch.rand(20, 2)
+    torch.testing.assert_close(
+        field.gradient(coords)[..., 0, :], waves.gradient(coords[None])[0, :, 0], rtol=0, atol=0.05
+    )
+    grid = gl.grid(200, 200, dtype=torch.float64)
+    basis = pod._basis(grid)[:, :10]
+    torch.testing.assert_close(basis.T @ basis / len(grid), torch.eye(10, dtype=torch.float64), rtol=0, atol=0.01)
+
+
+def test_unfitted_pod_answers_the_mean_of_the_signal(points):
+    unfitted = Pod(PodConfig(modes=5, degree=4), Signal(channels=1, mean=0.3, std=0.35))
+    field = unfitted.encode(gl.Samples.from_points(points, torch.rand(40, 1)))
+    torch.testing.assert_close(field(points), torch.full((40, 1), 0.3))
+
+
+def test_an_unknown_baseline_names_those_there_are():
+    with pytest.raises(
+        ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, linear"
+    ):
+        Scattered("spline")
