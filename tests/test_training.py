@@ -22,7 +22,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
-from gridless.runs import build_task
+from gridless.runs import build_task, load_data
 from gridless.tasks import as_rgb8
 from gridless.training import build_accelerator, build_optimizer, learning_rate, training_step
 
@@ -235,7 +235,8 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
     for diff in ({}, *arms.values()):
         one = build(Recipe, merge(dump(whole), diff))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
-        facts = gl.fit(gl.FieldModel(one.model), photos, build_task(one.task), train=train, quiet=True)
+        data = load_data(one.data, "train") if one.data.kind == "waves" else photos
+        facts = gl.fit(gl.FieldModel(one.model), data, build_task(one.task), train=train, quiet=True)
         assert facts["steps"] == 2
 
 

@@ -13,7 +13,9 @@ from gridless import config, metrics
 from gridless.bases import SCATTERED, Pod, Scattered
 from gridless.coords import grid
 from gridless.data.synthetic import SPLITS, Waves, WaveSource, fixed, place, read
+from gridless.field_plots import field_strip
 from gridless.model import FieldModel
+from gridless.plots import png
 from gridless.samples import Samples
 from gridless.tasks import SparseField
 
@@ -62,6 +64,28 @@ def evaluate_fields(
                 image = {"model": name, "image": f"{family}-{i:02d}", **row, **mine}
                 rows += [{"seed": "", **image, "metric": metric, "value": value} for metric, value in of_one.items()]
     return rows
+
+
+@torch.no_grad()
+def picture_fields(model: FieldModel, source: WaveSource, task: SparseField, folder: str | Path) -> None:
+    """<family>-noise<…>.png: the first field of every family, at the middle count of sensors, without noise and with the
+    most of it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    count, placement = sorted(task.counts)[(len(task.counts) - 1) // 2], task.placement
+    coords, device = grid(task.size, task.size), next(model.parameters()).device
+    for family, noise in product(source.families, sorted({min(task.noises), max(task.noises)})):
+        chosen = "random" if placement == "any" else placement
+        waves, samples = question(family, source.split, 1, count, noise, chosen)
+        field = model.encode(samples.to(device))
+        asked = coords.to(device)
+        parts = [field(asked)] if not field.has_spread else field.mean_and_std(asked)
+        mean, *std = (part.cpu().unflatten(0, (task.size, task.size))[..., 0].numpy() for part in parts)
+        truth = waves(coords[None])[0].unflatten(0, (task.size, task.size))[..., 0].numpy()
+        read_at, values = samples.coords[0].numpy(), samples.values[0, :, 0].numpy()
+        title = f"{family}, {count} sensors, noise {noise:g}"
+        strip = field_strip(read_at, values, truth, mean, std[0] if std else None, title)
+        (folder / f"{family}-noise{noise:g}.png").write_bytes(png(strip))
 
 
 @torch.no_grad()

@@ -185,6 +185,15 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
                 {"file": file, "alt": f"{name}, ×{scale:g}{note}", "width": strip.width, "height": strip.height}
             )
         photos.append({"name": name, "strips": strips, "groups": _groups([r for r in rows if r["image"] == name])})
+    shown = []
+    for run, title in zip(runs, titles, strict=True):
+        for file in sorted((run.folder / "fields").glob("*.png")):
+            slug = re.sub(r"[^\w.-]+", "-", run.name)
+            name = f"strips/{slug}-{file.name}"
+            pictures[name] = file.read_bytes()
+            with Image.open(file) as picture:
+                size = {"width": picture.width, "height": picture.height}
+            shown.append({"file": name, "alt": f"{file.stem}, {title}", **size})
     curve = plots.training_curve({title: run.curve for title, run in zip(titles, runs, strict=True)})
     if curve:
         pictures["strips/training.png"] = curve
@@ -202,6 +211,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
         "method": FIELDS_METHOD if fields else METHOD,
         "groups": _groups(rows),
         "photos": photos,
+        "fields": shown,
         "pictured": (min(len(pictured), PHOTOS), len(names)),
         "curve": "strips/training.png" if curve else None,
         "runs": titles,
@@ -349,6 +359,8 @@ def _markdown(page: Mapping[str, Any]) -> str:
                 yield grid(head, body, "---:")
 
     parts = [f"# {page['title']}", plain(page["lead"]), *tables(page["groups"])]
+    parts += ["## Field by field"] if page["fields"] else []
+    parts += [f"![{plain(strip['alt'])}]({strip['file']})" for strip in page["fields"]]
     parts += ["## Photo by photo"] if page["photos"] else []
     for photo in page["photos"]:
         parts.append(f"### {plain(photo['name'])}")

@@ -18,7 +18,7 @@ from gridless.bases import BASELINES
 from gridless.data import Photo, cifar10, folder, photos
 from gridless.data.synthetic import WaveSource
 from gridless.evaluation import evaluate
-from gridless.field_scores import evaluate_fields
+from gridless.field_scores import evaluate_fields, picture_fields
 from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json
 from gridless.model import FieldModel
@@ -126,7 +126,10 @@ def evaluate_run(
     if isinstance(task, SparseField):
         if scales or data is not None:
             raise ConfigError("a sparse field has no scales and no folder of pictures; leave --scales and --data out")
-        rows = evaluate_fields(model, load_data(source, split), task, facts=facts)
+        waves = load_data(source, split)
+        rows = evaluate_fields(model, waves, task, facts=facts)
+        if pictures:
+            picture_fields(model, waves, task, Path(run, "fields"))
         write_results(rows, Path(run, "results.csv"))
         return read_results(Path(run, "results.csv"))
     if isinstance(task, Reconstruction):
