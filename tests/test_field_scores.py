@@ -53,5 +53,5 @@ def test_rows_of_fields_go_through_a_file(rows, tmp_path):
 
 
 def test_readings_are_the_same_for_ever():
-    one, two = (field_scores.question("radial", "test", count, 20, 0.1, "random") for count in (3, 3))
-    assert torch.equal(one[1].values, two[1].values) and torch.equal(one[1].coords, two[1].coords)
+    one, two = (field_scores.question("radial", "test", count, 20, 0.1, "random") for count in (3, 8))
+    assert torch.equal(one[1].values, two[1].values[:3]) and torch.equal(one[1].coords, two[1].coords[:3])

@@ -1,5 +1,8 @@
 """Flow matching: the solver, the paths, V1 and V2 as published, posterior samples that are functions."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from conftest import tiny
@@ -7,7 +10,8 @@ from conftest import tiny
 import gridless as gl
 from gridless.config import FlowHead
 from gridless.flow import arrived, flow_loss, heun, mixed, spectrum
-from gridless.merging import merge
+from gridless.merging import merge, recipe, recipe_table
+from gridless.runs import build_task, load_data
 
 LATENT = {"encoder": {"tokens": {"count": 6, "read": "tokens"}}, "head": {"kind": "flow", "steps": 3, "samples": 2}}
 TECHNIQUES = {
@@ -49,6 +53,18 @@ def samples() -> gl.Samples:
 @pytest.mark.parametrize(("name", "count"), [("v1", 167_201), ("v2", 884_481)])
 def test_published_size(name, count):
     assert gl.FieldModel(gl.preset(name, "base")).parameter_count() == count
+
+
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_the_waves_recipe_trains_them_as_they_were(name):
+    whole, _ = recipe(recipe_table("waves"), {"preset": name, "size": "tiny"})
+    task, data = build_task(whole.task), load_data(whole.data, "train")
+    batches = [task.draw(data, np.random.default_rng(seed), 32, 200, whole.train.queries) for seed in (0, 1)]
+    fields = [{tuple(values.flatten().tolist()) for values in batch.samples.values} for batch in batches]
+    assert fields[0] & fields[1] and batches[0].coords.shape == (200, 51, 2)  # the same readings come again
+    train = replace(whole.train, steps=2, batch=2)
+    facts = gl.fit(gl.FieldModel(whole.model), data, task, train=train, validation=(), quiet=True)
+    assert facts["steps"] == 2 and whole.train.steps == 1500
 
 
 @pytest.mark.parametrize("path", ["linear", "cosine"])

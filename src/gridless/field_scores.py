@@ -26,10 +26,13 @@ READINGS = 50_000_005  # seed of where the sensors of an evaluation stand and wh
 
 
 def question(family: str, split: str, fields: int, count: int, noise: float, placement: str) -> tuple[Waves, Samples]:
-    """Fixed fields of a family and fixed readings of them: the same ones for ever, whatever is asked beside."""
+    """Fixed fields of a family and fixed readings of them: the same ones for ever, and (placed at random) for any number
+    of fields."""
     waves = fixed(family, split, fields)
-    rng = np.random.default_rng((READINGS, SPLITS[split], count, round(1000 * noise)))
-    return waves, read(waves, place(rng, fields, count, placement), rng, noise)
+    of_places, of_noise = (
+        np.random.default_rng((READINGS, k, SPLITS[split], count, round(1000 * noise))) for k in (0, 1)
+    )
+    return waves, read(waves, place(of_places, fields, count, placement), of_noise, noise)
 
 
 def evaluate_fields(
