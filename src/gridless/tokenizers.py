@@ -25,7 +25,12 @@ class PatchTokenizer(nn.Module):
         super().__init__()
         self.size, self.window, axes = tokenizer.size, signal.window, signal.axes
         if signal.window % tokenizer.size:
-            raise ValueError(f"tokenizer.size {tokenizer.size} does not divide signal.window {signal.window}")
+            fit = [n for n in range(1, signal.window + 1) if signal.window % n == 0]
+            near = min(fit, key=lambda n: abs(n - tokenizer.size))
+            raise ValueError(
+                f"tokenizer.size {tokenizer.size} does not divide signal.window {signal.window}; did you mean {near}? "
+                f"({', '.join(map(str, fit))} divide it)"
+            )
         self.stem = Stem(tokenizer.stem, signal.channels, axes) if tokenizer.stem else None
         features = (self.stem.width if self.stem else signal.channels) * tokenizer.size**axes
         self.position, self.table = None, None
