@@ -8,8 +8,9 @@ base included. LIIF (Chen et al. 2021, arXiv 2012.09161) as published: features 
 feature unfolding, a local ensemble of four, cell decoding, an MLP of 4 x 256, 30,000 queries at a time.
 
 `--train`: both are trained for that many seconds on the same batches first, and scored on the test photos at x4; without
-it their weights are random, which changes no time. Memory: a child process answers 4,096 x 4,096 from 1,024 x 1,024, and
-its peak resident size after encoding is compared with that before answering. A table, then one line of JSON.
+it their weights are random, which changes no time, and the scores that an earlier run left in FILE are kept, with its
+commit. Memory: a child process answers 4,096 x 4,096 from 1,024 x 1,024, and its peak resident size after encoding is
+compared with that before answering. A table, then one line of JSON.
 """
 
 import common  # first: it sets how OpenMP waits before torch is imported
@@ -17,6 +18,7 @@ import common  # first: it sets how OpenMP waits before torch is imported
 # isort: split
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from torch import nn
 import gridless as gl
 from gridless.merging import recipe, recipe_table
 from gridless.metrics import psnr_rgb
+from gridless.provenance import commit
 from gridless.runs import build_task
 from gridless.tasks import as_rgb8
 from gridless.training import LOSSES, build_accelerator, build_optimizer, learning_rate, training_step
@@ -191,8 +194,12 @@ def main() -> None:
     pair = None
     if args.train:
         model, liif, pair = fair_pair(args.train)
+        pair["commit"] = commit()
     else:
         model, liif = photo_model().eval(), Liif().eval()
+        if args.json and args.json.exists():
+            earlier = json.loads(args.json.read_text())
+            pair = earlier["equal_seconds"] if isinstance(earlier["equal_seconds"], dict) else None
     shape = (args.side, args.side)
     torch.manual_seed(1)
     samples = gl.Samples.from_grid(torch.rand(args.side // 4, args.side // 4, 3))
@@ -223,7 +230,7 @@ def main() -> None:
     print(f"{args.large} x {args.large}: {grown:.2f} GiB more than after encoding, {output:.2f} of them the output")
     if pair:
         print(
-            f"after {args.train:g} s of training each, x4 on the test photos: {pair['psnr_rgb_x4']} ({pair['steps']} steps)"
+            f"after {pair['seconds']:g} s of training each, psnr_rgb x4: {pair['psnr_rgb_x4']} ({pair['steps']} steps)"
         )
     print()
     memory = {"grown_gib": round(grown, 3), "output_gib": round(output, 3), "seconds": round(large_seconds, 1)}

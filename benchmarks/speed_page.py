@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("scan", "layer", "train_step", "decode", "nearest", "lengths")
+NAMES = ("scan", "layer", "train_step", "decode", "blocks", "large", "nearest", "lengths")
 
 
 def table(head: list[str], rows: list[list]) -> str:
@@ -97,7 +97,8 @@ def decode_part(r: dict) -> str:
     if isinstance(pair, dict):
         psnr, flag = pair["psnr_rgb_x4"], f" --train {pair['seconds']:g}"
         fair = (
-            f"after {pair['seconds']:.0f} s of training each on the same batches, PSNR at ×4 on the test photos is "
+            f"after {pair['seconds']:.0f} s of training each on the same batches (commit {pair['commit']}), "
+            f"PSNR at ×4 on the test photos is "
             f"{psnr['ours']:.2f} dB (ours, {pair['steps']['ours']:,} steps) and {psnr['liif']:.2f} dB (LIIF, "
             f"{pair['steps']['liif']:,} steps); bicubic {psnr['bicubic']:.2f} dB"
         )
@@ -110,6 +111,44 @@ def decode_part(r: dict) -> str:
 Ours is {span(r["speedup"])} times as fast. A fair pair: {fair}.
 {memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB above the peak of encoding, the output of {memory["output_gib"]:.2f} GiB
 included. Block sizes change the answer by at most {r["max_difference_between_blocks"]:.0e}.
+
+{origin(r)}"""
+
+
+def blocks_part(r: dict) -> str:
+    rows = [
+        [f"{n:,}", *[span(rates[i], 3) for rates in r["megapixels_per_second"].values()]]
+        for i, n in enumerate(r["points"])
+    ]
+    shared = {"encodings": "encodings", "first layers": "encodings and first layers"}
+    left_out = [
+        *[["a grid's rows and columns share " + shared[what], name, span(gain, 3)]
+          for name, row in r["grid_ceiling"].items() for what, gain in row.items()],
+        *[["gate and skip within the scan", f"mamba-ginr {name}, {what}", span(gain, 3)]
+          for name, row in r["gate_ceiling"].items() for what, gain in row.items()],
+    ]  # fmt: skip
+    return f"""## Points at once
+
+`python benchmarks/blocks.py`: megapixels/s of answering {r["side"]}² with so many points in the network at once, float32.
+Blocks hold at most {r["most"]["cpu"]:,} on a CPU, fewer where memory is short.
+
+{table(["points", *r["megapixels_per_second"]], rows)}
+
+What was left out, and how many times as fast it could be at most: measured as if the part cost nothing, which no
+replacement does.
+
+{table(["left out", "of", "times as fast"], left_out)}
+
+{origin(r)}"""
+
+
+def large_part(r: dict) -> str:
+    return f"""## A picture larger than memory
+
+`python benchmarks/large.py`: {r["side"]:,}² from {r["side"] // 64}² by a tiny hybrid with a bicubic base, as {r["tiles"]:,}
+tiles of a TIFF of {r["file_megabytes"]:,.0f} MB: {r["seconds"]:,.0f} s. Memory peaks at {r["rss_peak_gib"]:.2f} GiB,
+{r["rss_peak_gib"] - r["rss_before_gib"]:.2f} above that of a small picture; in memory this one would have
+{r["float_picture_gib"]:.2f} GiB.
 
 {origin(r)}"""
 

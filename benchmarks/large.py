@@ -1,0 +1,77 @@
+"""A picture larger than memory would like, written tile by tile.
+
+    python benchmarks/large.py [--side 16384 --json FILE]
+
+`gridless predict` makes a tiled TIFF of side² from a photo of side / 64 per axis: an untrained tiny hybrid with a bicubic
+base, whose network runs all the same. A child process does it; reported are its time, its peak resident size beside
+that before answering, and what the picture alone would take.
+"""
+
+import common  # first: it sets how OpenMP waits before torch is imported
+
+# isort: split
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+
+import gridless as gl
+from gridless.config import Model
+from gridless.data.images import resize_bicubic, write_photo
+from gridless.merging import build, dump, merge
+from gridless.predict import predict_file
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def child(side: int, folder: Path) -> None:
+    torch.manual_seed(0)
+    diff = {"signal": {"finest_cell": 0.25}, "base": {"kind": "bicubic"}}
+    model = gl.FieldModel(build(Model, merge(dump(gl.preset("hybrid", "tiny")), diff))).eval()
+    photo = gl.data.photos("test")[0].pixels[:256, :256]
+    small = resize_bicubic(photo, (side // 64, side // 64))
+    write_photo(folder / "small.png", small.astype(np.float32) / 255)
+    predict_file(model, folder / "small.png", folder / "warm.tif", 4)
+    before, start = peak(), time.perf_counter()
+    predict_file(model, folder / "small.png", folder / "large.tif", 64)
+    print(time.perf_counter() - start, before, peak())
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--side", type=int, default=16_384)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(args.side, args.child)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, "--side", str(args.side), "--child", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        taken, before, after = map(float, done.stdout.split())
+        with tifffile.TiffFile(Path(folder, "large.tif")) as file:
+            page = file.pages[0]
+            assert page.is_tiled and page.shape == (args.side, args.side, 3)
+            tiles, megabytes = len(page.dataoffsets), Path(folder, "large.tif").stat().st_size / 1e6
+    report = {
+        "side": args.side, "seconds": round(taken, 1), "tiles": tiles, "file_megabytes": round(megabytes, 1),
+        "rss_before_gib": round(before / 2**30, 3), "rss_peak_gib": round(after / 2**30, 3),
+        "float_picture_gib": round(args.side**2 * 12 / 2**30, 3),
+    }  # fmt: skip
+    print(f"{args.side}² in {taken:.0f} s, {tiles} tiles, {megabytes:.0f} MB; peak {report['rss_peak_gib']} GiB, before "
+          f"{report['rss_before_gib']}; as floats the picture has {report['float_picture_gib']} GiB\n")  # fmt: skip
+    common.finish("large", report, args.json, ("torch", "numba", "tifffile"))
+
+
+if __name__ == "__main__":
+    main()
