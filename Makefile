@@ -1,5 +1,6 @@
 # make quickstart   train, evaluate, report and enlarge one photo (about 7 minutes on two cores)
 # make test         the tests
+# make test-all     the tests, those on a Ray cluster too (installs it)
 # make lint         ruff
 PYTHON ?= python3
 BIN := .venv/bin
@@ -8,7 +9,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 20000
 export PYTHONNOUSERSITE := 1
 
-.PHONY: quickstart test test-fast lint clean
+.PHONY: quickstart test test-all test-fast lint clean
 quickstart: .venv/installed
 	$(BIN)/gridless train photos -o $(RUN)
 	$(BIN)/gridless eval $(RUN)
@@ -18,6 +19,10 @@ quickstart: .venv/installed
 	@echo "See $(RUN)/report.html (also report.md, results.csv) and the enlarged photo $(RUN)/chelsea-x3.7.png"
 
 test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+test-all: .venv/installed-dev
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[ray]"
 	$(BIN)/python -m pytest
 
 test-fast: .venv/installed-dev
