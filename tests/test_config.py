@@ -155,3 +155,35 @@ def test_an_arm_may_be_another_system():
         0.5,
         3,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "decoder"),
+    [
+        ("mamba-ginr", 8.86e6, 380_166),
+        ("lainr", None, 380_166),
+        ("lainr-large", None, 8_442_566),
+        ("scent", 34_995_797, None),
+        ("v1", 167_201, None),
+        ("v2", 884_481, None),
+    ],
+)
+def test_base_sizes_are_those_of_the_sources(name, whole, decoder):
+    """Within 2 %: where the encoder is not the source's own (lainr), the decoder alone."""
+    model = gl.FieldModel(gl.preset(name, "base"))
+    if whole is not None:
+        assert abs(model.parameter_count() / whole - 1) < 0.02
+    if decoder is not None:
+        own = sum(p.numel() for part in (model.decoder, model.head) for p in part.parameters())
+        assert abs(own / decoder - 1) < 0.02
+
+
+def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
+    """64 M parameters: LAINR's chain at width 512 with four, four and two gated blocks behind its layers, and the skip."""
+    notebook = {
+        "kind": "lainr", "hidden": 512, "skip": True, "query": {"high": 8.0}, "bands": [{}, {"high": 8.0}],
+        "block": {"depth": 4, "depths": {"chain": 2, "out": 0}, "expansion": 4.0, "gated": True, "norm": True},
+    }  # fmt: skip
+    model = gl.FieldModel(build(Model, merge(dump(gl.preset("hybrid", "base")), {"decoder": notebook})))
+    assert abs(model.parameter_count() / 63.95e6 - 1) < 0.02
+    assert len(model.decoder.refine["bands"][0]) == 4 and len(model.decoder.refine["out"][0]) == 0

@@ -4,6 +4,7 @@ Every part that comes in several kinds carries a `kind`; `model.py` turns each k
 `merging.py` merges presets, recipes and flags into one dictionary and builds these classes from it.
 """
 
+from dataclasses import field
 from functools import partial
 from typing import Annotated, Literal
 
@@ -185,6 +186,8 @@ class Block:
     """Residual blocks after each linear layer of a decoder; the ingredients one by one."""
 
     depth: NonNegativeInt = 0
+    depths: dict[Literal["bands", "modulate", "chain", "out"], NonNegativeInt] = field(default_factory=dict)
+    """Another depth after the layers of these names."""
     expansion: PositiveFloat = 1.0
     gated: bool = False
     """GEGLU instead of a ReLU between the two layers."""

@@ -34,7 +34,7 @@ class LainrDecoder(nn.Module):
         widths = decoder.widths or [hidden] * len(decoder.bands)
         if len(widths) != len(decoder.bands):
             raise ValueError(f"decoder.widths names {len(widths)} widths for {len(decoder.bands)} decoder.bands")
-        self.joint = decoder.block.joint and decoder.block.depth > 0
+        self.joint = decoder.block.joint and max(decoder.block.depth, *decoder.block.depths.values(), 0) > 0
         self.attention = None
         if latents:
             self.query_band = AxisFourier(decoder.query, axes, nyquist)
@@ -52,7 +52,7 @@ class LainrDecoder(nn.Module):
         self.width = sum(widths)
         places = {"bands": widths, "modulate": widths, "chain": widths[1:], "out": widths}
         self.refine = nn.ModuleDict(
-            {place: nn.ModuleList(residual_blocks(w, decoder.block) for w in of) for place, of in places.items()}
+            {place: nn.ModuleList(residual_blocks(w, decoder.block, place) for w in of) for place, of in places.items()}
         )
         self.skip = None
         if decoder.skip:
@@ -92,6 +92,6 @@ class LainrDecoder(nn.Module):
         return torch.cat(out, -1)
 
 
-def residual_blocks(width: int, block: config.Block) -> nn.Sequential:
-    """`block.depth` of them; with none, what comes in goes out."""
-    return nn.Sequential(*[ResidualBlock(width, block) for _ in range(block.depth)])
+def residual_blocks(width: int, block: config.Block, place: str) -> nn.Sequential:
+    """As many as `block` has after the layers of `place`; with none, what comes in goes out."""
+    return nn.Sequential(*[ResidualBlock(width, block) for _ in range(block.depths.get(place, block.depth))])
