@@ -42,7 +42,7 @@ def run_folders(sweep: Path) -> list[tuple[str, int, Path]]:
 
 def facts_of(folder: Path) -> dict:
     facts = load_json(folder / "run.json")
-    return {key: facts[key] for key in ("params", "steps", "train_seconds", "latent_floats")}
+    return {key: facts[key] for key in ("params", "steps", "train_seconds", "latent_floats", "commit")}
 
 
 def scored(sweep: Path) -> list[dict]:

@@ -174,7 +174,7 @@ def _plain(metric: str) -> str:
 def _arms(name: str, table: dict) -> str:
     """What each arm is made of and how it scored: the match of every comparison."""
     metrics = list(dict.fromkeys(m for run in table["runs"] for m in run["scores"] if not m.startswith("val_")))
-    head = ["arm", "seeds", "parameters", "steps", "seconds", *(_plain(m) for m in metrics)]
+    head = ["arm", "seeds", *FACTS.values(), *(_plain(m) for m in metrics)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for arm in dict.fromkeys(run["arm"] for run in table["runs"]):
         own = [run for run in table["runs"] if run["arm"] == arm]
@@ -189,7 +189,12 @@ def _arms(name: str, table: dict) -> str:
     return f"## {name}.json\n\n{table['about']} Mean ± standard deviation over seeds. {where}.\n\n" + "\n".join(lines)
 
 
-FACTS = ("params", "steps", "train_seconds")
+FACTS = {
+    "params": "parameters",
+    "latent_floats": "latent floats",
+    "steps": "steps",
+    "train_seconds": "seconds",
+}
 
 
 def _pairs(test: Comparison, runs: Sequence[dict]) -> list[tuple[float, float]]:
