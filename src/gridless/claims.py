@@ -116,8 +116,9 @@ def verdict(claim: Claim, effects: Sequence[Effect]) -> str:
 def page(folder: str | Path) -> str:
     """docs/claims.md from the results files in `folder`. Raises ConfigError where a file that a claim names is missing."""
     folder, known = Path(folder), claims()
-    names = list(dict.fromkeys(test.file for claim in known for test in claim.tests))
-    tables = {name: load_json(folder / f"{name}.json") for name in names if (folder / f"{name}.json").is_file()}
+    others = sorted(file.stem for file in folder.glob("*.json"))
+    names = list(dict.fromkeys([*(test.file for claim in known for test in claim.tests), *others]))
+    tables = {name: load_json(folder / f"{name}.json") for name in names if name in others}
     if not tables:
         raise ConfigError(f"{folder} holds none of {', '.join(f'{n}.json' for n in names)}; see benchmarks/claims.py")
     every = [test for claim in known for test in claim.tests]
