@@ -13,9 +13,9 @@ import common  # first: it sets how OpenMP waits before torch is imported
 # isort: split
 
 import json
-import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,9 +34,10 @@ def built(name: str, size: str, batch: int) -> tuple[gl.FieldModel, gl.Samples, 
     return model, gl.Samples.from_grid(torch.rand(batch, side, side, 3)), gl.grid(side, side).expand(batch, -1, -1)
 
 
-def resident() -> float:
-    """GiB, the largest so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def resident(which: str) -> float:
+    """GiB: VmRSS now, VmHWM at most. Not getrusage's peak, which a child inherits from its parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 2**20
 
 
 def memory(name: str, size: str, batch: int, training: bool) -> float:
@@ -45,14 +46,15 @@ def memory(name: str, size: str, batch: int, training: bool) -> float:
     with torch.no_grad():  # what the first call sets up once is not the forward's
         one = gl.Samples.from_grid(samples.on_grid()[:1])
         model(one, coords[:1])
-    before = resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = resident("VmRSS")
     if training:
         model.train()
         model(samples, coords).square().mean().backward()
     else:
         with torch.no_grad():
             model(samples, coords)
-    return resident() - before
+    return resident("VmHWM") - before
 
 
 def in_child(*arguments: str) -> float:
