@@ -19,27 +19,27 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Pod
+from gridless.bases import Pod
 from gridless.blocks import points_at_once
+from gridless.building import (
+    build_base,
+    build_decoder,
+    build_encoder,
+    build_flow,
+    build_head,
+    build_tokenizer,
+    latent_count,
+)
 from gridless.coords import sizes
-from gridless.decoders.composer import ComposerDecoder
-from gridless.decoders.joint import JointDecoder
-from gridless.decoders.lainr import LainrDecoder
-from gridless.decoders.mlp import MlpDecoder
-from gridless.decoders.scent import ScentDecoder
-from gridless.encoders.mamba import MambaEncoder
-from gridless.encoders.perceiver import PerceiverEncoder
-from gridless.encoders.transformer import TransformerEncoder
 from gridless.field import Field
-from gridless.flow import LatentVelocity
-from gridless.heads import GaussianHead, PointHead, faithful_loss, likelihood_loss, weighted
+from gridless.heads import faithful_loss, likelihood_loss, weighted
 from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
 from gridless.mosaic import Mosaic, Windows, axis_starts, check_overlap
 from gridless.posterior import flow_head_loss, posterior, summary
 from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, Samples, Tokens
-from gridless.tokenizers import PatchTokenizer, PointTokenizer, pad_to
+from gridless.tokenizers import pad_to
 
 FILES = ("config.json", "model.safetensors", "README.md")
 
@@ -314,99 +314,6 @@ class FieldModel(
             reason = str(error).split("\n")[0]
             raise ValueError(f"{weights} does not hold the weights of its config.json: {reason}") from error
         return model.to(device).eval()
-
-
-def build_tokenizer(config: c.Model) -> nn.Module:
-    match config.tokenizer:
-        case c.Patches():
-            return PatchTokenizer(config.tokenizer, config.signal, config.width)
-        case c.Points():
-            return PointTokenizer(config.tokenizer, config.signal, config.width)
-
-
-def build_encoder(config: c.Model, positions: bool) -> nn.Module:
-    """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
-    args = (config.signal, config.width, positions)
-    match config.encoder:
-        case c.MambaEncoder():
-            return MambaEncoder(config.encoder, *args)
-        case c.TransformerEncoder():
-            return TransformerEncoder(config.encoder, *args)
-        case c.PerceiverEncoder():
-            return PerceiverEncoder(config.encoder, *args)
-
-
-def latent_count(config: c.Model) -> int:
-    """The latents of a whole window."""
-    match config.encoder:
-        case c.PerceiverEncoder(count=count):
-            return count
-        case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
-            patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
-            patches = (config.signal.window // patch) ** config.signal.axes
-            if tokens.read == "all" and isinstance(config.decoder, c.Composer):
-                raise ValueError(
-                    "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
-                )
-            return tokens.count + (patches if tokens.read == "all" else 0)
-
-
-def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
-    """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
-    patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
-    args = (config.signal, width, patch, latents)
-    match config.decoder:
-        case c.Lainr():
-            return LainrDecoder(config.decoder, *args)
-        case c.Scent():
-            return ScentDecoder(config.decoder, *args)
-        case c.Mlp():
-            return MlpDecoder(config.decoder, *args)
-        case c.Composer():
-            return ComposerDecoder(config.decoder, *args)
-        case c.Joint():
-            points, flow = config.tokenizer, config.head
-            if not (isinstance(points, c.Points) and isinstance(flow, c.FlowHead)) or config.signal.finest_cell:
-                raise ValueError(
-                    "decoder.kind 'joint' needs tokenizer.kind 'points', head.kind 'flow' and no signal.finest_cell"
-                )
-            return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
-
-
-def build_head(config: c.Model, width: int) -> nn.Module:
-    match config.head:
-        case c.PointHead():
-            return PointHead(width, config.signal.channels)
-        case c.GaussianHead():
-            return GaussianHead(config.head, width, config.signal.channels)
-        case c.FlowHead():
-            head = PointHead(width, config.signal.channels)
-            if isinstance(config.decoder, c.Joint):  # a velocity starts as any layer does
-                head.linear.reset_parameters()
-            return head
-
-
-def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
-    """The flow over latents, if the head is one and the decoder leaves it to the latents."""
-    if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
-        return None
-    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
-    if not (isinstance(config.tokenizer, c.Points) and counted):
-        needs = "tokenizer.kind 'points' and as many latents for any readings"
-        raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")
-    return LatentVelocity(config.head, width)
-
-
-def build_base(config: c.Model) -> Interpolation | Constant | Pod:
-    match config.base:
-        case c.NoBase():
-            return Constant(config.signal.mean)
-        case c.Interpolation(kind=kind, exact=exact):
-            return Interpolation(kind, exact)
-        case c.Pod():
-            if not (isinstance(config.tokenizer, c.Points) and isinstance(config.head, c.GaussianHead)):
-                raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
-            return Pod(config.base, config.signal)
 
 
 def default_card(model: FieldModel) -> str:
