@@ -1,0 +1,83 @@
+"""What a model and its training are made of, as frozen data. Imports no torch, so that a recipe is checked before
+anything heavy loads.
+
+Every part that comes in several kinds carries a `kind`; `building.py` turns each kind into a module with one `match`.
+`merging.py` merges presets, recipes and flags into one dictionary and builds these classes from it.
+"""
+
+from gridless.config.attention import Attention, Bias
+from gridless.config.bases import Base, Interpolation, NoBase, Pod
+from gridless.config.data import AnyData, Data, Family, WaveData
+from gridless.config.decoders import (
+    AttentionLayer,
+    Block,
+    Composer,
+    Decoder,
+    Joint,
+    Lainr,
+    Local,
+    Mlp,
+    Scent,
+    SharedState,
+)
+from gridless.config.encoders import Encoder, MambaEncoder, PerceiverEncoder, PositionTokens, Ssm, TransformerEncoder
+from gridless.config.fourier import Band, Gaussian
+from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
+from gridless.config.model import Model
+from gridless.config.processors import Processor, SelfAttention
+from gridless.config.recipe import Recipe
+from gridless.config.signal import Signal
+from gridless.config.tasks import ReconstructionTask, SparseFieldTask, SuperResolutionTask, Task
+from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
+from gridless.config.training import Optimizer, Train
+
+__all__ = [
+    "AnyData",
+    "Attention",
+    "AttentionLayer",
+    "Band",
+    "Base",
+    "Bias",
+    "Block",
+    "Composer",
+    "Data",
+    "Decoder",
+    "Encoder",
+    "Family",
+    "FlowHead",
+    "Gaussian",
+    "GaussianHead",
+    "Head",
+    "Interpolation",
+    "Joint",
+    "Lainr",
+    "Local",
+    "MambaEncoder",
+    "Mlp",
+    "Model",
+    "NoBase",
+    "Optimizer",
+    "Patches",
+    "PerceiverEncoder",
+    "Pod",
+    "PointHead",
+    "Points",
+    "PositionTokens",
+    "Processor",
+    "Recipe",
+    "ReconstructionTask",
+    "Scent",
+    "SelfAttention",
+    "SharedState",
+    "Signal",
+    "SparseFieldTask",
+    "Ssm",
+    "Stem",
+    "SuperResolutionTask",
+    "Task",
+    "Time",
+    "Tokenizer",
+    "Train",
+    "TransformerEncoder",
+    "WaveData",
+]

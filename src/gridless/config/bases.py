@@ -1,0 +1,36 @@
+"""The classical answer that a field starts at."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from pydantic import Discriminator, PositiveInt
+
+from gridless.config.frozen import config
+
+
+@config
+class NoBase:
+    """Nothing: the network answers alone (pure reconstruction)."""
+
+    kind: Literal["none"] = "none"
+
+
+@config
+class Interpolation:
+    kind: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    exact: bool = True
+    """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
+
+
+@config
+class Pod:
+    """The best linear guess that training fields teach; fitted when training starts. It knows how sure it is: a gaussian
+    head's answer and its own are weighted by their precisions."""
+
+    kind: Literal["pod"] = "pod"
+    modes: PositiveInt = 128
+    degree: Annotated[int, Ge(2)] = 24
+    """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
+
+
+Base = Annotated[NoBase | Interpolation | Pod, Discriminator("kind")]

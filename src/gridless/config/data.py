@@ -1,0 +1,33 @@
+"""What is learnt from: pictures, or waves with a formula."""
+
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+from pydantic import Discriminator, PositiveInt
+
+from gridless.config.frozen import config
+
+Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
+
+
+@config
+class Data:
+    """`photos`: those inside the scikit-image and scikit-learn wheels; `folder`: a directory of pictures, or one with
+    `train`, `val` and `test` inside; `cifar10`: a directory with the published batches of CIFAR-10."""
+
+    kind: Literal["photos", "folder", "cifar10"] = "photos"
+    path: str | None = None
+    held_out: PositiveInt | None = None
+    """So many of the validation and the test pictures, the first ones; None: all."""
+
+
+@config
+class WaveData:
+    """Waves with a formula. `fields`: train on so many, the same ones every time; None: fresh ones for every step."""
+
+    kind: Literal["waves"] = "waves"
+    families: Annotated[tuple[Family, ...], MinLen(1)] = ("simple",)
+    fields: PositiveInt | None = None
+
+
+AnyData = Annotated[Data | WaveData, Discriminator("kind")]

@@ -1,0 +1,124 @@
+"""Latents and coordinates to features at the coordinates, and what may be read locally beside them."""
+
+from dataclasses import field
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt, MinLen
+from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
+
+from gridless.config.attention import Attention
+from gridless.config.fourier import Band, Gaussian
+from gridless.config.frozen import config
+
+
+@config
+class Block:
+    """Residual blocks after each linear layer of a decoder; the ingredients one by one."""
+
+    depth: NonNegativeInt = 0
+    depths: dict[Literal["bands", "modulate", "chain", "out"], NonNegativeInt] = field(default_factory=dict)
+    """Another depth after the layers of these names."""
+    expansion: PositiveFloat = 1.0
+    gated: bool = False
+    """GEGLU instead of a ReLU between the two layers."""
+    norm: bool = False
+    """Normalised before; then the sum is not rectified after."""
+    joint: bool = False
+    """Attention among the queries before it: an answer then depends on the other questions."""
+
+
+@config
+class Lainr:
+    kind: Literal["lainr"] = "lainr"
+    hidden: PositiveInt = 256
+    attention: Attention = Attention()
+    query: Band = Band()
+    bands: tuple[Band, ...] = (Band(),)
+    """One scale each, in the order of the chain."""
+    widths: tuple[PositiveInt, ...] | None = None
+    """Width of each scale; None: `hidden` everywhere."""
+    block: Block = Block()
+    skip: bool = False
+    """Each scale's encoding reaches the output past the network, through one linear layer."""
+
+
+@config
+class Scent:
+    kind: Literal["scent"] = "scent"
+    hidden: PositiveInt = 512
+    attention: Attention = Attention()
+    fourier: Gaussian = Gaussian()
+    depth: NonNegativeInt = 3
+    expansion: PositiveFloat = 4.0
+    widths: tuple[PositiveInt, ...] | None = None
+    """Width of each of the `depth` blocks; None: `hidden` everywhere."""
+    skip: bool = True
+    joint: bool = False
+    """Attention among the queries in every block: an answer then depends on the other questions."""
+
+
+@config
+class Mlp:
+    kind: Literal["mlp"] = "mlp"
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 4
+    band: Band = Band()
+
+
+@config
+class Composer:
+    """An MLP whose layers `generated` are written by the latents: `columns` (Trans-INR) or `pattern` (IPC)."""
+
+    kind: Literal["composer"] = "composer"
+    hidden: PositiveInt = 256
+    depth: PositiveInt = 4
+    generated: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 1, 2, 3)
+    rule: Literal["columns", "pattern"] = "columns"
+    band: Band = Band(count=32)
+
+
+@config
+class SharedState:
+    """V1's layer: a small linear state for the whole sequence."""
+
+    kind: Literal["shared-state"] = "shared-state"
+    state: PositiveInt = 8
+    dt: Literal["1/N", "fixed", "learned"] = "1/N"
+    hold: bool = False
+    """Zero-order hold: the input is discretised too."""
+
+
+@config
+class AttentionLayer:
+    """V2's layer."""
+
+    kind: Literal["attention"] = "attention"
+    heads: PositiveInt = 8
+    expansion: PositiveFloat = 4.0
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+
+
+@config
+class Joint:
+    """Readings and noisy answers in one sequence; the defaults are V1 as shipped."""
+
+    kind: Literal["joint"] = "joint"
+    depth: NonNegativeInt = 4
+    mixer: Annotated[SharedState | AttentionLayer, Discriminator("kind")] = SharedState()
+    heads: PositiveInt = 4
+    """Of the cross-attention from queries to readings."""
+    residual: bool = False
+    activation: Literal["relu", "gelu"] = "relu"
+    drop_path: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Probability that a sample passes a layer by in training."""
+
+
+Decoder = Annotated[Lainr | Scent | Mlp | Composer | Joint, Discriminator("kind")]
+
+
+@config
+class Local:
+    """Read-out of the stem's and the patches' features where the query is."""
+
+    stem: bool = True
+    patches: bool = True

@@ -1,0 +1,77 @@
+"""Tokens to latents: Mamba, transformer or perceiver."""
+
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
+from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
+
+from gridless.config.frozen import config
+
+
+@config
+class PositionTokens:
+    """Learnable position tokens and where they enter the sequence."""
+
+    count: NonNegativeInt = 256
+    placement: Literal["equidistant", "middle", "group", "append"] = "equidistant"
+    group: PositiveInt = 1
+    init: Literal["normal", "sinusoidal"] = "normal"
+    std: PositiveFloat = 1.0
+    read: Literal["tokens", "all"] = "tokens"
+    """The latents are the outputs at the position tokens, or at all places of the sequence."""
+
+
+@config
+class Ssm:
+    """The selective state space layer (Mamba), in its authors' terms."""
+
+    state: PositiveInt = 16
+    expand: PositiveInt = 2
+    conv: PositiveInt = 4
+    merge: Literal["average", "concat"] = "average"
+    direction: Literal["both", "forward"] = "both"
+    gap: PositiveFloat | None = None
+    """A step is as long as the way from the token before, in multiples of this distance; None: as the token says."""
+
+
+@config
+class MambaEncoder:
+    kind: Literal["mamba"] = "mamba"
+    depth: NonNegativeInt = 6
+    expansion: PositiveFloat = 4.0
+    ssm: Ssm = Ssm()
+    tokens: PositionTokens = PositionTokens()
+    order: Literal["given", "morton", "hilbert"] = "given"
+    """The sequence: as the tokens come, with `placement`; or all items along a space-filling curve, for scattered points."""
+    final: Literal["residual-norm", "last-mlp"] = "residual-norm"
+    """`last-mlp` drops the residual stream, as the published code does."""
+
+
+@config
+class TransformerEncoder:
+    kind: Literal["transformer"] = "transformer"
+    depth: NonNegativeInt = 6
+    heads: PositiveInt = 8
+    head_width: PositiveInt = 64
+    expansion: PositiveFloat = 4.0
+    gated: bool = True
+    """GEGLU feed-forwards; false: two linear layers with a GELU between them."""
+    tokens: PositionTokens = PositionTokens()
+
+
+@config
+class PerceiverEncoder:
+    """A cascade of latents, one stage for each of `widths`."""
+
+    kind: Literal["perceiver"] = "perceiver"
+    count: PositiveInt = 256
+    widths: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (256, 384, 512)
+    cross_heads: PositiveInt = 4
+    heads: PositiveInt = 8
+    head_width: PositiveInt = 128
+    expansion: PositiveFloat = 4.0
+    frozen: bool = False
+    """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
+
+
+Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder, Discriminator("kind")]

@@ -1,0 +1,66 @@
+"""Features to an answer: a value, a value and its standard deviation, or posterior samples."""
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+from pydantic import Discriminator, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from gridless.config.frozen import config
+
+
+@config
+class PointHead:
+    """One value."""
+
+    kind: Literal["point"] = "point"
+
+
+@config
+class GaussianHead:
+    """A value and its standard deviation."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    hidden: PositiveInt = 64
+    """Of the two layers that read the standard deviation from the decoder's features."""
+
+
+@config
+class Time:
+    """How a flow's time enters the network."""
+
+    scale: PositiveFloat = 1000.0
+    mlp: bool = True
+    how: Literal["add", "adaln"] = "add"
+
+
+@config
+class FlowHead:
+    """Posterior samples by flow matching: of a joint decoder, over the answers; of another, over the latents."""
+
+    kind: Literal["flow"] = "flow"
+    steps: PositiveInt = 25
+    """Of Heun's method, from noise to an answer."""
+    samples: PositiveInt = 8
+    """A field's value and spread are mean and standard deviation of so many posterior samples."""
+    times: Literal["uniform", "logit-normal"] = "uniform"
+    path: Literal["linear", "cosine"] = "linear"
+    time: Time = Time()
+    keeps_state: bool = True
+    """False: the solver shows the network fresh noise instead of where it stands, as V1's sampler does."""
+    sigmoid: bool = False
+    """Of the velocity, as proposed for V1 and V2."""
+    self_condition: bool = False
+    """The network sees its own last guess of the answer."""
+    consistency: NonNegativeFloat = 0.0
+    """Weight: guesses of the answer from two times of one path agree."""
+    frequency: NonNegativeFloat = 0.0
+    """Weight: the guess's error is small in every low frequency (a non-uniform Fourier transform over the queries)."""
+    reflow: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Share of a batch whose noise is paired with the answer that the flow itself gives it (rectified flow)."""
+    depth: PositiveInt = 2
+    """Attention blocks of the flow over latents."""
+    heads: PositiveInt = 4
+    head_width: PositiveInt = 16
+
+
+Head = Annotated[PointHead | GaussianHead | FlowHead, Discriminator("kind")]

@@ -1,0 +1,26 @@
+"""A model: one of each part."""
+
+from pydantic import PositiveInt
+
+from gridless.config.bases import Base, NoBase
+from gridless.config.decoders import Decoder, Lainr, Local
+from gridless.config.encoders import Encoder, MambaEncoder
+from gridless.config.frozen import config
+from gridless.config.heads import Head, PointHead
+from gridless.config.processors import Processor, SelfAttention
+from gridless.config.signal import Signal
+from gridless.config.tokenizers import Patches, Tokenizer
+
+
+@config
+class Model:
+    name: str = "custom"
+    signal: Signal = Signal()
+    width: PositiveInt = 256
+    tokenizer: Tokenizer = Patches()
+    encoder: Encoder = MambaEncoder()
+    processor: Processor = SelfAttention()
+    decoder: Decoder = Lainr()
+    local: Local | None = None
+    head: Head = PointHead()
+    base: Base = NoBase()

@@ -1,0 +1,39 @@
+"""What is measured, cut into tokens: patches of a grid, or scattered points."""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, NonNegativeInt, PositiveInt
+
+from gridless.config.fourier import Gaussian
+from gridless.config.frozen import config
+
+
+@config
+class Stem:
+    """Residual convolutions at full resolution, before the patches are cut."""
+
+    width: PositiveInt = 32
+    blocks: NonNegativeInt = 2
+
+
+@config
+class Patches:
+    kind: Literal["patches"] = "patches"
+    size: PositiveInt = 2
+    position: Literal["concat", "learned", "none"] = "concat"
+    """`concat`: Fourier features of the patch centre take `position_width` of the token; `learned`: an added table."""
+    position_width: PositiveInt = 32
+    stem: Stem | None = None
+
+
+@config
+class Points:
+    """Scattered readings: each a token of its value and the Fourier features of its place."""
+
+    kind: Literal["points"] = "points"
+    fourier: Gaussian = Gaussian(std=1.0, count=64)
+    product: bool = True
+    """The features times the value stand beside both: their mean over the readings is a spectrum."""
+
+
+Tokenizer = Annotated[Patches | Points, Discriminator("kind")]
