@@ -8,12 +8,10 @@ predictions/IMAGE/xSCALE/{input,truth,MODEL...}.png. What is missing is left out
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +23,7 @@ from typing import Any
 from PIL import Image
 
 from gridless import plots
+from gridless.pages import FACTS, embed, fact_lines, render, write_file
 from gridless.results import (
     CLASSICAL,
     COLUMNS,
@@ -65,11 +64,6 @@ FIELDS_METHOD = (
     "other families it knows nothing). A gain is over gp: the mean over fields of the difference on the same field ± 2 "
     "standard errors of that mean."
 )
-FACTS = {
-    "model": "Model", "params": "Parameters", "steps": "Steps",
-    "train_seconds": "Training time", "seed": "Seed", "commit": "Commit", "started": "Started", "backend": "Backend",
-    "hardware": "Hardware", "versions": "Versions", "train": "Settings",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -273,26 +267,6 @@ def _picture(file: Path) -> Image.Image:
         raise ValueError(f"{file}: got something that is no picture ({broken}); evaluate the run again") from broken
 
 
-def write_file(file: Path, data: bytes) -> None:
-    """All or nothing: under a temporary name first."""
-    aside = file.with_name(f".{file.name}.tmp")
-    aside.write_bytes(data)
-    os.replace(aside, file)
-
-
-def fact_lines(key: str, value: Any) -> list[str]:
-    """The lines of one cell of the facts."""
-    if isinstance(value, Mapping):
-        return [f"{name.replace('_', ' ')}: {', '.join(fact_lines('', inner))}" for name, inner in value.items()] or [
-            "–"
-        ]
-    if value is None or value == "":
-        return ["–"]
-    if key == "train_seconds":
-        return [f"{value:.1f} s" + (f" ({value / 60:.1f} min)" if value >= 120 else "")]
-    return [f"{value:,}" if key in ("params", "steps") else str(value)]
-
-
 def _concatenated(runs: Sequence[Run]) -> str:
     """The rows of all runs as CSV, the run's name as a last column: models of one name stay apart."""
     out = io.StringIO()
@@ -300,25 +274,6 @@ def _concatenated(runs: Sequence[Run]) -> str:
     writer.writeheader()
     writer.writerows(row for run in runs for row in run.rows)
     return out.getvalue()
-
-
-def embed(png: bytes) -> str:
-    """A picture as an address that a page can carry inside itself."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
-
-
-def render(template: str, values: Mapping[str, Any]) -> str:
-    """A page from one of the templates."""
-    try:
-        from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ImportError as missing:
-        raise ImportError(f"report needs jinja2 ({missing}); pip install 'gridless[eval]'") from missing
-    loader = FileSystemLoader(Path(__file__).with_name("templates"))
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["number"] = number
-    return environment.get_template(template).render(values)
 
 
 def _markdown(page: Mapping[str, Any]) -> str:

@@ -22,7 +22,7 @@ from gridless.inside import sections as s
 from gridless.inside.exhibits import asked_scale, choose
 from gridless.merging import ConfigError
 from gridless.model import FieldModel
-from gridless.reporting import FACTS, embed, fact_lines, render, write_file
+from gridless.pages import FACTS, embed, fact_lines, render, write_file
 from gridless.runs import build_task, load_data, load_run
 from gridless.samples import Samples
 
