@@ -146,8 +146,7 @@ def large_part(r: dict) -> str:
     return f"""## A picture larger than memory
 
 `python benchmarks/large.py`: {r["side"]:,}² from {r["side"] // 64}² by the bicubic base, as {r["tiles"]:,}
-tiles of a TIFF of {r["file_megabytes"]:,.0f} MB: {r["cpu_seconds"]:,.0f} s of work, {r["seconds"]:,.0f} s on a
-shared machine.
+tiles of a TIFF of {r["file_megabytes"]:,.0f} MB: {r["cpu_seconds"]:,.0f} s of work, {r["seconds"]:,.0f} s in all.
 Memory peaks at {r["rss_peak_gib"]:.2f} GiB,
 {r["rss_peak_gib"] - r["rss_before_gib"]:.2f} above that of a small picture; in memory this one would have
 {r["float_picture_gib"]:.2f} GiB.
