@@ -58,6 +58,22 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 5) -> float:
     return 2 * size**3 / min(taken)
 
 
+def resident() -> float:
+    """GiB of this process in memory now; from here on `peak` counts anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def peak() -> float:
+    """GiB, the most since `resident`. getrusage would not do: a child inherits its parent's largest size."""
+    return _status("VmHWM")
+
+
+def _status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**20
+
+
 def installed(package: str) -> str:
     try:
         return version(package)

@@ -9,8 +9,8 @@ feature unfolding, a local ensemble of four, cell decoding, an MLP of 4 x 256, 3
 
 `--train`: both are trained for that many seconds on the same batches first, and scored on the test photos at x4; without
 it their weights are random, which changes no time, and the scores that an earlier run left in FILE are kept, with its
-commit. Memory: a child process answers 4,096 x 4,096 from 1,024 x 1,024, and its peak resident size after encoding is
-compared with that before answering. A table, then one line of JSON.
+commit. Memory: what the resident size of a child process grows by at most while it answers 4,096 x 4,096 from
+1,024 x 1,024, after encoding. A table, then one line of JSON.
 """
 
 import common  # first: it sets how OpenMP waits before torch is imported
@@ -19,7 +19,6 @@ import common  # first: it sets how OpenMP waits before torch is imported
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -172,12 +171,11 @@ def child(side: int) -> None:
     model = photo_model().eval()
     field = model.encode(gl.Samples.from_grid(torch.rand(side // 4, side // 4, 3)))
     field.to_image(shape=(64, 64))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = common.resident()
     start = time.perf_counter()
     picture = field.to_image(shape=(side, side))
     taken = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"{(after - before) / 2**20} {picture.nbytes / 2**30} {taken}")
+    print(f"{common.peak() - before} {picture.nbytes / 2**30} {taken}")
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ import common  # first: it sets how OpenMP waits before torch is imported
 # isort: split
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,10 +27,6 @@ from gridless.data.images import resize_bicubic
 from gridless.data.tiles import write_tiles
 
 
-def peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def child(side: int, folder: Path) -> None:
     photo = gl.data.photos("test")[0].pixels[:256, :256]
     small = resize_bicubic(photo, (side // 64, side // 64))
@@ -41,9 +36,9 @@ def child(side: int, folder: Path) -> None:
         write_tiles(folder / name, (side, side, 3), lambda part: field.to_image(shape=(side, side), part=part).numpy())
 
     write("warm.tif", 600)
-    before, start, work = peak(), time.perf_counter(), time.process_time()
+    before, start, work = common.resident(), time.perf_counter(), time.process_time()
     write("large.tif", side)
-    print(time.perf_counter() - start, time.process_time() - work, before, peak())
+    print(time.perf_counter() - start, time.process_time() - work, before, common.peak())
 
 
 def main() -> None:
@@ -65,7 +60,7 @@ def main() -> None:
     report = {
         "side": args.side, "seconds": round(taken, 1), "cpu_seconds": round(work, 1),
         "tiles": tiles, "file_megabytes": round(megabytes, 1),
-        "rss_before_gib": round(before / 2**30, 3), "rss_peak_gib": round(after / 2**30, 3),
+        "rss_before_gib": round(before, 3), "rss_peak_gib": round(after, 3),
         "float_picture_gib": round(args.side**2 * 12 / 2**30, 3),
     }  # fmt: skip
     print(f"{args.side}² in {taken:.0f} s ({work:.0f} s of work), {tiles} tiles, {megabytes:.0f} MB; "

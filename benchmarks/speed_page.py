@@ -109,7 +109,7 @@ def decode_part(r: dict) -> str:
 {table(["", "megapixels/s"], rows)}
 
 Ours is {span(r["speedup"])} times as fast. A fair pair: {fair}.
-{memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB above the peak of encoding, the output of {memory["output_gib"]:.2f} GiB
+{memory["side"]:,}²: {memory["grown_gib"]:.2f} GiB more than after encoding, the output of {memory["output_gib"]:.2f} GiB
 included. Block sizes change the answer by at most {r["max_difference_between_blocks"]:.0e}.
 
 {origin(r)}"""

@@ -4,7 +4,7 @@
 
 Pictures of 32 x 32 (`tiny`: 8 x 8), every pixel asked, fp32, without gradients, except `training_gib`. Work is counted
 (FLOPs of matrix products and scans, of one picture); times alternate between the systems and are of one picture;
-memory is the growth of a child process's largest resident size over that of the built model, per picture. The published
+memory is what a child process's resident size grows by at most, per picture. The published
 batch is 64: `forward_gib` is for so many.
 """
 
@@ -15,7 +15,6 @@ import common  # first: it sets how OpenMP waits before torch is imported
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -34,27 +33,20 @@ def built(name: str, size: str, batch: int) -> tuple[gl.FieldModel, gl.Samples, 
     return model, gl.Samples.from_grid(torch.rand(batch, side, side, 3)), gl.grid(side, side).expand(batch, -1, -1)
 
 
-def resident(which: str) -> float:
-    """GiB: VmRSS now, VmHWM at most. Not getrusage's peak, which a child inherits from its parent."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 2**20
-
-
 def memory(name: str, size: str, batch: int, training: bool) -> float:
     """GiB that one forward needs, graph included when training."""
     model, samples, coords = built(name, size, batch)
     with torch.no_grad():  # what the first call sets up once is not the forward's
         one = gl.Samples.from_grid(samples.on_grid()[:1])
         model(one, coords[:1])
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    before = resident("VmRSS")
+    before = common.resident()
     if training:
         model.train()
         model(samples, coords).square().mean().backward()
     else:
         with torch.no_grad():
             model(samples, coords)
-    return resident("VmHWM") - before
+    return common.peak() - before
 
 
 def in_child(*arguments: str) -> float:
