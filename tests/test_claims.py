@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gridless.claims import Claim, Comparison, claims, effect, page, verdict
+from gridless.claims import Claim, Contrast, claims, difference, page, verdict
 from gridless.cli import main
 from gridless.merging import recipe, recipe_table
 
@@ -17,26 +17,26 @@ def runs(**arms: list[float]) -> list[dict]:
 
 
 def decided(ours: list[float], theirs: list[float], **claim) -> str:
-    test = Comparison("x", "psnr", "ours", "theirs")
-    found = effect(test, runs(ours=ours, theirs=theirs))
+    test = Contrast("x", "psnr", "ours", "theirs")
+    found = difference(test, runs(ours=ours, theirs=theirs))
     return verdict(Claim("Z1", "d", "t", "p", (test,), **claim), [found])
 
 
 def test_an_effect_is_paired_by_seed_and_its_margin_is_two_standard_errors():
-    test = Comparison("x", "psnr", "ours", "theirs")
-    found = effect(test, runs(ours=[21, 32, 43], theirs=[20, 30, 40, 99]))
+    test = Contrast("x", "psnr", "ours", "theirs")
+    found = difference(test, runs(ours=[21, 32, 43], theirs=[20, 30, 40, 99]))
     assert (found.mean, found.seeds, found.values) == (2.0, 3, (32.0, 30.0))
     assert found.margin == pytest.approx(2 * 1 / 3**0.5)
-    assert effect(test, runs(ours=[1.0])) is None
-    constant = effect(Comparison("x", "psnr", "ours", 20.0, lower=True), runs(ours=[21, 23]))
+    assert difference(test, runs(ours=[1.0])) is None
+    constant = difference(Contrast("x", "psnr", "ours", 20.0, lower=True), runs(ours=[21, 23]))
     assert constant.mean == -2.0 and constant.margin == pytest.approx(2.0)
 
 
 def test_a_lucky_spread_is_widened_by_its_peers():
-    lucky, wild = Comparison("x", "psnr", "ours", "theirs"), Comparison("x", "psnr", "wild", "theirs")
+    lucky, wild = Contrast("x", "psnr", "ours", "theirs"), Contrast("x", "psnr", "wild", "theirs")
     table = runs(ours=[1.1, 1.1, 1.1], theirs=[1, 1, 1], wild=[0, 2, 4])
-    assert effect(lucky, table, [lucky]).margin == pytest.approx(0, abs=1e-6)
-    assert effect(lucky, table, [wild]).margin == pytest.approx(2 * 2 / 3**0.5)
+    assert difference(lucky, table, [lucky]).margin == pytest.approx(0, abs=1e-6)
+    assert difference(lucky, table, [wild]).margin == pytest.approx(2 * 2 / 3**0.5)
 
 
 def test_verdicts_follow_their_rule():
@@ -51,10 +51,10 @@ def test_verdicts_follow_their_rule():
 
 
 def test_effects_that_disagree_depend():
-    good, bad = Comparison("x", "psnr", "a", "z"), Comparison("x", "psnr", "b", "z")
+    good, bad = Contrast("x", "psnr", "a", "z"), Contrast("x", "psnr", "b", "z")
     table = runs(a=[2, 2.1, 2], b=[-2, -2.1, -2], z=[0, 0, 0])
     claim = Claim("Z1", "d", "t", "p", (good, bad))
-    assert verdict(claim, [effect(test, table) for test in claim.tests]) == "depends"
+    assert verdict(claim, [difference(test, table) for test in claim.tests]) == "depends"
 
 
 def test_every_claim_of_the_documents_is_there_and_its_arms_are_in_the_recipes():

@@ -4,8 +4,8 @@ claims.toml + results/claims/*.json → effects (paired by seed, ± 2 standard e
 
 A results file holds {"about", "command", "commit", "hardware", "runs": [{"arm", "seed", "scores": {…}, "params", "steps",
 "train_seconds"}]}. An effect is the mean over seeds of arm − against (same seed: same weights where they fit, same data
-order). Three seeds estimate their own spread badly, so the standard error is the larger of the effect's own and of the
-one pooled over all comparisons of that file and metric.
+order). Three seeds estimate their own spread badly, so the variance is the larger of the effect's own and of the median
+over all contrasts of that file and metric.
 """
 
 import math
@@ -22,7 +22,7 @@ from gridless.results import number
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Contrast:
     """One measured difference: `arm` − `against` (an arm, or a number) in `metric` of results/claims/`file`.json."""
 
     file: str
@@ -40,7 +40,7 @@ class Claim:
     document: str
     text: str
     predicted: str
-    tests: tuple[Comparison, ...]
+    tests: tuple[Contrast, ...]
     least: float | None = None
     """The smallest effect that was predicted."""
     equal: float | None = None
@@ -49,10 +49,10 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Effect:
+class Difference:
     """Better by `mean` ± `margin` (2 standard errors over `seeds`); in units of the metric, positive where the arm wins."""
 
-    test: Comparison
+    test: Contrast
     mean: float
     margin: float
     seeds: int
@@ -67,10 +67,10 @@ class Effect:
 def claims() -> list[Claim]:
     """All claims, in the documents' order."""
     table = tomllib.loads(files("gridless").joinpath("claims.toml").read_text())
-    return [Claim(**{**row, "tests": tuple(Comparison(**test) for test in row["tests"])}) for row in table["claim"]]
+    return [Claim(**{**row, "tests": tuple(Contrast(**test) for test in row["tests"])}) for row in table["claim"]]
 
 
-def effect(test: Comparison, runs: Sequence[dict], peers: Sequence[Comparison] = ()) -> Effect | None:
+def difference(test: Contrast, runs: Sequence[dict], peers: Sequence[Contrast] = ()) -> Difference | None:
     """The difference that `runs` show, None where a side has no run. `peers`: comparisons whose spread is pooled."""
     pairs = _pairs(test, runs)
     if not pairs:
@@ -82,10 +82,10 @@ def effect(test: Comparison, runs: Sequence[dict], peers: Sequence[Comparison] =
     variance = max([*spreads, float(np.median(others)) if others else 0.0], default=math.nan)
     margin = 2 * math.sqrt(variance / len(differences)) if len(differences) > 1 else math.nan
     arm, against = (float(np.mean(side)) for side in zip(*pairs, strict=True))
-    return Effect(test, float(differences.mean()), margin, len(pairs), (arm, against))
+    return Difference(test, float(differences.mean()), margin, len(pairs), (arm, against))
 
 
-def verdict(claim: Claim, effects: Sequence[Effect]) -> str:
+def verdict(claim: Claim, effects: Sequence[Difference]) -> str:
     """confirmed | refuted | no effect above … | depends | not decidable here, by rule (docs/claims.md states it)."""
     if not effects:
         return "not measured"
@@ -128,7 +128,7 @@ def page(folder: str | Path) -> str:
         effects = []
         for test in claim.tests:
             peers = [t for t in every if (t.file, t.metric) == (test.file, test.metric) and isinstance(t.against, str)]
-            found = effect(test, tables[test.file]["runs"], peers) if test.file in tables else None
+            found = difference(test, tables[test.file]["runs"], peers) if test.file in tables else None
             effects += [] if found is None else [found]
         measured = "<br>".join(_sentence(e) for e in effects) or "–"
         lines.append(f"| {claim.id} | {claim.text} | {claim.predicted} | {measured} | {verdict(claim, effects)} |")
@@ -154,7 +154,7 @@ trained for about half a minute on one core.
 """
 
 
-def _sentence(e: Effect) -> str:
+def _sentence(e: Difference) -> str:
     digits = 2 if e.test.unit == "dB" else 3
     margin = "" if math.isnan(e.margin) else f" ± {number(e.margin, digits)}"
     metric = "" if e.test.metric == "psnr" else f" ({_plain(e.test.metric)})"
@@ -198,7 +198,7 @@ FACTS = {
 }
 
 
-def _pairs(test: Comparison, runs: Sequence[dict]) -> list[tuple[float, float]]:
+def _pairs(test: Contrast, runs: Sequence[dict]) -> list[tuple[float, float]]:
     """(arm, against) of every seed that both have."""
 
     def side(arm: str) -> dict[int, float]:

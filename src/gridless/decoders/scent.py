@@ -52,11 +52,14 @@ class ScentDecoder(nn.Module):
         """What every query reads, once per field."""
         return replace(latents, x=self.attention.to_kv(self.latent_norm(latents.x)))
 
-    def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
-        """What `forward` hands to the cross-attention at `coords`, to look at its weights and at what it gives."""
-        query = self.query_norm(self.query(self.fourier(coords)))
+    def asked(
+        self, coords: Float[Tensor, "B Q d"], latents: Tokens, query: Float[Tensor, "B Q H"] | None = None
+    ) -> tuple:
+        """What the cross-attention takes at `coords` (`query`: if it is known already); also to look at its weights and
+        at what it gives."""
+        query = self.query(self.fourier(coords)) if query is None else query
         bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
-        return query, latents.x, bias, latents.mask, near
+        return self.query_norm(query), latents.x, bias, latents.mask, near
 
     def forward(
         self,
@@ -69,9 +72,8 @@ class ScentDecoder(nn.Module):
         encoding = self.fourier(coords)
         x = self.query(encoding)
         if self.attention is not None:
-            at, query = (coords, x) if latents_at is None else (latents_at, self.query(self.fourier(latents_at)))
-            bias, near = self.bias(at, latents.pos), nearest(at, latents.pos, self.nearest)
-            x = x + self.attention(self.query_norm(query), latents.x, bias, latents.mask, near)
+            asked = self.asked(coords, latents, x) if latents_at is None else self.asked(latents_at, latents)
+            x = x + self.attention(*asked)
         if local is not None:
             x = x + local
         for carry, mix, norm, block in zip(self.carry, self.mix, self.norms, self.blocks, strict=True):

@@ -30,8 +30,7 @@ class CrossAttention(nn.Module):
         """`keys_values`: `to_kv` of what is read, computed once for any number of queries. `bias`: two factors whose
         product is added to the logits of every head. Where `mask` is False nothing is read. `near`: the latents that
         each query reads; None: all of them."""
-        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
-        k, v = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        q, k, v = self._heads(x, keys_values)
         if q.device.type == "cpu" and q.dtype != torch.float64:
             # on a CPU the fused kernel's backward is several times slower in bf16 than in fp32
             with torch.autocast("cpu", enabled=False):
@@ -39,6 +38,11 @@ class CrossAttention(nn.Module):
         else:
             out = attend(q, k, v, bias, mask, near)
         return self.to_out(rearrange(out, "b h q w -> b q (h w)"))
+
+    def _heads(self, x: Float[Tensor, "B Q D"], keys_values: Float[Tensor, "B M K"]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B h Q w), keys and values (B h M w)."""
+        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
+        return q, *rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
 
     def weights(
         self,
@@ -50,8 +54,7 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "B h Q M"]:
         """How much of each latent every query reads, per head: the softmax of `forward`, made explicit and in fp32 for
         the few queries that are looked at. Rows sum to one; `forward` is `to_out` of weights times values."""
-        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
-        k, _ = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        q, k, _ = self._heads(x, keys_values)
         exact = torch.promote_types(q.dtype, torch.float32)
         with torch.autocast(q.device.type, enabled=False):
             logits = torch.einsum("bhqw,bhmw->bhqm", q.to(exact), k.to(exact)) * q.shape[-1] ** -0.5
