@@ -20,6 +20,7 @@ ARMS = {
     "lainr": {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
     "point": {"head": {"kind": "point"}, "processor": {"depth": 1, "head_width": 16, "heads": 2}},
     "pod": {"base": {"kind": "pod", "modes": 20, "degree": 10}},
+    "pod, clusters": {"base": {"kind": "pod", "clusters": 3, "modes": 20, "rank": 8, "degree": 10}},
 }
 
 

@@ -6,6 +6,7 @@ import torch
 
 import gridless as gl
 from gridless.bases import SCATTERED, Pod, Scattered
+from gridless.bases.pod import k_means
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
 from gridless.data.synthetic import WaveSource, fixed, place, read
@@ -91,6 +92,34 @@ def test_pod_recovers_fields_of_its_family_and_knows_how_well(pod):
     value, std = pod.encode(noisy).mean_and_std(coords)
     inside = ((value - truth).abs() < 1.645 * std).float().mean()
     assert 0.75 < inside < 0.97
+
+
+def test_clusters_of_fields_need_fewer_readings(pod):
+    """26 readings are fewer than plain modes need; where every cluster has its own, they are enough."""
+    signal = Signal(channels=1, mean=0.5, std=0.35)
+    clustered = Pod(PodConfig(modes=100, degree=20, clusters=8, rank=30), signal).fit(WaveSource(("simple",)))
+    assert float(clustered.shares.sum()) == pytest.approx(1)
+    coords = gl.grid(16, 16)
+    waves, samples = question("simple", "val", 24, 26, 0.0, "random")
+    truth = waves(coords.expand(24, -1, -1))
+    psnr = lambda field: float((-10 * (field(coords) - truth).square().mean((1, 2)).log10()).mean())  # noqa: E731
+    assert psnr(clustered.encode(samples)) > 40 > psnr(pod.encode(samples))
+    rng = np.random.default_rng(0)
+    value, std = clustered.encode(read(waves, place(rng, 24, 60), rng, 0.1)).mean_and_std(coords)
+    assert 0.8 < ((value - truth).abs() < 1.645 * std).float().mean() < 0.97
+
+
+def test_k_means_parts_what_lies_apart():
+    middles = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
+    points = middles.repeat(50, 1) + 0.1 * torch.randn(150, 2, generator=torch.Generator().manual_seed(0))
+    chosen = k_means(points, 3).view(50, 3)
+    assert (chosen == chosen[0]).all()
+    assert len(set(chosen[0].tolist())) == 3
+
+
+def test_clusters_cannot_have_more_modes_than_they_share():
+    with pytest.raises(ValueError, match="base.rank 9 is more than the base.modes 5"):
+        Pod(PodConfig(modes=5, rank=9, degree=4), Signal(channels=1))
 
 
 def test_pod_has_a_gradient_and_its_polynomials_are_orthonormal(pod):

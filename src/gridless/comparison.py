@@ -122,7 +122,9 @@ def _text(found: Effect, digits: int) -> str:
 def read_run(folder: Path, arm: str, budget: str, seed: int) -> Comparison:
     """An evaluated run folder as a comparison of one."""
     facts = load_json(folder / "run.json")
-    rows = read_results(folder / "results.csv")
+    rows = [
+        _pictured(row) for row in read_results(folder / "results.csv") if row["params"] or row["model"] == "bicubic"
+    ]
     cases = list(dict.fromkeys((row["image"], row["scale"]) for row in rows))
     models: dict[str, dict[str, dict]] = {}
     for row in rows:
@@ -134,6 +136,13 @@ def read_run(folder: Path, arm: str, budget: str, seed: int) -> Comparison:
     }
     run = Scored(arm, budget, seed, {name: facts[name] for name in FACTS if name in facts}, arrays["own"])
     return Comparison(cases, arrays.get("bicubic", {}), [run])
+
+
+def _pictured(row: dict) -> dict:
+    """A field from scattered readings as a picture at ×1, named by what was read too."""
+    if row["sensors"] is None:
+        return row
+    return row | {"image": f"{row['image']}, {row['sensors']} sensors, noise {row['noise']:g}", "scale": 1.0}
 
 
 def read_comparison(path: str | Path) -> Comparison:

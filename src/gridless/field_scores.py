@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -41,6 +42,7 @@ def evaluate_fields(
     task: SparseField,
     *,
     facts: dict | None = None,
+    baselines: Sequence[str] = BASELINES,
     cache: str | Path | None = None,
 ) -> list[dict]:
     """Every family × count of sensors × noise: rows of the model and of the baselines, one per field and metric.
@@ -55,7 +57,7 @@ def evaluate_fields(
         row = {"task": task.name, "data": family, "split": source.split, "scale": "", "sensors": count, "noise": noise}
         placement = "random" if task.placement == "any" else task.placement
         asked = family, source.split, task.fields, count, noise, placement
-        found = {name: _kept(name, asked, task.size, source.families, fitted, cache) for name in BASELINES}
+        found = {name: _kept(name, asked, task.size, source.families, fitted, cache) for name in baselines}
         found[model.name] = scores(model, asked, task.size)
         for name, of_fields in found.items():
             mine = (
@@ -93,7 +95,8 @@ def picture_fields(model: FieldModel, source: WaveSource, task: SparseField, fol
 
 @torch.no_grad()
 def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
-    """The metrics of each field of a `question`; `model`: anything with encode(samples) -> field."""
+    """The metrics of each field of a `question`; `model`: anything with encode(samples) -> field. Of a joint field also
+    `psnr_apart`: as many points asked at a time as there are readings, as separate questions."""
     waves, samples = question(*asked)
     coords = grid(size, size)
     truth = waves(coords.expand(len(waves), -1, -1))
@@ -102,6 +105,12 @@ def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
     mean, std = field(coords.to(device)).cpu(), None
     if field.has_spread:
         mean, std = (part.cpu() for part in field.mean_and_std(coords.to(device)))
+    apart = None
+    if field.joint:
+        every = -(-len(coords) // samples.values.shape[1])
+        apart = torch.empty_like(mean)
+        for first in range(every):
+            apart[:, first::every] = field(coords[first::every].to(device)).cpu()
     out = []
     for i in range(len(waves)):
         one = {
@@ -112,6 +121,8 @@ def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
         if std is not None:
             one |= {f"coverage_{p}": metrics.coverage(mean[i], std[i], truth[i], p / 100) for p in (50, 90)}
             one["crps"] = metrics.crps(mean[i], std[i], truth[i])
+        if apart is not None:
+            one["psnr_apart"] = metrics.psnr(apart[i], truth[i])
         out.append({name: round(value, 6) for name, value in one.items()})
     return out
 

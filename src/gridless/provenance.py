@@ -31,14 +31,15 @@ def describe(model, seed: int) -> dict:
 
 
 def commit() -> str | None:
-    """The source tree's commit, with + if it has changes; None outside a checkout."""
+    """The source tree's commit, with + if its code has changes; None outside a checkout."""
     try:
         ask = lambda *args: subprocess.run(  # noqa: E731
             ["git", *args], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
         if "src/gridless/provenance.py" not in ask("ls-files", "--full-name", Path(__file__).name):
             return None  # some other repository that a virtual environment happens to lie in
-        return ask("rev-parse", "--short=12", "HEAD") + ("+" if ask("status", "--porcelain", "-uno") else "")
+        changed = ask("status", "--porcelain", "-uno", "--", ":/src", ":/benchmarks")
+        return ask("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

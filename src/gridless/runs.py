@@ -127,7 +127,8 @@ def evaluate_run(
         if scales or data is not None:
             raise ConfigError("a sparse field has no scales and no folder of pictures; leave --scales and --data out")
         waves = load_data(source, split)
-        rows = evaluate_fields(model, waves, task, facts=facts)
+        chosen = {} if tuple(baselines) == BASELINES else {"baselines": ()}  # those of pictures are no rivals here
+        rows = evaluate_fields(model, waves, task, facts=facts, **chosen)
         if pictures:
             picture_fields(model, waves, task, Path(run, "fields"))
         write_results(rows, Path(run, "results.csv"))

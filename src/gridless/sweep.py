@@ -147,7 +147,8 @@ def _steps(
 
 def _check_same_questions(name: str, arm: c.Recipe, whole: c.Recipe) -> None:
     """Arms are compared picture by picture, so all of them are asked the same."""
-    asked = lambda task: {key: value for key, value in dump(task).items() if key in ("kind", "scales")}  # noqa: E731
+    same = ("kind", "scales", "counts", "noises", "size", "fields")
+    asked = lambda task: {key: value for key, value in dump(task).items() if key in same}  # noqa: E731
     other = difference(asked(whole.task), asked(arm.task), "task")
     if other:
         raise ConfigError(f"arm {name} has another {other}; every arm is asked what {WHOLE} is, on the same pictures")

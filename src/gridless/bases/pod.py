@@ -1,32 +1,46 @@
-"""The best linear guess from scattered readings: the modes that training fields are made of, weighted to fit what was read.
+"""The best guess from scattered readings that is linear among fields of a kind: modes that training fields are made of,
+weighted to fit what was read.
 
-A field is m(x) + Σ_j w_j φ_j(x) with the training fields' mean m, their leading modes φ_j (proper orthogonal decomposition)
-and w_j ~ N(0, λ_j), λ_j the modes' variances; a reading adds noise N(0, s²). The weights are the posterior mean,
-    w = Λ Φᵀ (Φ Λ Φᵀ + s² I)⁻¹ (y − m),
-that is least squares on the sensors (gappy POD, Everson & Sirovich 1995), regularised by how large each mode usually is;
-s is the likeliest of a few, so that clean readings are met and noisy ones smoothed.
+Training fields fall into clusters that look alike. A field of cluster k is m_k(x) + Σ_j w_j φ_kj(x) with the cluster's
+mean m_k, its leading modes φ_k (proper orthogonal decomposition), w_j ~ N(0, λ_kj), and what the modes leave out; a
+reading adds noise N(0, s²). Given readings y, the weights of a cluster are the posterior mean,
+    w = Λ Φᵀ (Φ Λ Φᵀ + v I)⁻¹ (y − m),    v = s² + the variance left out,
+that is least squares on the sensors (gappy POD, Everson & Sirovich 1995), regularised by how large each mode usually is.
+The likelihood of y says which clusters it may come from and how noisy it is; the answer is the mean over these guesses
+(a mixture of probabilistic principal component analysers, Tipping & Bishop 1999). One cluster is plain POD.
 
-Mean and modes are polynomials of orthonormal Legendre products on [0, 1]^d: exact at any coordinate, with a true
-gradient. They are fitted once on training fields, frozen, and kept in the checkpoint.
+Clusters: k-means on the magnitudes of the fields' windowed spectra, which do not change when a field is shifted, then
+some rounds of reassigning every field to its likeliest cluster. Means and modes are polynomials of orthonormal Legendre
+products on [0, 1]^d: exact at any coordinate, with a true gradient. All of it is fitted once on training fields, frozen,
+and kept in the checkpoint.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
-from math import log
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.coords import grid
 from gridless.data.synthetic import WaveSource, fixed
 from gridless.field import Field
 from gridless.samples import Samples
 
-SNAPSHOTS = 2000  # training fields of each family
+SNAPSHOTS = 2000  # training fields of each family, at least
+PER_CLUSTER = 300  # … and of each cluster
+AT_ONCE = 2000  # snapshots
+SPECTRUM = 32  # points per axis at which spectra are taken
+ROUNDS = 25  # of k-means
+REASSIGNMENTS = 4
 SMALLEST = 1e-4  # of the spread, relative to the fields' standard deviation
-NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.06, 0.1, 0.15, 0.25)  # s, relative to the fields' standard deviation
+NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # s, relative to that deviation
+SCREENED = (0.01, 0.14)  # … at which all clusters are compared
+LOOKED_AT = 16  # clusters that are then compared at all of them
+KEPT = 16  # pairs of a cluster and a noise that an answer is made of
+NUMBERS_AT_ONCE = 1 << 23  # when clusters are compared
 
 
 class Pod(nn.Module):
@@ -39,41 +53,96 @@ class Pod(nn.Module):
         modes, degree, axes, channels = pod.modes, pod.degree, signal.axes, signal.channels
         if channels != 1:
             raise ValueError(f"base.kind 'pod' takes one channel, got {channels}")
+        rank = modes if pod.rank is None else pod.rank
+        if rank > modes:
+            raise ValueError(f"base.rank {rank} is more than the base.modes {modes} that clusters share")
         self.degree, self.axes = degree, axes
         mean = torch.zeros(degree**axes)
         mean[0] = signal.mean
         self.register_buffer("mean", mean)
         self.register_buffer("modes", torch.zeros(degree**axes, modes))
-        self.register_buffer("variances", torch.zeros(modes))
+        self.register_buffer("centres", torch.zeros(pod.clusters, modes))
+        self.register_buffer("factors", torch.zeros(pod.clusters, modes, rank))  # modes times standard deviations
+        self.register_buffer("left", torch.zeros(pod.clusters))  # variance that a cluster's modes leave out
+        self.register_buffer("shares", torch.full((pod.clusters,), 1 / pod.clusters))
 
     @property
     def fitted(self) -> bool:
-        return bool(self.variances.any())
+        return bool(self.factors.any())
+
+    # --- fitting --------------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def fit(self, source: WaveSource) -> "Pod":
-        """Mean and modes of the training fields of these families; the part of each that polynomials cannot hold is lost."""
-        nodes, weights = np.polynomial.legendre.leggauss(self.degree)
-        nodes = torch.from_numpy((nodes + 1) / 2)
-        points = torch.tensor(list(product(nodes.tolist(), repeat=self.axes)), dtype=torch.float64)
-        weight = torch.from_numpy(weights / 2)
-        share = torch.ones(1, dtype=torch.float64)
-        for _ in range(self.axes):
-            share = torch.outer(share, weight).flatten()
-        project = self._basis(points) * share[:, None]
-        parts = []
-        for family in source.families:
-            fields = fixed(family, "train", SNAPSHOTS)
-            values = fields(points.expand(SNAPSHOTS, -1, -1))[..., 0]
-            parts.append(values @ project)
-        coefficients = torch.cat(parts)
+        """Clusters, means and modes of the training fields of these families."""
+        clusters, modes = len(self.shares), self.modes.shape[1]
+        count = max(SNAPSHOTS, -(-PER_CLUSTER * clusters // len(source.families)))
+        parts = [self._snapshots(family, count, spectra=clusters > 1) for family in source.families]
+        coefficients, spectra = (torch.cat(part) for part in zip(*parts, strict=True))
         self.mean.copy_(coefficients.mean(0))
-        away = coefficients - coefficients.mean(0)
-        variances, modes = torch.linalg.eigh(away.T @ away / len(away))
-        count = self.modes.shape[1]
-        self.modes.copy_(modes.flip(-1)[:, :count])
-        self.variances.copy_(variances.flip(-1)[:count].clamp(min=0))
+        away = coefficients - self.mean
+        self.modes.copy_(_principal(away)[1][:, :modes])
+        weights = away @ self.modes
+        outside = (away.square().sum(1) - weights.square().sum(1)).clamp(min=0)
+        chosen = torch.zeros(len(weights), dtype=torch.long) if clusters == 1 else k_means(spectra, clusters)
+        self._describe(weights, outside, chosen)
+        for _ in range(REASSIGNMENTS if clusters > 1 else 0):
+            self._describe(weights, outside, self._likeliest(weights))
         return self
+
+    def _snapshots(self, family: str, count: int, spectra: bool) -> tuple[Tensor, Tensor]:
+        """Polynomials of training fields, (count, degree^d), and the magnitudes of their spectra (or none)."""
+        nodes, weights = np.polynomial.legendre.leggauss(self.degree)
+        points, share = _product((nodes + 1) / 2, self.axes), _product(weights / 2, self.axes).prod(-1)
+        project = (self._basis(points) * share[:, None]).float()
+        even = grid(*[SPECTRUM] * self.axes)
+        window = _product(np.hanning(SPECTRUM + 2)[1:-1], self.axes).prod(-1).float()
+        fields, found = fixed(family, "train", count), []
+        for start in range(0, count, AT_ONCE):
+            some = fields[start : start + AT_ONCE]
+            values = some(points.float().expand(len(some), -1, -1))[..., 0]
+            polynomials, magnitudes = values @ project, torch.zeros(len(some), 0)
+            if spectra:
+                seen = (some(even.expand(len(some), -1, -1))[..., 0] - 0.5) * window
+                seen = seen.unflatten(1, [SPECTRUM] * self.axes)
+                magnitudes = torch.fft.rfftn(seen, dim=tuple(range(1, 1 + self.axes))).abs().flatten(1)
+            found.append((polynomials, magnitudes))
+        return tuple(torch.cat(part) for part in zip(*found, strict=True))
+
+    def _describe(self, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]) -> None:
+        """Share, mean, modes and rest of every cluster; one with too few fields to tell gets no share."""
+        rank = self.factors.shape[2]
+        for k in range(len(self.shares)):
+            own = chosen == k
+            count = int(own.sum())
+            self.shares[k] = count / len(weights) if count > 1 else 0
+            if count < 2:
+                continue
+            self.centres[k] = weights[own].mean(0)
+            variances, modes = _principal(weights[own] - self.centres[k])
+            variances[count // 2 :] = 0  # fewer fields do not tell so many modes
+            self.factors[k] = modes[:, :rank] * variances[:rank].sqrt()
+            self.left[k] = variances[rank:].sum() + outside[own].mean()
+
+    def _likeliest(self, weights: Float[Tensor, "S M"]) -> Int[Tensor, " S"]:
+        """The cluster of each training field, all of whose weights are known."""
+        best, chosen = torch.full((len(weights),), -torch.inf), torch.zeros(len(weights), dtype=torch.long)
+        for k, (share, factor) in enumerate(zip(self.shares, self.factors, strict=True)):
+            variances = factor.square().sum(0)
+            inside = variances > 0
+            modes, variances = factor[:, inside] / variances[inside].sqrt(), variances[inside]
+            others = weights.shape[1] - len(variances)
+            noise = (self.left[k] / weights.shape[1]).clamp(min=1e-9)
+            away = weights - self.centres[k]
+            along = away @ modes
+            across = away.square().sum(1) - along.square().sum(1)
+            spread = (variances + noise).log().sum() + others * noise.log()
+            score = share.log() - 0.5 * (across / noise + (along.square() / (variances + noise)).sum(1) + spread)
+            chosen = torch.where(score > best, k, chosen)
+            best = torch.maximum(score, best)
+        return chosen
+
+    # --- answering ------------------------------------------------------------------------------------------------
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out, and how sure it is."""
@@ -87,30 +156,53 @@ class Pod(nn.Module):
 
     def solved(self, samples: Samples) -> "SolvedPod":
         """What the field of these readings takes as its base."""
-        points = samples.as_points()
-        basis, factor = self._basis(points.coords.double()), self._factor()
-        residual = points.values.double() - (basis @ self.mean.double())[..., None]
-        seen = basis @ factor  # K = F Fᵀ
-        if points.mask is not None:
-            seen, residual = seen * points.mask[..., None], residual * points.mask[..., None]
-        kernel, eye = seen @ seen.mT, torch.eye(seen.shape[1], dtype=seen.dtype, device=seen.device)
-        real = seen.shape[1] if points.mask is None else points.mask.sum(1)
-        noises = [noise**2 * max(float(self.variances.sum()), 1e-6) for noise in NOISES]  # of the fields' variance
-        likelihoods = []
-        for noise in noises:
-            root = torch.linalg.cholesky(kernel + noise * eye)
-            met = torch.linalg.solve_triangular(root, residual, upper=False)
-            spread = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) - (len(eye) - real) * log(noise)
-            likelihoods.append(-met.square().sum((1, 2)) - spread)
-        noise = seen.new_tensor(noises)[torch.stack(likelihoods).argmax(0)]
-        root = torch.linalg.cholesky(kernel + noise[:, None, None] * eye)
-        both = torch.linalg.solve_triangular(root, torch.cat([residual, seen], -1), upper=False)
-        weights = both[..., 1:].mT @ both[..., :1]
-        return SolvedPod(self, self.mean.double() + (factor @ weights)[..., 0], both[..., 1:])
+        points, rank = samples.as_points(), self.factors.shape[2]
+        size = max(1, NUMBERS_AT_ONCE // (len(self.shares) * rank * max(points.values.shape[1], rank)))
+        parts = [self._solved(points.coords[some], points.values[some], None if points.mask is None else points.mask[some])
+                 for some in _chunks(len(points.values), size)]  # fmt: skip
+        return SolvedPod(self, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _factor(self) -> Float[Tensor, "P M"]:
-        """The modes, each as large as it usually is."""
-        return (self.modes * self.variances.sqrt()).double()
+    def _solved(self, coords: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+        """The fields of a SolvedPod. Clusters that two kinds of noise both call unlikely are not looked at closely."""
+        basis = self._basis(coords.double())
+        residual = values.double() - (basis @ self.mean.double())[..., None]
+        seen = basis @ self.modes.double()
+        real = torch.full((len(seen),), seen.shape[1], device=seen.device)
+        if mask is not None:
+            seen, residual, real = seen * mask[..., None], residual * mask[..., None], mask.sum(1)
+        part = seen[:, None] @ self.factors.double()  # (b K N R)
+        rest = residual - seen @ self.centres.double().mT  # (b N K)
+        fit = Fit(
+            part.mT @ part,
+            (part.mT @ rest.mT[..., None])[..., 0],
+            rest.square().sum(1),
+            self.left.double().expand(len(seen), -1),
+            self.shares.double().log().expand(len(seen), -1),
+            real,
+        )
+        variance = max(self.variance, 1e-6)
+        first = fit.likelihoods([noise**2 * variance for noise in SCREENED]).amax(-1)
+        near = first.topk(min(LOOKED_AT, first.shape[1]), 1).indices
+        fit = fit.of(near)
+        noises = [noise**2 * variance for noise in NOISES]
+        likelihoods = fit.likelihoods(noises).flatten(1)
+        best = likelihoods.topk(min(KEPT, likelihoods.shape[1]), 1)
+        which = best.indices // len(noises)
+        fit, cluster = fit.of(which), near.gather(1, which)
+        noise = fit.left + seen.new_tensor(noises)[best.indices % len(noises)]
+        root = fit.root(noise)
+        inside = torch.cholesky_solve(fit.along[..., None], root)
+        weights = [
+            (self.centres[k] + (self.factors[k] @ w.to(self.factors))[..., 0]).double()
+            for k, w in zip(cluster.unbind(1), inside.unbind(1), strict=True)
+        ]
+        return best.values.softmax(1), torch.stack(weights, 1), cluster, root, noise
+
+    @property
+    def variance(self) -> float:
+        """Of the training fields, a mean over the domain."""
+        within = self.factors.square().sum((1, 2)) + self.left
+        return float((self.shares * (within + self.centres.square().sum(1))).sum())
 
     def _basis(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B P"]:
         """Orthonormal Legendre polynomials of every axis, and their products."""
@@ -125,25 +217,113 @@ class Pod(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
+class Fit:
+    """What readings say about the weights within each of K clusters, before their noise is known."""
+
+    inner: Float[Tensor, "B K R R"]
+    along: Float[Tensor, "B K R"]
+    whole: Float[Tensor, "B K"]
+    left: Float[Tensor, "B K"]
+    share: Float[Tensor, "B K"]
+    real: Int[Tensor, " B"]
+
+    def of(self, chosen: Int[Tensor, "B T"]) -> "Fit":
+        """The chosen clusters of each sample."""
+        rows = torch.arange(len(chosen), device=chosen.device)[:, None]
+        inner, along, whole, left, share = (
+            x[rows, chosen] for x in (self.inner, self.along, self.whole, self.left, self.share)
+        )
+        return Fit(inner, along, whole, left, share, self.real)
+
+    def root(self, noise: Float[Tensor, "B K"]) -> Float[Tensor, "B K R R"]:
+        """Of the weights' precision times the noise."""
+        eye = torch.eye(self.along.shape[-1], dtype=noise.dtype, device=noise.device)
+        return torch.linalg.cholesky(self.inner + noise[..., None, None] * eye)
+
+    def likelihoods(self, noises: Sequence[float]) -> Float[Tensor, "B K S"]:
+        """Logarithms of how likely the readings are with each noise, and of the cluster's share."""
+        out = []
+        for noise in noises:
+            v = noise + self.left
+            root = self.root(v)
+            met = torch.linalg.solve_triangular(root, self.along[..., None], upper=False).square().sum((-2, -1))
+            freedom = self.real[:, None] - self.along.shape[-1]
+            spread = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + freedom * v.log()
+            out.append(self.share - 0.5 * ((self.whole - met) / v + spread))
+        return torch.stack(out, -1)
+
+
+@dataclass(frozen=True, eq=False)
 class SolvedPod:
-    """The posterior of each sample's weights: the mean as one polynomial, the covariance as I − RᵀR."""
+    """The posterior of each sample: T guesses at its cluster and noise, how likely each is, the weights of the shared
+    modes, and the Cholesky root of the precision of the cluster's own weights, times the noise."""
 
     pod: Pod
-    polynomial: Float[Tensor, "B P"]
-    known: Float[Tensor, "B N M"]
+    share: Float[Tensor, "B T"]
+    weights: Float[Tensor, "B T M"]
+    cluster: Int[Tensor, "B T"]
+    root: Float[Tensor, "B T R R"]
+    noise: Float[Tensor, "B T"]
 
     name = "pod"
 
     def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q 1"]:
-        values = (self.pod._basis(coords.double()) * self.polynomial[:, None]).sum(-1, keepdim=True)
+        pod = self.pod
+        polynomial = pod.mean.double() + (self.share[..., None] * self.weights).sum(1) @ pod.modes.double().mT
+        values = (pod._basis(coords.double()) * polynomial[:, None]).sum(-1, keepdim=True)
         return values.to(samples.values.dtype)
 
     def std(self, coords: Tensor) -> Float[Tensor, "B Q 1"]:
-        """The posterior standard deviation of the value, without a reading's noise."""
-        modes = self.pod._basis(coords.double()) @ self.pod._factor()
-        variance = modes.square().sum(-1) - (self.known @ modes.mT).square().sum(-2)
-        floor = SMALLEST**2 * float(self.pod.variances.sum())
-        return variance.clamp(min=floor).sqrt()[..., None].to(coords.dtype)
+        """The posterior standard deviation of the value, without a reading's noise: within the clusters and between."""
+        modes = self.pod._basis(coords.double()) @ self.pod.modes.double()
+        mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
+        variance = torch.zeros_like(mean[..., 0])
+        for t in range(self.share.shape[1]):
+            own = self.cluster[:, t]
+            along = (modes @ self.pod.factors[own].double()).mT
+            along = torch.linalg.solve_triangular(self.root[:, t], along, upper=False)
+            within = self.noise[:, t, None] * along.square().sum(1) + self.pod.left[own, None]
+            between = (modes @ self.weights[:, t, :, None] - mean)[..., 0].square()
+            variance = variance + self.share[:, t, None] * (within + between)
+        return variance.clamp(min=SMALLEST**2 * self.pod.variance).sqrt()[..., None].to(coords.dtype)
 
     def gate(self, cell: Tensor) -> float:
         return 1.0
+
+
+def k_means(points: Float[Tensor, "S F"], clusters: int) -> Int[Tensor, " S"]:
+    """The cluster of every point: Lloyd's algorithm from centres drawn far from one another (k-means++, Arthur &
+    Vassilvitskii 2007)."""
+    generator, size = torch.Generator().manual_seed(0), points.square().sum(1)
+
+    def distances(centres: Tensor) -> Tensor:
+        return (size[:, None] - 2 * points @ centres.mT + centres.square().sum(1)).clamp(min=0)
+
+    chosen = [torch.randint(len(points), (1,), generator=generator)]
+    nearest = distances(points[chosen[0]])[:, 0]
+    for _ in range(1, clusters):
+        far = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
+        chosen.append(torch.multinomial(far, 1, generator=generator))
+        nearest = torch.minimum(nearest, distances(points[chosen[-1]])[:, 0])
+    centres = points[torch.cat(chosen)]
+    for _ in range(ROUNDS):
+        member = distances(centres).argmin(1)
+        count = member.bincount(minlength=clusters)[:, None]
+        sums = torch.zeros_like(centres).index_add_(0, member, points)
+        centres = torch.where(count > 0, sums / count.clamp(min=1), centres)
+    return member
+
+
+def _principal(rows: Float[Tensor, "S M"]) -> tuple[Float[Tensor, " M"], Float[Tensor, "M M"]]:
+    """Variances and directions of the rows, the largest first."""
+    variances, directions = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
+    return variances.flip(-1).clamp(min=0).to(rows.dtype), directions.flip(-1).to(rows.dtype)
+
+
+def _product(line: np.ndarray, axes: int) -> Float[Tensor, "P d"]:
+    """All tuples of numbers of a line, in raster order."""
+    return torch.stack(torch.meshgrid(*[torch.from_numpy(line)] * axes, indexing="ij"), -1).flatten(0, -2)
+
+
+def _chunks(count: int, size: int) -> Iterator[slice]:
+    return (slice(start, start + size) for start in range(0, count, size))

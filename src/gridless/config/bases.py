@@ -24,11 +24,16 @@ class Interpolation:
 
 @config
 class Pod:
-    """The best linear guess that training fields teach; fitted when training starts. It knows how sure it is: a gaussian
-    head's answer and its own are weighted by their precisions."""
+    """The best guess that training fields teach, linear among fields that look alike; fitted when training starts. It
+    knows how sure it is: a gaussian head's answer and its own are weighted by their precisions."""
 
     kind: Literal["pod"] = "pod"
+    clusters: PositiveInt = 1
+    """Kinds of fields that have modes of their own; readings tell which kinds they may come from."""
     modes: PositiveInt = 128
+    """That all clusters share."""
+    rank: PositiveInt | None = None
+    """Modes of each cluster, combinations of the shared ones; None: as many."""
     degree: Annotated[int, Ge(2)] = 24
     """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
 
