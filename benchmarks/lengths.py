@@ -120,11 +120,10 @@ def draw(path: Path, lengths, milliseconds, megabytes, crossings) -> None:
         axis.grid(alpha=0.3)
     axes[0].set_yscale("log")
     axes[1].set_ylim(bottom=0)
-    for name, n in crossings.items():
+    for style, (name, n) in zip((":", "--", "-."), crossings.items(), strict=False):
         if n:
-            axes[0].axvline(n, color="grey", linestyle=":", linewidth=1)
-            axes[0].text(n, axes[0].get_ylim()[1], f" {name}: {n:,}", fontsize=7, rotation=90, va="top", ha="right")
-    axes[0].legend(fontsize=8, frameon=False)
+            axes[0].axvline(n, color="grey", linestyle=style, linewidth=1, label=f"{name} from {n:,} on")
+    axes[0].legend(fontsize=7, frameon=False)
     figure.savefig(path, dpi=140)
 
 
