@@ -9,6 +9,11 @@ gridless sweep claims-sr --data PHOTOS -o runs/claims-sr
 python benchmarks/claims.py super-resolution runs/claims-sr
 python benchmarks/claims.py cifar10 runs/cifar10               one run per system of the recipe cifar10
 python benchmarks/claims.py lengths results/lengths.json
+gridless sweep claims-sparse --seeds 3 -o runs/claims-sparse
+python benchmarks/claims.py sparse runs/claims-sparse          V1 and V2, asked for a whole grid and for 51 points at a time
+python benchmarks/claims.py overfit runs/claims-sparse         one field, on that field
+gridless sweep techniques --seeds 2 -o runs/techniques
+python benchmarks/claims.py techniques runs/techniques
 """
 
 
@@ -146,6 +151,48 @@ def cifar10(folder: Path) -> list[dict]:
     return runs
 
 
+def sparse(sweep: Path) -> list[dict]:
+    """Scores on held-out fields, and the loss at the end; a joint decoder asked for as many points at a time as it was
+    trained with is a row of its own."""
+    runs = []
+    for arm, seed, folder in run_folders(sweep):
+        if arm.removeprefix("v2-") == "one":
+            continue
+        rows = [r for r in read_results(folder / "results.csv") if r["params"]]
+        mean = lambda metric, rows=rows: rounded(np.mean([r["value"] for r in rows if r["metric"] == metric]))  # noqa: E731
+        facts, loss = facts_of(folder), last_loss(folder)
+        runs.append({"arm": arm, "seed": seed, **facts, "scores": {"psnr": mean("psnr"), "loss": loss}})
+        runs.append({"arm": f"{arm}, 51 at a time", "seed": seed, **facts, "scores": {"psnr": mean("psnr_apart")}})
+    return runs
+
+
+def last_loss(folder: Path, lines: int = 10) -> float:
+    """The mean of the last lines of the log, 20 steps each."""
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return rounded(np.mean([line["loss"] for line in log if "loss" in line][-lines:]))
+
+
+@torch.no_grad()
+def overfit(sweep: Path) -> list[dict]:
+    """The one training field from its own readings: at the questions of training, and everywhere at once."""
+    runs = []
+    for arm, seed, folder in run_folders(sweep):
+        if arm.removeprefix("v2-") != "one":
+            continue
+        model, recipe, _ = load_run(folder)
+        rng, count = np.random.default_rng(0), recipe.train.queries
+        batch = build_task(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
+        field, everywhere = model.encode(batch.samples), gl.grid(32, 32)[None]
+        truth = load_data(recipe.data, "train").draw(rng, 1)[0](everywhere)
+        psnr = lambda a, b: rounded(-10 * np.log10(float((a - b).square().mean())))  # noqa: E731
+        name = {"one": "V1 on one field", "v2-one": "V2 on one field"}[arm]
+        own = {"psnr": psnr(field(batch.coords), batch.target), "loss": last_loss(folder)}
+        runs.append({"arm": name, "seed": seed, **facts_of(folder), "scores": own})
+        whole = {"psnr": psnr(field(everywhere), truth)}
+        runs.append({"arm": f"{name}, everywhere at once", "seed": seed, **facts_of(folder), "scores": whole})
+    return runs
+
+
 def lengths(table: Path) -> list[dict]:
     """How many times as fast BiMamba is as attention of the same width, from benchmarks/lengths.py."""
     measured = load_json(table)
@@ -165,6 +212,9 @@ ABOUT = {
     "generalisation": (generalisation, "PSNR on held-out and on training crops."),
     "features": (features, "Linear probe (30 % held out) and 10 nearest neighbours, mean latents of 1,000 test pictures."),
     "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
+    "sparse": (sparse, "V1 and V2 at half their width on `simple`, 51 readings of 1,024; PSNR of 16 held-out fields."),
+    "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
+    "techniques": (sparse, "The ten techniques on a mended V2, tiny, fresh fields; PSNR of 16 held-out fields."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 

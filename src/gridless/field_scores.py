@@ -47,7 +47,8 @@ def evaluate_fields(
 ) -> list[dict]:
     """Every family × count of sensors × noise: rows of the model and of the baselines, one per field and metric.
 
-    pod is fitted on training fields of the same families as the model. `cache`: a folder that keeps the baselines' scores
+    pod is fitted on training fields of the same families as the model; "base" is the model's own without its network.
+    `cache`: a folder that keeps the baselines' scores
     (None: the user's cache folder), for they do not change.
     """
     own, rows = facts or {}, []
@@ -58,6 +59,8 @@ def evaluate_fields(
         placement = "random" if task.placement == "any" else task.placement
         asked = family, source.split, task.fields, count, noise, placement
         found = {name: _kept(name, asked, task.size, source.families, fitted, cache) for name in baselines}
+        if isinstance(model.base, Pod):
+            found["base"] = scores(model.base, asked, task.size)
         found[model.name] = scores(model, asked, task.size)
         for name, of_fields in found.items():
             mine = (

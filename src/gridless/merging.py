@@ -74,15 +74,18 @@ def preset_table(name: str, size: str) -> dict:
 
 
 def recipe_table(name: str | Path) -> dict:
-    """A recipe that ships, by name, or any .toml file by path."""
+    """A recipe that ships, by name, or any .toml file by path. One that `extends` another (named likewise) is a diff."""
     path = Path(name)
     if path.suffix == ".toml":
         if not path.is_file():
             raise ConfigError(
                 f"no recipe at {path}; give the path of a .toml file or one of {', '.join(shipped('recipes'))}"
             )
-        return load_toml(path)
-    return load_toml(_shipped("recipes", str(name)))
+        table = load_toml(path)
+    else:
+        table = load_toml(_shipped("recipes", str(name)))
+    other = table.pop("extends", None)
+    return table if other is None else merge(recipe_table(other), table)
 
 
 def shipped(room: str) -> list[str]:

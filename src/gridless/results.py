@@ -20,7 +20,7 @@ COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value"
 OF_FIELDS = ("sensors", "noise")
 """Further columns, blank for pictures: how many readings a field was recovered from, and their noise. A file without them
 is read as one with blanks."""
-CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "gp", "pod", "oracle")
+CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "gp", "pod", "base", "oracle")
 
 
 @dataclass(frozen=True)

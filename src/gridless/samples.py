@@ -120,6 +120,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.values)
 
+    def select(self, index: slice) -> "Samples":
+        """Some fields of the batch."""
+        part = lambda x: None if x is None else x[index]  # noqa: E731
+        return Samples(self.values[index], self.shape, part(self.coords), part(self.mask))
+
     def on_grid(self) -> Float[Tensor, "B *grid C"]:
         """The values in their grid. Raises for scattered samples."""
         if self.shape is None:

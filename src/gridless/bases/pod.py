@@ -158,14 +158,13 @@ class Pod(nn.Module):
         """What the field of these readings takes as its base."""
         points, rank = samples.as_points(), self.factors.shape[2]
         size = max(1, NUMBERS_AT_ONCE // (len(self.shares) * rank * max(points.values.shape[1], rank)))
-        parts = [self._solved(points.coords[some], points.values[some], None if points.mask is None else points.mask[some])
-                 for some in _chunks(len(points.values), size)]  # fmt: skip
+        parts = [self._solved(points.select(some)) for some in _chunks(len(points.values), size)]
         return SolvedPod(self, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
-    def _solved(self, coords: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, ...]:
+    def _solved(self, points: Samples) -> tuple[Tensor, ...]:
         """The fields of a SolvedPod. Clusters that two kinds of noise both call unlikely are not looked at closely."""
-        basis = self._basis(coords.double())
-        residual = values.double() - (basis @ self.mean.double())[..., None]
+        basis, mask = self._basis(points.coords.double()), points.mask
+        residual = points.values.double() - (basis @ self.mean.double())[..., None]
         seen = basis @ self.modes.double()
         real = torch.full((len(seen),), seen.shape[1], device=seen.device)
         if mask is not None:
