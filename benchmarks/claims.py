@@ -12,7 +12,7 @@ python benchmarks/claims.py lengths results/lengths.json
 gridless sweep claims-sparse --seeds 3 -o runs/claims-sparse
 python benchmarks/claims.py sparse runs/claims-sparse          V1 and V2, asked for a whole grid and for 51 points at a time
 python benchmarks/claims.py overfit runs/claims-sparse         one field, on that field
-gridless sweep techniques --seeds 2 -o runs/techniques
+gridless sweep techniques --seeds 3 -o runs/techniques
 python benchmarks/claims.py techniques runs/techniques
 """
 
@@ -214,7 +214,7 @@ ABOUT = {
     "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
     "sparse": (sparse, "V1 and V2 at half their width on `simple`, 51 readings of 1,024; PSNR of 16 held-out fields."),
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
-    "techniques": (sparse, "The ten techniques on a mended V2, tiny, fresh fields; PSNR of 16 held-out fields."),
+    "techniques": (sparse, "The ten techniques on a mended V2, and its defects put back; PSNR of 16 held-out fields of `simple`, 51 readings."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 
