@@ -214,7 +214,7 @@ ABOUT = {
     "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
     "sparse": (sparse, "V1 and V2 at half their width on `simple`, 51 readings of 1,024; PSNR of 16 held-out fields."),
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
-    "techniques": (sparse, "The ten techniques on a mended V2, and its defects put back; PSNR of 16 held-out fields of `simple`, 51 readings."),
+    "techniques": (sparse, "Ten techniques on a mended V2, and its defects put back; 16 held-out `simple` fields."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 

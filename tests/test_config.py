@@ -38,6 +38,12 @@ def test_hybrid_base_is_the_document():
     )
 
 
+def test_a_recipe_that_extends_another_is_a_diff(tmp_path):
+    more = tmp_path / "more.toml"
+    more.write_text('extends = "waves"\n[train]\nbatch = 3\n')
+    assert recipe(recipe_table(more), {})[0] == recipe(recipe_table("waves"), {"train": {"batch": 3}})[0]
+
+
 @pytest.mark.parametrize("name", shipped("recipes"))
 def test_every_recipe_and_every_arm_parses(name):
     whole, arms = recipe(recipe_table(name), {})

@@ -52,6 +52,23 @@ def test_rows_of_fields_go_through_a_file(rows, tmp_path):
     assert "gp" in plain_table(read, "crps") and "nearest" not in plain_table(read, "crps")
 
 
+def test_the_base_alone_has_a_row_and_rivals_can_be_left_out():
+    base = {"kind": "pod", "clusters": 2, "modes": 20, "rank": 8, "degree": 10}
+    model, source = tiny("sensors", {"base": base}), WaveSource(("simple",), "test")
+    model.base.fit(WaveSource(("simple",)))
+    task = SparseField(counts=(20,), noises=(0.0,), size=6, fields=2)
+    found = field_scores.evaluate_fields(model, source, task, baselines=())
+    assert {(row["model"], bool(row["params"])) for row in found} == {("base", False), ("sensors", True)}
+
+
+def test_joint_answers_are_scored_apart_too():
+    """Questions asked in another number get other answers, of a joint decoder alone."""
+    asked = "simple", "test", 2, 9, 0.0, "random"
+    found = field_scores.scores(tiny("v2"), asked, 6)
+    assert all(one["psnr_apart"] != one["psnr"] for one in found)
+    assert all("psnr_apart" not in one for one in field_scores.scores(tiny("sensors"), asked, 6))
+
+
 def test_readings_are_the_same_for_ever():
     one, two = (field_scores.question("radial", "test", count, 20, 0.1, "random") for count in (3, 8))
     assert torch.equal(one[1].values, two[1].values[:3]) and torch.equal(one[1].coords, two[1].coords[:3])

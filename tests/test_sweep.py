@@ -52,6 +52,28 @@ loss = "l1"
 """
 
 
+FIELDS = """
+preset = "sensors"
+size = "tiny"
+[data]
+kind = "waves"
+[task]
+kind = "sparse-field"
+counts = [9, 12]
+noises = [0.0, 0.1]
+size = 6
+fields = 2
+[train]
+steps = 2
+batch = 2
+queries = 4
+loss = "head"
+[ablate.point]
+model.head.kind = "point"
+train.loss = "mse"
+"""
+
+
 @pytest.fixture
 def data(tmp_path) -> Path:
     """Folders train, val and test with two small noisy pictures each."""
@@ -277,3 +299,15 @@ def test_a_folder_has_one_writer(tmp_path):
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "another process writes into" in other.stderr
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_fields_are_compared_question_by_question(tmp_path):
+    (tmp_path / "fields.toml").write_text(FIELDS)
+    cli.main(["sweep", str(tmp_path / "fields.toml"), "--seeds", "1", "--workers", "1", "-o", str(tmp_path / "out")])
+    found = read_comparison(tmp_path / "out" / "sweep.json")
+    assert len(found.cases) == 2 * 2 * 2 and found.bases == {} and found.metric == "psnr"
+    assert ("simple-01, 12 sensors, noise 0.1", 1.0) in found.cases
+    assert [set(run.scores) for run in found.runs] == [
+        {"psnr", "relative_l2", "r2", "coverage_50", "coverage_90", "crps"},
+        {"psnr", "relative_l2", "r2"},
+    ]

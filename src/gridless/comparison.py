@@ -88,8 +88,8 @@ def effect(gains: Float[np.ndarray, "seeds pictures"]) -> Effect:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """Every arm's gain over bicubic, or its score where there is no base, and what the whole model has more than it:
-    paired mean ± two standard errors over pictures (± two over seeds)."""
+    """A ranking: every arm's gain over bicubic, or its score where there is no base, and what the whole model has more than
+    it: paired mean ± two standard errors over pictures (± two over seeds)."""
     if not comparison.runs:
         return "no run is finished"
     style = METRICS.get(comparison.metric, Metric(comparison.metric, "", 4, 0))
@@ -98,8 +98,12 @@ def as_markdown(comparison: Comparison) -> str:
     scales = [f" ×{scale:g}" if scale != 1 else "" for scale in comparison.scales]
     head = ["arm", "equal", "params", "steps", *(name + s for s in scales), *(f"full − arm{s}" for s in scales)]
     lines = []
-    for budget, arm in dict.fromkeys((run.budget, run.arm) for run in comparison.runs):
-        own = [run for run in comparison.runs if (run.budget, run.arm) == (budget, arm)]
+    arms: dict[tuple[str, str], list[Scored]] = {}
+    for run in comparison.runs:
+        arms.setdefault((run.budget, run.arm), []).append(run)
+    sign = -1 if style.sign < 0 else 1
+    score = lambda own: sign * float(np.mean([comparison.values(run).mean() for run in own]))  # noqa: E731
+    for (budget, arm), own in sorted(arms.items(), key=lambda item: -score(item[1])):
         facts, gains = own[0].facts, paired(comparison, budget, arm)
         line = [arm, "both" if arm == WHOLE else budget, f"{facts['params']:,}", str(facts["steps"])]
         for scale in comparison.scales:

@@ -105,9 +105,9 @@ def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
     truth = waves(coords.expand(len(waves), -1, -1))
     device = next(model.parameters()).device if isinstance(model, FieldModel) else "cpu"
     field = model.encode(samples.to(device))
-    mean, std = field(coords.to(device)).cpu(), None
-    if field.has_spread:
-        mean, std = (part.cpu() for part in field.mean_and_std(coords.to(device)))
+    where = coords.to(device)
+    mean, *std = field.mean_and_std(where) if field.has_spread else [field(where)]
+    mean, std = mean.cpu(), std[0].cpu() if std else None
     apart = None
     if field.joint:
         every = -(-len(coords) // samples.values.shape[1])

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gridless import config
 from gridless.nn.attention import SelfAttentionBlock
 
-REFLOW_STEPS = 8  # of the solver that pairs noise with answers in training
+REFLOW_STEPS = 4  # of the solver that pairs noise with answers in training
 HIGHEST = 8  # cycles per unit that the frequency term compares
 
 
@@ -77,9 +77,8 @@ def flow_loss(
     """Squared error of the velocity on the way to x₁, and the further terms that `flow` asks for. `coords`: where the
     rows of x₁ lie, which the frequencies need."""
     x0 = torch.randn_like(x1)
-    if flow.reflow:
-        own = torch.rand(len(x1), 1, 1, device=x1.device) < flow.reflow
-        x1 = torch.where(own, sampled(flow, velocity, x0, REFLOW_STEPS), x1)
+    if flow.reflow and float(torch.rand(())) < flow.reflow:
+        x1 = sampled(flow, velocity, x0, REFLOW_STEPS)
     t = times(flow, len(x1), x1)
     x, slope = mixed(flow.path, x0, x1, t)
     found = velocity(x, t, _guess(flow, velocity, x, t))

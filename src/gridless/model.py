@@ -41,7 +41,7 @@ from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, Samples, Tokens
 from gridless.tokenizers import pad_to
 
-FIELDS_WITH_BASE = 16  # of a batch teach how sure the network is beside its base, which costs more than the network
+FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
 FILES = ("config.json", "model.safetensors", "README.md")
 
 

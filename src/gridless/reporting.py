@@ -60,9 +60,9 @@ FIELDS_METHOD = (
     "on a grid. PSNR takes a range of 1; it compares answers, not families: relative L2 and R² do. "
     "The share of the truth inside the 50 % and 90 % intervals should be 0.5 and 0.9; CRPS is in units of the value. gp is "
     "kriging with length scale, variance and noise fitted to each field's readings; pod is the best linear guess that "
-    "training fields of the same families teach; base is the model's own answer without its network; oracle knows that a field is one plane wave and is no fair baseline (of "
-    "other families it knows nothing). A gain is over gp: the mean over fields of the difference on the same field ± 2 "
-    "standard errors of that mean."
+    "training fields of the same families teach; base is the model's own answer without its network; oracle knows that a "
+    "field is one plane wave and is no fair baseline (of other families it knows nothing). A gain is over gp: the mean over "
+    "fields of the difference on the same field ± 2 standard errors of that mean."
 )
 
 

@@ -269,12 +269,12 @@ class SolvedPod:
     def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q 1"]:
         pod = self.pod
         polynomial = pod.mean.double() + (self.share[..., None] * self.weights).sum(1) @ pod.modes.double().mT
-        values = (pod._basis(coords.double()) * polynomial[:, None]).sum(-1, keepdim=True)
+        values = (pod._basis(_alike(coords)) @ polynomial[..., None]).expand(len(coords), -1, -1)
         return values.to(samples.values.dtype)
 
     def std(self, coords: Tensor) -> Float[Tensor, "B Q 1"]:
         """The posterior standard deviation of the value, without a reading's noise: within the clusters and between."""
-        modes = self.pod._basis(coords.double()) @ self.pod.modes.double()
+        modes = self.pod._basis(_alike(coords)) @ self.pod.modes.double()
         mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
         variance = torch.zeros_like(mean[..., 0])
         for t in range(self.share.shape[1]):
@@ -317,6 +317,11 @@ def _principal(rows: Float[Tensor, "S M"]) -> tuple[Float[Tensor, " M"], Float[T
     """Variances and directions of the rows, the largest first."""
     variances, directions = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
     return variances.flip(-1).clamp(min=0).to(rows.dtype), directions.flip(-1).to(rows.dtype)
+
+
+def _alike(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
+    """In double precision; once, where all samples are asked at the same places."""
+    return (coords[:1] if coords.stride(0) == 0 else coords).double()
 
 
 def _product(line: np.ndarray, axes: int) -> Float[Tensor, "P d"]:

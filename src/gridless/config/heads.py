@@ -56,7 +56,7 @@ class FlowHead:
     frequency: NonNegativeFloat = 0.0
     """Weight: the guess's error is small in every low frequency (a non-uniform Fourier transform over the queries)."""
     reflow: Annotated[float, Ge(0), Lt(1)] = 0.0
-    """Share of a batch whose noise is paired with the answer that the flow itself gives it (rectified flow)."""
+    """Share of the steps whose noise is paired with the answer that the flow itself gives it (rectified flow)."""
     depth: PositiveInt = 2
     """Attention blocks of the flow over latents."""
     heads: PositiveInt = 4
