@@ -219,3 +219,16 @@ def test_readings_at_one_place_are_averaged():
     assert samples.mask.tolist() == [[True, True, False, False]]
     assert samples.values[0, :2].tolist() == [[3.0], [5.0]]
     assert gl.Samples.from_points(torch.rand(4, 2), torch.rand(4, 1)).mask is None
+
+
+@pytest.mark.parametrize("arm", ["transformer", "pod"])
+def test_latents_are_read_where_they_are_asked_for(arm, samples, coords):
+    field = woken(arm).encode(samples)
+    with torch.no_grad():
+        close(field(coords, latents_at=coords), field(coords))
+        assert (field(coords, latents_at=1 - coords) - field(coords)).abs().max() > 1e-6
+
+
+def test_posterior_samples_read_their_latents_where_they_are_asked(samples, coords):
+    with pytest.raises(ValueError, match="posterior samples reads its latents where it is asked; leave latents_at out"):
+        tiny("v2").encode(samples)(coords, latents_at=coords)

@@ -109,6 +109,8 @@ class Field:
                 raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
             cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
             cell = cell.expand(len(x), -1, -1)
+        if latents_at is not None and self._posterior is not None:
+            raise ValueError("a field of posterior samples reads its latents where it is asked; leave latents_at out")
         chunk = self._chunk(chunk, x.shape[1])
         at = None if latents_at is None else self._batched(latents_at)[0]
         parts = [

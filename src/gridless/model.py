@@ -145,24 +145,30 @@ class FieldModel(
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
             encoded = self.read(self.latent(points))
 
-        def correction(coords, cell):
-            return self.decode(encoded, coords.to(points.values.dtype), cell)
+        def correction(coords, cell, latents_at=None):
+            at = None if latents_at is None else latents_at.to(points.values.dtype)
+            return self.decode(encoded, coords.to(points.values.dtype), cell, at)
 
         if not isinstance(self.base, Pod):
             return Field(samples, self.base, correction, finest, spread=self.spread, joint=joint)
         solved = self.base.solved(points)
 
-        def shared(coords, cell):
+        def shared(coords, cell, latents_at=None):
             """What precision-weighting with the base adds to it."""
             base = solved(points, coords)
-            value, std = weighted(*self._guess(encoded, coords, cell), base, solved.std(coords).to(base.dtype))
+            own = self._guess(encoded, coords, cell, latents_at)
+            value, std = weighted(*own, base, solved.std(coords).to(base.dtype))
             return torch.cat([value - base, std], -1)
 
         return Field(samples, solved, shared, finest, spread=True, joint=joint)
 
-    def _guess(self, encoded: Encoded, coords: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    def _guess(
+        self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The network's own value and standard deviation, before they are weighted with the base's."""
-        value, std = self.decode(encoded, coords.to(encoded.latents.x.dtype), cell).chunk(2, -1)
+        dtype = encoded.latents.x.dtype
+        at = None if latents_at is None else latents_at.to(dtype)
+        value, std = self.decode(encoded, coords.to(dtype), cell, at).chunk(2, -1)
         return self.config.signal.mean + value, std
 
     def latent(self, points: Samples) -> Tokens:
