@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,10 +21,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 import gridless as gl
+from gridless.bases import Pod
 from gridless.config import Optimizer, Recipe, Train
+from gridless.data.synthetic import WaveSource
 from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
 from gridless.runs import build_task, load_data
-from gridless.tasks import as_rgb8
+from gridless.tasks import SparseField, as_rgb8
 from gridless.training import build_accelerator, build_optimizer, learning_rate, training_step
 
 
@@ -36,6 +39,9 @@ def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:
         resize_bicubic(rng.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8), (side, side))
         for _ in range(count)
     ]
+
+
+SMALL_POD = {"kind": "pod", "clusters": 2, "modes": 20, "rank": 8, "degree": 10}
 
 
 @pytest.mark.slow
@@ -141,6 +147,30 @@ def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
 
 
+def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch):
+    train = Train(steps=6, batch=2, queries=9, checkpoint_every=2, loss="head", optimizer=Optimizer(ema=0.9))
+    model = lambda: gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)  # noqa: E731
+    run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
+    run(model(), folder=tmp_path / "whole")
+    from gridless import training
+
+    real, count = training.training_step, iter(range(100))
+
+    def breaks(*args):
+        if next(count) == 4:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(training, "training_step", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        run(model(), folder=tmp_path / "broken")
+    monkeypatch.setattr(training, "training_step", real)
+    monkeypatch.setattr(Pod, "fit", None)
+    run(model(), folder=tmp_path / "broken")
+    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
+    assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
 SCRIPT = """
 import os, sys, numpy as np, torch
 sys.path[:0] = {paths!r}
@@ -234,6 +264,8 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
     photos = gl.data.photos("train")[:2]
     for diff in ({}, *arms.values()):
         one = build(Recipe, merge(dump(whole), diff))
+        if one.model.base.kind == "pod":
+            one = build(Recipe, merge(dump(one), {"model": {"base": SMALL_POD}}))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
         data = load_data(one.data, "train") if one.data.kind == "waves" else photos
         facts = gl.fit(gl.FieldModel(one.model), data, build_task(one.task), train=train, quiet=True)

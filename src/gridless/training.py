@@ -57,8 +57,6 @@ def fit(
     if train.steps is None and train.seconds is None:
         raise ValueError("how long? give steps=…, or train.steps or train.seconds in the recipe")
     data = task.prepared(data)
-    if isinstance(model.base, Pod) and not model.base.fitted:
-        model.base.fit(data)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
     trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
@@ -70,6 +68,9 @@ def fit(
     if facts.get("complete"):
         model.eval()
         return facts
+    if isinstance(model.base, Pod) and not model.base.fitted:  # not a run that goes on
+        model.base.fit(data)
+        average = build_average(model, train)
 
     size, share = model.config.signal.window, accelerator.process_index
     draw = lambda step: task.draw(  # noqa: E731

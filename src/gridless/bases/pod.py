@@ -78,13 +78,13 @@ class Pod(nn.Module):
         clusters, modes = len(self.shares), self.modes.shape[1]
         count = max(SNAPSHOTS, -(-PER_CLUSTER * clusters // len(source.families)))
         parts = [self._snapshots(family, count, spectra=clusters > 1) for family in source.families]
-        coefficients, spectra = (torch.cat(part) for part in zip(*parts, strict=True))
+        coefficients, spectra = (torch.cat(part).to(self.mean) for part in zip(*parts, strict=True))
         self.mean.copy_(coefficients.mean(0))
         away = coefficients - self.mean
         self.modes.copy_(_principal(away)[1][:, :modes])
         weights = away @ self.modes
         outside = (away.square().sum(1) - weights.square().sum(1)).clamp(min=0)
-        chosen = torch.zeros(len(weights), dtype=torch.long) if clusters == 1 else k_means(spectra, clusters)
+        chosen = weights.new_zeros(len(weights), dtype=torch.long) if clusters == 1 else k_means(spectra, clusters)
         self._describe(weights, outside, chosen)
         for _ in range(REASSIGNMENTS if clusters > 1 else 0):
             self._describe(weights, outside, self._likeliest(weights))
@@ -126,7 +126,7 @@ class Pod(nn.Module):
 
     def _likeliest(self, weights: Float[Tensor, "S M"]) -> Int[Tensor, " S"]:
         """The cluster of each training field, all of whose weights are known."""
-        best, chosen = torch.full((len(weights),), -torch.inf), torch.zeros(len(weights), dtype=torch.long)
+        best, chosen = weights.new_full((len(weights),), -torch.inf), weights.new_zeros(len(weights), dtype=torch.long)
         for k, (share, factor) in enumerate(zip(self.shares, self.factors, strict=True)):
             variances = factor.square().sum(0)
             inside = variances > 0
@@ -293,12 +293,12 @@ class SolvedPod:
 def k_means(points: Float[Tensor, "S F"], clusters: int) -> Int[Tensor, " S"]:
     """The cluster of every point: Lloyd's algorithm from centres drawn far from one another (k-means++, Arthur &
     Vassilvitskii 2007)."""
-    generator, size = torch.Generator().manual_seed(0), points.square().sum(1)
+    generator, size = torch.Generator(points.device).manual_seed(0), points.square().sum(1)
 
     def distances(centres: Tensor) -> Tensor:
         return (size[:, None] - 2 * points @ centres.mT + centres.square().sum(1)).clamp(min=0)
 
-    chosen = [torch.randint(len(points), (1,), generator=generator)]
+    chosen = [torch.randint(len(points), (1,), generator=generator, device=points.device)]
     nearest = distances(points[chosen[0]])[:, 0]
     for _ in range(1, clusters):
         far = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
