@@ -40,6 +40,7 @@ NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  
 SCREENED = (0.01, 0.14)  # … at which all clusters are compared
 LOOKED_AT = 16  # clusters that are then compared at all of them
 KEPT = 16  # pairs of a cluster and a noise that an answer is made of
+NEGLIGIBLE = 1e-3  # a share of the spread
 NUMBERS_AT_ONCE = 1 << 23  # when clusters are compared
 
 
@@ -278,6 +279,8 @@ class SolvedPod:
         mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
         variance = torch.zeros_like(mean[..., 0])
         for t in range(self.share.shape[1]):
+            if float(self.share[:, t].max()) < NEGLIGIBLE:
+                break  # the likeliest come first
             own = self.cluster[:, t]
             along = (modes @ self.pod.factors[own].double()).mT
             along = torch.linalg.solve_triangular(self.root[:, t], along, upper=False)
