@@ -27,7 +27,7 @@ from gridless.tasks import SparseField
 
 ROOT = Path(__file__).parents[1]
 AGNOSTIC = ("mean", "nearest", "linear", "rbf", "gp")
-ELSEWHERE = 32  # fields of each question
+ELSEWHERE = 16  # fields of each question
 SCALES = np.geomspace(0.02, 3, 80)  # constant deviations that are tried, of the mean's root mean squared error
 COUNTS = (10, 35, 300, 500)
 
@@ -45,7 +45,7 @@ def intervals(model: gl.FieldModel, families: tuple, task: SparseField) -> list[
     rows = []
     for family, count in product(families, task.counts):
         whole = {}
-        for split, fields in (("val", 32), ("test", task.fields)):
+        for split, fields in (("val", 16), ("test", task.fields)):
             parts = [answered(model, (family, split, fields, count, s, "random"), task.size) for s in task.noises]
             whole[split] = [np.concatenate(part) for part in zip(*parts, strict=True)]
         mean, _, truth = whole["val"]
@@ -141,7 +141,7 @@ def page(found: dict) -> str:
     asked = list(dict.fromkeys((row["sensors"], row["grid"], row["placement"]) for row in found["elsewhere"]))
     psnr = {(r["family"], r["sensors"], r["grid"], r["placement"]): r["psnr"] for r in found["elsewhere"]}
     new = [[family, *(number(psnr[family, *question], 1) for question in asked)] for family in families]
-    pictures = "\n\n".join(f"![{family}](images/waves/{family}-noise0.05.png)" for family in families)
+    pictures = "\n\n".join(f"![{family}](images/waves/{family}-noise0.1.png)" for family in families)
     hardware = found["hardware"]
     return f"""# Fields of six families from scattered readings
 
