@@ -1,5 +1,6 @@
 """The speed page is that of the committed results; the peers compute what ours does; work is counted, never timed."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def test_the_speed_page_is_that_of_the_committed_results():
     import speed_page
 
     assert (ROOT / "docs" / "speed.md").read_text() == speed_page.page()
+
+
+def test_the_page_of_waves_is_that_of_the_committed_results():
+    import fields
+
+    found = json.loads((ROOT / "results" / "waves.json").read_text())
+    assert (ROOT / "docs" / "waves.md").read_text() == fields.page(found)
+    assert fields.main_table(found) in (ROOT / "README.md").read_text()
 
 
 def test_the_public_parts_compute_the_same():
