@@ -180,6 +180,7 @@ def overfit(sweep: Path) -> list[dict]:
         if arm.removeprefix("v2-") != "one":
             continue
         model, recipe, _ = load_run(folder)
+        model = model.cpu()
         rng, count = np.random.default_rng(0), recipe.train.queries
         batch = build_task(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
         field, everywhere = model.encode(batch.samples), gl.grid(32, 32)[None]
@@ -212,7 +213,7 @@ ABOUT = {
     "generalisation": (generalisation, "PSNR on held-out and on training crops."),
     "features": (features, "Linear probe (30 % held out) and 10 nearest neighbours, mean latents of 1,000 test pictures."),
     "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
-    "sparse": (sparse, "V1 and V2 at half their width on `simple`, 51 readings of 1,024; PSNR of 16 held-out fields."),
+    "sparse": (sparse, "V1 and V2 at half their width (V2 of 3 layers), 51 readings; 16 held-out `simple` fields."),
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
     "techniques": (sparse, "Ten techniques on a mended V2, and its defects put back; 16 held-out `simple` fields."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),

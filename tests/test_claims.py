@@ -9,7 +9,12 @@ from gridless.cli import main
 from gridless.merging import recipe, recipe_table
 
 ROOT = Path(__file__).parents[1]
-RECIPES = {"reconstruction": "claims", "super-resolution": "claims-sr", "sparse": "claims-sparse", "techniques": "techniques"}
+RECIPES = {
+    "reconstruction": "claims",
+    "super-resolution": "claims-sr",
+    "sparse": "claims-sparse",
+    "techniques": "techniques",
+}
 
 
 def runs(**arms: list[float]) -> list[dict]:
@@ -73,7 +78,9 @@ def test_every_claim_of_the_documents_is_there_and_its_arms_are_in_the_recipes()
 def test_the_page_is_that_of_the_committed_results(monkeypatch, tmp_path, capsys):
     text = page(ROOT / "results" / "claims")
     assert text == (ROOT / "docs" / "claims.md").read_text()
-    verdicts = [line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith(("| A", "| B", "| C", "| D", "| E"))]
+    verdicts = [
+        line.rsplit("|", 2)[1] for line in text.splitlines() if line.startswith(("| A", "| B", "| C", "| D", "| E"))
+    ]
     assert len(verdicts) == 35 and not [v for v in verdicts if "not measured" in v]
     assert sum("not decidable" in v for v in verdicts) <= 6
     monkeypatch.chdir(ROOT)

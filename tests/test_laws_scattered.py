@@ -232,3 +232,9 @@ def test_latents_are_read_where_they_are_asked_for(arm, samples, coords):
 def test_posterior_samples_read_their_latents_where_they_are_asked(samples, coords):
     with pytest.raises(ValueError, match="posterior samples reads its latents where it is asked; leave latents_at out"):
         tiny("v2").encode(samples)(coords, latents_at=coords)
+
+
+@pytest.mark.parametrize("shared", [lambda x: x[0], lambda x: x[:1].expand(2, -1, -1)], ids=["points", "expanded"])
+def test_every_field_has_its_own_gradient_where_all_are_asked_alike(model, samples, coords, shared):
+    field, asked = model.encode(samples), shared(coords)
+    close(field.gradient(asked), field.gradient(coords[:1].repeat(2, 1, 1)), 1e-3)

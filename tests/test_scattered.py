@@ -6,7 +6,7 @@ import torch
 
 import gridless as gl
 from gridless.bases import SCATTERED, Pod, Scattered
-from gridless.bases.pod import k_means
+from gridless.bases.pod import KEPT, NOISES, k_means
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
 from gridless.data.synthetic import WaveSource, fixed, place, read
@@ -109,6 +109,49 @@ def test_clusters_of_fields_need_fewer_readings(pod):
     assert 0.8 < ((value - truth).abs() < 1.645 * std).float().mean() < 0.97
 
 
+def test_the_posterior_is_that_of_a_dense_gaussian():
+    """Two clusters, a masked reading: evidence, mean and spread beside the textbook's, on Φ Λ Φᵀ + v I."""
+    torch.manual_seed(0)
+    pod = Pod(PodConfig(modes=6, degree=4, clusters=2, rank=3), Signal(channels=1))
+    for name in ("mean", "modes", "centres", "factors"):
+        getattr(pod, name).copy_(0.3 * torch.randn(getattr(pod, name).shape))
+    pod.left.copy_(torch.tensor([0.01, 0.02]))
+    pod.shares.copy_(torch.tensor([0.3, 0.7]))
+    coords, asked, values = torch.rand(1, 5, 2), torch.rand(1, 7, 2), torch.randn(1, 5, 1)
+    mask = torch.tensor([[True, True, False, True, True]])
+    field = pod.encode(gl.Samples.from_points(coords, values, mask))
+    seen, goal = (pod._basis(x[0].double()) for x in (coords[:, mask[0]], asked))
+    y, guesses = values[0, mask[0], 0].double(), []
+    for k in range(2):
+        centre = pod.mean.double() + pod.modes.double() @ pod.centres[k].double()
+        factor = pod.modes.double() @ pod.factors[k].double()
+        for noise in NOISES:
+            v = noise**2 * pod.variance + pod.left[k].double()
+            kernel = seen @ factor @ factor.mT @ seen.mT + v * torch.eye(4)
+            density = torch.distributions.MultivariateNormal(seen @ centre, kernel)
+            gain = goal @ factor @ factor.mT @ seen.mT @ torch.linalg.inv(kernel)
+            mean = goal @ centre + gain @ (y - seen @ centre)
+            spread = goal @ factor @ factor.mT @ goal.mT - gain @ seen @ factor @ factor.mT @ goal.mT
+            guesses.append((density.log_prob(y) + pod.shares[k].log(), mean, spread.diagonal() + pod.left[k]))
+    score, mean, variance = (torch.stack(x) for x in zip(*guesses, strict=True))
+    best = score.topk(KEPT).indices
+    share = score[best].softmax(0)[:, None]
+    whole = (share * mean[best]).sum(0)
+    std = ((share * (variance[best] + mean[best].square())).sum(0) - whole.square()).sqrt()
+    torch.testing.assert_close(field(asked)[0, :, 0].double(), whole, rtol=0, atol=2e-3)
+    torch.testing.assert_close(field.std(asked)[0, :, 0].double(), std, rtol=2e-3, atol=0)
+
+
+def test_what_few_fields_do_not_tell_is_left_to_doubt():
+    """The variance of a cluster is that of its modes and what they leave out, however few fields it has."""
+    pod, weights = Pod(PodConfig(modes=12, degree=4, clusters=2, rank=10), Signal(channels=1)), torch.randn(50, 12)
+    chosen = (torch.arange(50) < 8).long()
+    pod._describe(weights, torch.zeros(50), chosen)
+    for k in (0, 1):
+        whole = weights[chosen == k].var(0, correction=0).sum()
+        torch.testing.assert_close(pod.factors[k].square().sum() + pod.left[k], whole)
+
+
 def test_k_means_parts_what_lies_apart():
     middles = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     points = middles.repeat(50, 1) + 0.1 * torch.randn(150, 2, generator=torch.Generator().manual_seed(0))
@@ -120,6 +163,8 @@ def test_k_means_parts_what_lies_apart():
 def test_clusters_cannot_have_more_modes_than_they_share():
     with pytest.raises(ValueError, match="base.rank 9 is more than the base.modes 5"):
         Pod(PodConfig(modes=5, rank=9, degree=4), Signal(channels=1))
+    with pytest.raises(ValueError, match="base.modes 20 are more than the 4\\^2 polynomials of base.degree 4"):
+        Pod(PodConfig(modes=20, degree=4), Signal(channels=1))
 
 
 def test_pod_has_a_gradient_and_its_polynomials_are_orthonormal(pod):

@@ -149,8 +149,8 @@ three seeds estimate their own spread badly).
 A claim is *confirmed* where all of its intervals lie on the claimed side (*refuted in size* where they end below the
 smallest predicted effect), *refuted* where all lie on the other side or all end below the smallest predicted effect, has
 *no effect above ± x* where all contain zero (*not decidable here* where even the predicted effect could have hidden in
-them), and *depends* where they disagree. All of it holds at this budget: models of a few hundred thousand parameters,
-trained for about half a minute on one core.
+them), and *depends* where they disagree. All of it holds at this budget: models of some ten thousand to a few hundred
+thousand parameters, trained for half a minute to five minutes on one core.
 """
 
 

@@ -173,13 +173,16 @@ class Field:
         `create_graph=True` lets a loss on the gradient train the model.
         """
         with torch.enable_grad():
-            x = coords if create_graph and coords.requires_grad else coords.detach().requires_grad_(True)
+            x, squeeze = self._batched(coords)
+            if not (create_graph and x.requires_grad):
+                x = x.detach().clone().requires_grad_(True)
             values = self(x, cell)
             columns = [
                 torch.autograd.grad(values[..., c].sum(), x, retain_graph=True, create_graph=create_graph)[0]
                 for c in range(values.shape[-1])
             ]
-        return torch.stack(columns, -2)
+        out = torch.stack(columns, -2)
+        return out[0] if squeeze else out
 
     def _chunk(self, chunk: int | None, points: int) -> int:
         if self.joint and chunk is not None and chunk < points:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from gridless import config, metrics
 from gridless.bases import SCATTERED, Pod, Scattered
@@ -99,11 +100,11 @@ def picture_fields(model: FieldModel, source: WaveSource, task: SparseField, fol
 @torch.no_grad()
 def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
     """The metrics of each field of a `question`; `model`: anything with encode(samples) -> field. Of a joint field also
-    `psnr_apart`: as many points asked at a time as there are readings, as separate questions."""
+    `psnr_apart`: at most as many points asked at a time as there are readings, as separate questions."""
     waves, samples = question(*asked)
     coords = grid(size, size)
     truth = waves(coords.expand(len(waves), -1, -1))
-    device = next(model.parameters()).device if isinstance(model, FieldModel) else "cpu"
+    device = next(model.buffers()).device if isinstance(model, nn.Module) else "cpu"
     field = model.encode(samples.to(device))
     where = coords.to(device)
     mean, *std = field.mean_and_std(where) if field.has_spread else [field(where)]

@@ -147,7 +147,7 @@ def _steps(
 
 def _check_same_questions(name: str, arm: c.Recipe, whole: c.Recipe) -> None:
     """Arms are compared picture by picture, so all of them are asked the same."""
-    same = ("kind", "scales", "counts", "noises", "size", "fields")
+    same = ("kind", "scales", "counts", "noises", "size", "fields", "placement")
     asked = lambda task: {key: value for key, value in dump(task).items() if key in same}  # noqa: E731
     other = difference(asked(whole.task), asked(arm.task), "task")
     if other:

@@ -30,7 +30,7 @@ from gridless.field import Field
 from gridless.samples import Samples
 
 SNAPSHOTS = 2000  # training fields of each family, at least
-PER_CLUSTER = 300  # … and of each cluster
+PER_CLUSTER = 300  # … and, on average, of each cluster
 AT_ONCE = 2000  # snapshots
 SPECTRUM = 32  # points per axis at which spectra are taken
 ROUNDS = 25  # of k-means
@@ -40,7 +40,7 @@ NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  
 SCREENED = (0.01, 0.14)  # … at which all clusters are compared
 LOOKED_AT = 16  # clusters that are then compared at all of them
 KEPT = 16  # pairs of a cluster and a noise that an answer is made of
-NEGLIGIBLE = 1e-3  # a share of the spread
+NEGLIGIBLE = 1e-4  # a guess that is so unlikely is left out
 NUMBERS_AT_ONCE = 1 << 23  # when clusters are compared
 
 
@@ -55,6 +55,10 @@ class Pod(nn.Module):
         if channels != 1:
             raise ValueError(f"base.kind 'pod' takes one channel, got {channels}")
         rank = modes if pod.rank is None else pod.rank
+        if modes > degree**axes:
+            raise ValueError(
+                f"base.modes {modes} are more than the {degree}^{axes} polynomials of base.degree {degree}"
+            )
         if rank > modes:
             raise ValueError(f"base.rank {rank} is more than the base.modes {modes} that clusters share")
         self.degree, self.axes = degree, axes
@@ -121,9 +125,10 @@ class Pod(nn.Module):
                 continue
             self.centres[k] = weights[own].mean(0)
             variances, modes = _principal(weights[own] - self.centres[k])
-            variances[count // 2 :] = 0  # fewer fields do not tell so many modes
-            self.factors[k] = modes[:, :rank] * variances[:rank].sqrt()
-            self.left[k] = variances[rank:].sum() + outside[own].mean()
+            kept = min(rank, count // 2)  # fewer fields do not tell so many modes
+            self.factors[k] = 0
+            self.factors[k, :, :kept] = modes[:, :kept] * variances[:kept].sqrt()
+            self.left[k] = variances[kept:].sum() + outside[own].mean()
 
     def _likeliest(self, weights: Float[Tensor, "S M"]) -> Int[Tensor, " S"]:
         """The cluster of each training field, all of whose weights are known."""
@@ -158,7 +163,7 @@ class Pod(nn.Module):
     def solved(self, samples: Samples) -> "SolvedPod":
         """What the field of these readings takes as its base."""
         points, rank = samples.as_points(), self.factors.shape[2]
-        size = max(1, NUMBERS_AT_ONCE // (len(self.shares) * rank * max(points.values.shape[1], rank)))
+        size = max(1, NUMBERS_AT_ONCE // (max(len(self.shares), KEPT) * rank * max(points.values.shape[1], rank)))
         parts = [self._solved(points.select(some)) for some in _chunks(len(points.values), size)]
         return SolvedPod(self, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
@@ -193,10 +198,12 @@ class Pod(nn.Module):
         root = fit.root(noise)
         inside = torch.cholesky_solve(fit.along[..., None], root)
         weights = [
-            (self.centres[k] + (self.factors[k] @ w.to(self.factors))[..., 0]).double()
+            self.centres[k].double() + (self.factors[k].double() @ w)[..., 0]  # in double: autocast leaves that alone
             for k, w in zip(cluster.unbind(1), inside.unbind(1), strict=True)
         ]
-        return best.values.softmax(1), torch.stack(weights, 1), cluster, root, noise
+        share = best.values.softmax(1)
+        share = share.where(share > NEGLIGIBLE, 0)
+        return share / share.sum(1, keepdim=True), torch.stack(weights, 1), cluster, root, noise
 
     @property
     def variance(self) -> float:
@@ -279,7 +286,7 @@ class SolvedPod:
         mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
         variance = torch.zeros_like(mean[..., 0])
         for t in range(self.share.shape[1]):
-            if float(self.share[:, t].max()) < NEGLIGIBLE:
+            if not self.share[:, t].any():
                 break  # the likeliest come first
             own = self.cluster[:, t]
             along = (modes @ self.pod.factors[own].double()).mT
@@ -324,7 +331,8 @@ def _principal(rows: Float[Tensor, "S M"]) -> tuple[Float[Tensor, " M"], Float[T
 
 def _alike(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
     """In double precision; once, where all samples are asked at the same places."""
-    return (coords[:1] if coords.stride(0) == 0 else coords).double()
+    alike = coords.stride(0) == 0 and not coords.requires_grad  # a gradient is of each sample's own coordinates
+    return (coords[:1] if alike else coords).double()
 
 
 def _product(line: np.ndarray, axes: int) -> Float[Tensor, "P d"]:
