@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import gridless as gl
-from gridless.config import Model, Recipe
 from gridless.building import build_base
+from gridless.config import Model, Recipe
 from gridless.merging import ConfigError, build, dump, merge, parse_flags, preset_table, recipe, recipe_table, shipped
 
 SIZES = ("tiny", "small", "base")
