@@ -155,7 +155,8 @@ def validation(model: FieldModel, source: WaveSource, task: SparseField) -> dict
     coords, scores = grid(task.size, task.size, device=device), {}
     for noise in sorted({min(task.noises), max(task.noises)}):
         for family in source.families:
-            waves, samples = question(family, source.split, VALIDATION_FIELDS, count, noise, placement)
+            fields = min(VALIDATION_FIELDS, task.fields)
+            waves, samples = question(family, source.split, fields, count, noise, placement)
             answer = model.encode(samples.to(device))(coords).cpu()
             error = (answer - waves(coords.cpu().expand(len(waves), -1, -1))).square().mean((1, 2))
             scores[noise, family] = float((-10 * error.log10()).mean())
