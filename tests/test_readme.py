@@ -9,6 +9,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_every_python_block_runs(tmp_path, monkeypatch):
+    (tmp_path / "weights").symlink_to(README.parent / "weights")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     assert blocks
@@ -16,6 +17,8 @@ def test_every_python_block_runs(tmp_path, monkeypatch):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["big"].shape == (89, 74, 3) and names["edge"].shape == (64, 3, 2)
+    truth = 0.5 + 0.5 * (names["gl"].grid(64, 64) * names["torch"].tensor([8, 13])).sum(1, keepdim=True).sin()
+    assert (names["mean"] - truth).abs().max() < 0.05 and names["std"].shape == (4096, 1)
     assert {row["metric"] for row in names["rows"]} == {"psnr", "psnr_rgb", "floats_per_value"}
 
 
