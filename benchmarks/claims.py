@@ -226,7 +226,7 @@ ABOUT = {
     "sparse": (sparse, "V1 and V2 at half their width (V2 of 3 layers), 51 readings; 16 held-out `simple` fields."),
     "shipped": (shipped, "V1 and V2 as they were, 100 epochs of 500 fields; held-out `simple` fields, 51 readings."),
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
-    "techniques": (sparse, "Ten techniques on a mended V2, its defects put back; 500 steps, 16 fields; seeds differ by 2 dB."),
+    "techniques": (sparse, "Ten techniques on a mended V2, its defects put back; 500 steps, 16 fields; seeds differ 2 dB."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 
