@@ -192,7 +192,8 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     if curve:
         pictures["strips/training.png"] = curve
     scales = ", ".join(f"×{scale:g}" for scale in sorted({row["scale"] for row in rows} - {None}))
-    usual = ", ".join(dict.fromkeys(row["label"] for row in rows if not is_trained(row)))
+    ours = ("base", "oracle")  # a part of the model, and no fair baseline
+    usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {
         "title": FIELDS_TITLE if fields else TITLE,
         "lead": (
