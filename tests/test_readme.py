@@ -57,11 +57,15 @@ def test_its_figures_are_those_of_the_committed_results():
     run, scan, decode = (
         json.loads((results / f).read_text()) for f in ("quickstart/run.json", "scan.json", "decode.json")
     )
+    waves = json.loads((results / "waves-simple.json").read_text())
+    asked = {"sensors": 51, "noise": 0.0, "model": "model", "metric": "psnr"}
+    simple = next(row["value"] for row in waves["scores"] if asked.items() <= row.items())
     forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
     for figure in (
         f"{run['params']:,} parameters, {run['steps']:,} steps in {run['train_seconds']:.0f} s",
         f"is {scan['forward_speedup']:.1f}× (forward) and {scan['forward_backward_speedup']:.1f}× (forward + backward)",
         f"{forward:.0f}× and {both:.0f}× as fast as the plain loop",
+        f"{waves['train_seconds']:.0f} s of training on two cores): {simple:.1f} dB on `simple`",
         f"answered {decode['speedup']['median']:.1f}× as fast as by LIIF",
     ):
         assert figure in text
