@@ -55,6 +55,13 @@ def test_every_recipe_and_every_arm_parses(name):
         build_base(arm.model)
 
 
+def test_none_is_no_value_but_the_name_of_a_kind():
+    assert parse_flags(["--train.seconds", "none", "--model.base.kind", "none"]) == {
+        "train": {"seconds": None},
+        "model": {"base": {"kind": "none"}},
+    }
+
+
 def test_later_layers_win_and_a_new_kind_starts_afresh():
     assert merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}}
     old, new = {"d": {"kind": "lainr", "hidden": 8}}, {"d": {"kind": "scent", "depth": 2}}

@@ -140,7 +140,8 @@ def _other_preset(table: dict, special: dict, flags: dict, arm: dict) -> dict:
 
 
 def parse_flags(tokens: list[str]) -> dict:
-    """`--model.encoder.depth 2 --train.steps=500` as a nested dictionary; values are read as TOML, else as text."""
+    """`--model.encoder.depth 2 --train.steps=500` as a nested dictionary; values are read as TOML, else as text. `none` is
+    no value, but of a `kind` its name."""
     out: dict = {}
     rest = list(tokens)
     while rest:
@@ -159,7 +160,8 @@ def parse_flags(tokens: list[str]) -> dict:
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise ConfigError(f"--{name}: {parent} has been given a value already, it cannot hold {leaf} too")
-        node[leaf] = _toml_value(values[0]) if len(values) == 1 else [_toml_value(v) for v in values]
+        read = [v.strip("\"'") if leaf == "kind" else _toml_value(v) for v in values]
+        node[leaf] = read[0] if len(read) == 1 else read
     return out
 
 
