@@ -27,7 +27,7 @@ from gridless.tasks import SparseField
 
 ROOT = Path(__file__).parents[1]
 AGNOSTIC = ("mean", "nearest", "linear", "rbf", "gp")
-ELSEWHERE = 16  # fields of each question
+TUNED, TESTED, ELSEWHERE = 16, 32, 16  # fields of each question: constants, intervals, other questions
 SCALES = np.geomspace(0.02, 3, 80)  # constant deviations that are tried, of the mean's root mean squared error
 COUNTS = (10, 300, 500)
 
@@ -46,7 +46,7 @@ def intervals(model: gl.FieldModel, families: tuple, task: SparseField) -> list[
     rows = []
     for family, count in product(families, task.counts):
         whole = {}
-        for split, fields in (("val", 16), ("test", 32)):
+        for split, fields in (("val", TUNED), ("test", TESTED)):
             parts = [answered(model, (family, split, fields, count, s, "random"), task.size) for s in task.noises]
             whole[split] = [np.concatenate(part) for part in zip(*parts, strict=True)]
         mean, _, truth = whole["val"]
@@ -166,7 +166,8 @@ network was. The oracle knows that a field is one plane wave and is no rival.
 ## Is the spread honest?
 
 Over the three noises together. Coverage should be 0.5 and 0.9. The gain in CRPS is over the same mean with one constant
-standard deviation, the best one for the validation fields of this family and count.
+standard deviation, the best one for validation fields of this family and count ({TESTED} test and {TUNED} validation
+fields for each noise).
 
 {table(["family", "sensors", "inside 50 %", "inside 90 %", "CRPS", "CRPS, constant", "gain"], spread)}
 

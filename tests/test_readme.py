@@ -1,6 +1,7 @@
 """The README's Python runs as it stands, and its figures are those of the committed results."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,21 @@ def test_its_figures_are_those_of_the_committed_results():
     waves = json.loads((results / "waves-simple.json").read_text())
     asked = {"sensors": 51, "noise": 0.0, "model": "model", "metric": "psnr"}
     simple = next(row["value"] for row in waves["scores"] if asked.items() <= row.items())
+    alone = json.loads((results / "waves-network-alone.json").read_text())
+    without = next(row["value"] for row in alone["scores"] if asked.items() <= row.items())
+    spreads = json.loads((results / "waves.json").read_text())["intervals"]
+    inside, gain = ([100 * row[k] for row in spreads] for k in ("coverage_90", "gain"))
+    claimed = tomllib.loads((README.parent / "src" / "gridless" / "claims.toml").read_text())["claim"]
     forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
     for figure in (
         f"{run['params']:,} parameters, {run['steps']:,} steps in {run['train_seconds']:.0f} s",
         f"is {scan['forward_speedup']:.1f}× (forward) and {scan['forward_backward_speedup']:.1f}× (forward + backward)",
         f"{forward:.0f}× and {both:.0f}× as fast as the plain loop",
         f"{waves['train_seconds']:.0f} s of training on two cores): {simple:.1f} dB on `simple`",
+        f"kind none`, {alone['train_seconds']:.0f} s) it reaches {without:.1f} dB on `simple`",
+        f"hold {min(inside):.0f} … {max(inside):.0f} % of the truth",
+        f"CRPS is {min(gain):.0f} … {max(gain):.0f} % below",
+        f"Each of {len(claimed)} predictions",
         f"answered {decode['speedup']['median']:.1f}× as fast as by LIIF",
     ):
         assert figure in text

@@ -6,7 +6,8 @@ import torch
 
 import gridless as gl
 from gridless.bases import SCATTERED, Pod, Scattered
-from gridless.bases.pod import KEPT, NOISES, k_means
+from gridless.bases.clusters import k_means
+from gridless.bases.pod import KEPT, NOISES
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
 from gridless.data.synthetic import WaveSource, fixed, place, read

@@ -113,6 +113,22 @@ def test_a_training_step_never_waits_for_the_device(preset, diff):
     assert any("_local_scalar_dense" in found for found in waits.found)  # a user's coordinates are looked at
 
 
+def interrupted(monkeypatch, steps: int, run) -> None:
+    """`run()`, stopped by Ctrl-C after so many training steps."""
+    from gridless import training
+
+    real, count = training.training_step, iter(range(100))
+
+    def breaks(*args):
+        if next(count) == steps:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "training_step", breaks)
+        run()
+
+
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
     train = Train(steps=12, batch=2, queries=20, checkpoint_every=5, optimizer=Optimizer(ema=ema))
@@ -124,19 +140,7 @@ def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
         return load_file(folder / "model.safetensors")
 
     whole = run(tmp_path / "whole")
-    from gridless import training
-
-    real, count = training.training_step, iter(range(100))
-
-    def breaks(*args):
-        if next(count) == 8:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    monkeypatch.setattr(training, "training_step", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "broken")
-    monkeypatch.setattr(training, "training_step", real)
+    interrupted(monkeypatch, 8, lambda: run(tmp_path / "broken"))
     with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 7, "loss"')  # a line the stop cut short
     resumed = run(tmp_path / "broken")
@@ -152,19 +156,7 @@ def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch):
     model = lambda: gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)  # noqa: E731
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
-    from gridless import training
-
-    real, count = training.training_step, iter(range(100))
-
-    def breaks(*args):
-        if next(count) == 4:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    monkeypatch.setattr(training, "training_step", breaks)
-    with pytest.raises(KeyboardInterrupt):
-        run(model(), folder=tmp_path / "broken")
-    monkeypatch.setattr(training, "training_step", real)
+    interrupted(monkeypatch, 4, lambda: run(model(), folder=tmp_path / "broken"))
     monkeypatch.setattr(Pod, "fit", None)
     run(model(), folder=tmp_path / "broken")
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))

@@ -18,7 +18,7 @@ from gridless.bases import BASELINES
 from gridless.data import Photo, cifar10, folder, photos
 from gridless.data.synthetic import WaveSource
 from gridless.evaluation import evaluate
-from gridless.field_scores import BASELINES as OF_FIELDS
+from gridless.field_scores import BASELINES as FIELD_BASELINES
 from gridless.field_scores import evaluate_fields, picture_fields
 from gridless.locking import held
 from gridless.merging import ConfigError, build, difference, dump, load_json
@@ -128,7 +128,7 @@ def evaluate_run(
         if scales or data is not None:
             raise ConfigError("a sparse field has no scales and no folder of pictures; leave --scales and --data out")
         waves = load_data(source, split)
-        rivals = OF_FIELDS if tuple(baselines) == BASELINES else [name for name in baselines if name in OF_FIELDS]
+        rivals = FIELD_BASELINES if tuple(baselines) == BASELINES else [b for b in FIELD_BASELINES if b in baselines]
         rows = evaluate_fields(model, waves, task, facts=facts, baselines=rivals)
         if pictures:
             picture_fields(model, waves, task, Path(run, "fields"))

@@ -15,7 +15,7 @@ products on [0, 1]^d: exact at any coordinate, with a true gradient. All of it i
 and kept in the checkpoint.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.bases.clusters import k_means, principal
+from gridless.bases.evidence import Fit
 from gridless.coords import grid
 from gridless.data.synthetic import WaveSource, fixed
 from gridless.field import Field
@@ -33,7 +35,6 @@ SNAPSHOTS = 2000  # training fields of each family, at least
 PER_CLUSTER = 300  # … and, on average, of each cluster
 AT_ONCE = 2000  # snapshots
 SPECTRUM = 32  # points per axis at which spectra are taken
-ROUNDS = 25  # of k-means
 REASSIGNMENTS = 4
 SMALLEST = 1e-4  # of the spread, relative to the fields' standard deviation
 NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # s, relative to that deviation
@@ -86,7 +87,7 @@ class Pod(nn.Module):
         coefficients, spectra = (torch.cat(part).to(self.mean) for part in zip(*parts, strict=True))
         self.mean.copy_(coefficients.mean(0))
         away = coefficients - self.mean
-        self.modes.copy_(_principal(away)[1][:, :modes])
+        self.modes.copy_(principal(away)[1][:, :modes])
         weights = away @ self.modes
         outside = (away.square().sum(1) - weights.square().sum(1)).clamp(min=0)
         chosen = weights.new_zeros(len(weights), dtype=torch.long) if clusters == 1 else k_means(spectra, clusters)
@@ -124,7 +125,7 @@ class Pod(nn.Module):
             if count < 2:
                 continue
             self.centres[k] = weights[own].mean(0)
-            variances, modes = _principal(weights[own] - self.centres[k])
+            variances, modes = principal(weights[own] - self.centres[k])
             kept = min(rank, count // 2)  # fewer fields do not tell so many modes
             self.factors[k] = 0
             self.factors[k, :, :kept] = modes[:, :kept] * variances[:kept].sqrt()
@@ -224,43 +225,6 @@ class Pod(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
-    """What readings say about the weights within each of K clusters, before their noise is known."""
-
-    inner: Float[Tensor, "B K R R"]
-    along: Float[Tensor, "B K R"]
-    whole: Float[Tensor, "B K"]
-    left: Float[Tensor, "B K"]
-    share: Float[Tensor, "B K"]
-    real: Int[Tensor, " B"]
-
-    def of(self, chosen: Int[Tensor, "B T"]) -> "Fit":
-        """The chosen clusters of each sample."""
-        rows = torch.arange(len(chosen), device=chosen.device)[:, None]
-        inner, along, whole, left, share = (
-            x[rows, chosen] for x in (self.inner, self.along, self.whole, self.left, self.share)
-        )
-        return Fit(inner, along, whole, left, share, self.real)
-
-    def root(self, noise: Float[Tensor, "B K"]) -> Float[Tensor, "B K R R"]:
-        """Of the weights' precision times the noise."""
-        eye = torch.eye(self.along.shape[-1], dtype=noise.dtype, device=noise.device)
-        return torch.linalg.cholesky(self.inner + noise[..., None, None] * eye)
-
-    def likelihoods(self, noises: Sequence[float]) -> Float[Tensor, "B K S"]:
-        """Logarithms of how likely the readings are with each noise, and of the cluster's share."""
-        out = []
-        for noise in noises:
-            v = noise + self.left
-            root = self.root(v)
-            met = torch.linalg.solve_triangular(root, self.along[..., None], upper=False).square().sum((-2, -1))
-            freedom = self.real[:, None] - self.along.shape[-1]
-            spread = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1) + freedom * v.log()
-            out.append(self.share - 0.5 * ((self.whole - met) / v + spread))
-        return torch.stack(out, -1)
-
-
-@dataclass(frozen=True, eq=False)
 class SolvedPod:
     """The posterior of each sample: T guesses at its cluster and noise, how likely each is, the weights of the shared
     modes, and the Cholesky root of the precision of the cluster's own weights, times the noise."""
@@ -298,35 +262,6 @@ class SolvedPod:
 
     def gate(self, cell: Tensor) -> float:
         return 1.0
-
-
-def k_means(points: Float[Tensor, "S F"], clusters: int) -> Int[Tensor, " S"]:
-    """The cluster of every point: Lloyd's algorithm from centres drawn far from one another (k-means++, Arthur &
-    Vassilvitskii 2007)."""
-    generator, size = torch.Generator(points.device).manual_seed(0), points.square().sum(1)
-
-    def distances(centres: Tensor) -> Tensor:
-        return (size[:, None] - 2 * points @ centres.mT + centres.square().sum(1)).clamp(min=0)
-
-    chosen = [torch.randint(len(points), (1,), generator=generator, device=points.device)]
-    nearest = distances(points[chosen[0]])[:, 0]
-    for _ in range(1, clusters):
-        far = nearest if nearest.sum() > 0 else torch.ones_like(nearest)
-        chosen.append(torch.multinomial(far, 1, generator=generator))
-        nearest = torch.minimum(nearest, distances(points[chosen[-1]])[:, 0])
-    centres = points[torch.cat(chosen)]
-    for _ in range(ROUNDS):
-        member = distances(centres).argmin(1)
-        count = member.bincount(minlength=clusters)[:, None]
-        sums = torch.zeros_like(centres).index_add_(0, member, points)
-        centres = torch.where(count > 0, sums / count.clamp(min=1), centres)
-    return member
-
-
-def _principal(rows: Float[Tensor, "S M"]) -> tuple[Float[Tensor, " M"], Float[Tensor, "M M"]]:
-    """Variances and directions of the rows, the largest first."""
-    variances, directions = torch.linalg.eigh((rows.mT @ rows / len(rows)).double())
-    return variances.flip(-1).clamp(min=0).to(rows.dtype), directions.flip(-1).to(rows.dtype)
 
 
 def _alike(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
