@@ -6,6 +6,7 @@ import torch
 from conftest import tiny
 
 from gridless import field_scores, metrics
+from gridless.bases import fit_pod
 from gridless.data.synthetic import WaveSource
 from gridless.results import grouped, plain_table, read_results, summarise, write_results
 from gridless.tasks import SparseField
@@ -55,7 +56,7 @@ def test_rows_of_fields_go_through_a_file(rows, tmp_path):
 def test_the_base_alone_has_a_row_and_rivals_can_be_left_out():
     base = {"kind": "pod", "clusters": 2, "modes": 20, "rank": 8, "degree": 10}
     model, source = tiny("sensors", {"base": base}), WaveSource(("simple",), "test")
-    model.base.fit(WaveSource(("simple",)))
+    fit_pod(model.base, WaveSource(("simple",)))
     task = SparseField(counts=(20,), noises=(0.0,), size=6, fields=2)
     found = field_scores.evaluate_fields(model, source, task, baselines=())
     assert {(row["model"], bool(row["params"])) for row in found} == {("base", False), ("sensors", True)}

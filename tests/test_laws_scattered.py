@@ -5,7 +5,7 @@ import torch
 from conftest import tiny
 
 import gridless as gl
-from gridless.bases import Pod
+from gridless.bases import Pod, fit_pod
 from gridless.data.synthetic import WaveSource
 
 TOKENS = {"count": 6, "std": 0.5, "read": "tokens"}
@@ -32,7 +32,7 @@ def model(request) -> gl.FieldModel:
 def woken(arm: str) -> gl.FieldModel:
     model = tiny("sensors", ARMS[arm])
     if isinstance(model.base, Pod):
-        model.base.fit(WaveSource(("simple",)))
+        fit_pod(model.base, WaveSource(("simple",)))
     return model
 
 
@@ -155,7 +155,7 @@ def test_every_parameter_learns_and_what_is_fixed_is_saved(arm, tmp_path, coords
 def test_untrained_the_base_is_nearly_alone(samples, coords):
     """Two guesses are weighted by their precisions, and a new network claims none beyond the signal's spread."""
     model = gl.FieldModel(tiny("sensors", ARMS["pod"]).config).eval()
-    model.base.fit(WaveSource(("simple",)))
+    fit_pod(model.base, WaveSource(("simple",)))
     with torch.no_grad():
         value, std = model.encode(samples).mean_and_std(coords)
         base, doubt = model.base.encode(samples).mean_and_std(coords)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import RegularGridInterpolator
 
 import gridless as gl
-from gridless.bases import SCATTERED, Pod, Scattered
+from gridless.bases import SCATTERED, Pod, Scattered, fit_pod
 from gridless.bases.clusters import k_means
+from gridless.bases.fitting import _describe
 from gridless.bases.pod import KEPT, NOISES
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
@@ -22,7 +24,7 @@ def points() -> torch.Tensor:
 @pytest.fixture(scope="module")
 def pod() -> Pod:
     signal = Signal(channels=1, mean=0.5, std=0.35)
-    return Pod(PodConfig(modes=100, degree=20), signal).fit(WaveSource(("simple",)))
+    return fit_pod(Pod(PodConfig(modes=100, degree=20), signal), WaveSource(("simple",)))
 
 
 @pytest.mark.parametrize("kind", SCATTERED)
@@ -98,7 +100,7 @@ def test_pod_recovers_fields_of_its_family_and_knows_how_well(pod):
 def test_clusters_of_fields_need_fewer_readings(pod):
     """26 readings are fewer than plain modes need; where every cluster has its own, they are enough."""
     signal = Signal(channels=1, mean=0.5, std=0.35)
-    clustered = Pod(PodConfig(modes=100, degree=20, clusters=8, rank=30), signal).fit(WaveSource(("simple",)))
+    clustered = fit_pod(Pod(PodConfig(modes=100, degree=20, clusters=8, rank=30), signal), WaveSource(("simple",)))
     assert float(clustered.shares.sum()) == pytest.approx(1)
     coords = gl.grid(16, 16)
     waves, samples = question("simple", "val", 24, 26, 0.0, "random")
@@ -111,29 +113,36 @@ def test_clusters_of_fields_need_fewer_readings(pod):
 
 
 def test_the_posterior_is_that_of_a_dense_gaussian():
-    """Two clusters, a masked reading: evidence, mean and spread beside the textbook's, on Φ Λ Φᵀ + v I."""
+    """Two clusters, a masked reading: evidence, mean and spread beside the textbook's, on Φ Λ Φᵀ + V."""
     torch.manual_seed(0)
     pod = Pod(PodConfig(modes=6, degree=4, clusters=2, rank=3), Signal(channels=1))
     for name in ("mean", "modes", "centres", "factors"):
         getattr(pod, name).copy_(0.3 * torch.randn(getattr(pod, name).shape))
-    pod.left.copy_(torch.tensor([0.01, 0.02]))
+    pod.rest.copy_(0.05 + 0.1 * torch.rand(2, 32, 32))
     pod.shares.copy_(torch.tensor([0.3, 0.7]))
     coords, asked, values = torch.rand(1, 5, 2), torch.rand(1, 7, 2), torch.randn(1, 5, 1)
     mask = torch.tensor([[True, True, False, True, True]])
     field = pod.encode(gl.Samples.from_points(coords, values, mask))
-    seen, goal = (pod._basis(x[0].double()) for x in (coords[:, mask[0]], asked))
+    seen, goal = (pod.basis(x[0].double()) for x in (coords[:, mask[0]], asked))
     y, guesses = values[0, mask[0], 0].double(), []
+
+    def left(k: int, places: torch.Tensor) -> torch.Tensor:
+        """Between cell centres, linearly."""
+        middles = (np.arange(-1, 33) + 0.5) / 32
+        around = np.pad(pod.rest[k].double().numpy(), 1, mode="edge")
+        return torch.from_numpy(RegularGridInterpolator((middles, middles), around)(places.numpy())).square()
+
     for k in range(2):
         centre = pod.mean.double() + pod.modes.double() @ pod.centres[k].double()
         factor = pod.modes.double() @ pod.factors[k].double()
         for noise in NOISES:
-            v = noise**2 * pod.variance + pod.left[k].double()
-            kernel = seen @ factor @ factor.mT @ seen.mT + v * torch.eye(4)
+            v = noise**2 * pod.variance + left(k, coords[0, mask[0]])
+            kernel = seen @ factor @ factor.mT @ seen.mT + v.diag()
             density = torch.distributions.MultivariateNormal(seen @ centre, kernel)
             gain = goal @ factor @ factor.mT @ seen.mT @ torch.linalg.inv(kernel)
             mean = goal @ centre + gain @ (y - seen @ centre)
             spread = goal @ factor @ factor.mT @ goal.mT - gain @ seen @ factor @ factor.mT @ goal.mT
-            guesses.append((density.log_prob(y) + pod.shares[k].log(), mean, spread.diagonal() + pod.left[k]))
+            guesses.append((density.log_prob(y) + pod.shares[k].log(), mean, spread.diagonal() + left(k, asked[0])))
     score, mean, variance = (torch.stack(x) for x in zip(*guesses, strict=True))
     best = score.topk(KEPT).indices
     share = score[best].softmax(0)[:, None]
@@ -147,10 +156,10 @@ def test_what_few_fields_do_not_tell_is_left_to_doubt():
     """The variance of a cluster is that of its modes and what they leave out, however few fields it has."""
     pod, weights = Pod(PodConfig(modes=12, degree=4, clusters=2, rank=10), Signal(channels=1)), torch.randn(50, 12)
     chosen = (torch.arange(50) < 8).long()
-    pod._describe(weights, torch.zeros(50), chosen)
+    left = _describe(pod, weights, torch.zeros(50), chosen)
     for k in (0, 1):
         whole = weights[chosen == k].var(0, correction=0).sum()
-        torch.testing.assert_close(pod.factors[k].square().sum() + pod.left[k], whole)
+        torch.testing.assert_close(pod.factors[k].square().sum() + left[k], whole)
 
 
 def test_k_means_parts_what_lies_apart():
@@ -176,7 +185,7 @@ def test_pod_has_a_gradient_and_its_polynomials_are_orthonormal(pod):
         field.gradient(coords)[..., 0, :], waves.gradient(coords[None])[0, :, 0], rtol=0, atol=0.05
     )
     grid = gl.grid(200, 200, dtype=torch.float64)
-    basis = pod._basis(grid)[:, :10]
+    basis = pod.basis(grid)[:, :10]
     torch.testing.assert_close(basis.T @ basis / len(grid), torch.eye(10, dtype=torch.float64), rtol=0, atol=0.01)
 
 

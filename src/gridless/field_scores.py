@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from gridless import config, metrics
-from gridless.bases import SCATTERED, Pod, Scattered
+from gridless.bases import SCATTERED, Pod, Scattered, fit_pod
 from gridless.coords import grid
 from gridless.data.synthetic import SPLITS, Waves, WaveSource, fixed, place, read
 from gridless.field_plots import field_strip
@@ -54,7 +54,7 @@ def evaluate_fields(
     """
     own, rows = facts or {}, []
     trained = {"train_seconds": own.get("train_seconds", ""), "seed": own.get("seed", "")}
-    fitted = lru_cache(lambda: Pod(config.Pod(modes=160, degree=36), model.config.signal).fit(source))
+    fitted = lru_cache(lambda: fit_pod(Pod(config.Pod(modes=160, degree=36), model.config.signal), source))
     for family, noise, count in product(source.families, task.noises, task.counts):
         row = {"task": task.name, "data": family, "split": source.split, "scale": "", "sensors": count, "noise": noise}
         placement = "random" if task.placement == "any" else task.placement

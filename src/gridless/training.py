@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from gridless.bases import Pod
+from gridless.bases import Pod, fit_pod
 from gridless.checkpoints import RunFolder
 from gridless.config import Train
 from gridless.data.synthetic import WaveSource
@@ -69,7 +69,7 @@ def fit(
         model.eval()
         return facts
     if isinstance(model.base, Pod) and not model.base.fitted:  # not a run that goes on
-        model.base.fit(data)
+        fit_pod(model.base, data)
         average = build_average(model, train)
 
     size, share = model.config.signal.window, accelerator.process_index
