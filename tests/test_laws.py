@@ -197,6 +197,20 @@ def test_saved_and_loaded_is_bit_equal(model, samples, coords, tmp_path):
     assert sorted(p.name for p in (tmp_path / "saved").iterdir()) == ["README.md", "config.json", "model.safetensors"]
 
 
+def test_weights_in_half_the_bytes_answer_nearly_the_same(samples, coords, tmp_path):
+    model = tiny("hybrid").eval()
+    for p in model.parameters():
+        p.data += 0.02 * torch.randn(p.shape)
+    for name, dtype in (("whole", None), ("half", torch.float16)):
+        model.save_pretrained(tmp_path / name, dtype=dtype)
+    sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    again = gl.FieldModel.from_pretrained(tmp_path / "half")
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+    with torch.no_grad():
+        torch.testing.assert_close(again.encode(samples)(coords), model.encode(samples)(coords), rtol=0, atol=1e-2)
+
+
 @pytest.mark.parametrize("kind", ["none", "raster", "euclid"])
 def test_the_bias_knows_coordinates_and_tokens_only(kind, coords):
     """Never the number of questions: asked one by one, the answers stay."""

@@ -166,6 +166,23 @@ def test_untrained_the_base_is_nearly_alone(samples, coords):
         tiny("sensors", {**ARMS["pod"], "head": {"kind": "point"}})
 
 
+@pytest.mark.parametrize("arm", [arm for arm in ARMS if "pod" in arm])
+def test_posterior_samples_of_a_base_are_functions(arm, samples, coords):
+    """The same ones however they are asked, and together they have the field's value and deviation."""
+    field = woken(arm).eval().encode(samples)
+    with torch.no_grad():
+        few = field.sample(coords, 3, seed=1)
+        assert few.shape == (3, 2, coords.shape[1], 1)
+        assert torch.equal(few, field.sample(coords, 3, seed=1))
+        close(field.sample(coords, 3, seed=1, chunk=4), few)
+        close(field.sample(coords[:, 2:4], 3, seed=1), few[:, :, 2:4])
+        alone = woken(arm).eval().encode(gl.Samples.from_points(samples.coords[1:], samples.values[1:]))
+        close(alone.sample(coords[1:], 3, seed=1), few[:, 1:], 1e-4)
+        many, (value, std) = field.sample(coords, 600, seed=2), field.mean_and_std(coords)
+    assert ((many.mean(0) - value).abs() < 0.2 * std).float().mean() > 0.9
+    assert (many.std(0) / std - 1).abs().mean() < 0.1
+
+
 def test_what_a_model_does_not_have_is_said(samples, coords):
     point, gaussian = tiny("sensors", ARMS["point"]), tiny("sensors")
     with pytest.raises(ValueError, match="no spread; use a model with head.kind 'gaussian' or 'flow'"):

@@ -81,7 +81,9 @@ class Field:
         """`n` posterior samples at `coords`; a seed stands for the same functions wherever they are asked (of a joint
         field: for the same answers to the same question). Raises ValueError for a model that has none."""
         if self._posterior is None:
-            raise ValueError("this field has no posterior samples; use a model with head.kind 'flow'")
+            raise ValueError(
+                "this field has no posterior samples; use a model with head.kind 'flow' or base.kind 'pod'"
+            )
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         x, squeeze = self._batched(coords)
@@ -109,8 +111,6 @@ class Field:
                 raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
             cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
             cell = cell.expand(len(x), -1, -1)
-        if latents_at is not None and self._posterior is not None:
-            raise ValueError("a field of posterior samples reads its latents where it is asked; leave latents_at out")
         chunk = self._chunk(chunk, x.shape[1])
         at = None if latents_at is None else self._batched(latents_at)[0]
         parts = [

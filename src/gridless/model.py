@@ -160,7 +160,16 @@ class FieldModel(
             value, std = weighted(*own, base, solved.std(coords).to(base.dtype))
             return torch.cat([value - base, std], -1)
 
-        return Field(samples, solved, shared, finest, spread=True, joint=joint)
+        def sampled(n, seed):
+            draws = solved.draws(n, seed)
+
+            def at(coords, cell):
+                value, std = shared(coords, cell).chunk(2, -1)
+                return value[:, None] + draws(coords, std)
+
+            return at
+
+        return Field(samples, solved, shared, finest, spread=True, posterior=sampled, joint=joint)
 
     def _guess(
         self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None
@@ -295,21 +304,26 @@ class FieldModel(
         config: object = None,
         model_card_kwargs: dict | None = None,
         card: str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """config.json, model.safetensors and README.md (`card`), each written aside and renamed.
 
-        `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows both itself.
+        `dtype`: what floats are stored as, such as torch.float16 for half the bytes; a model that is loaded has its own
+        again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows both itself.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
-            self._save_pretrained(Path(aside), card)
+            self._save_pretrained(Path(aside), card, dtype)
             for name in FILES:
                 os.replace(Path(aside, name), folder / name)
 
-    def _save_pretrained(self, folder: Path, card: str | None = None) -> None:
+    def _save_pretrained(self, folder: Path, card: str | None = None, dtype: torch.dtype | None = None) -> None:
         folder.joinpath("config.json").write_text(json.dumps(dump(self.config), indent=2) + "\n")
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, folder / "model.safetensors")
+        stored = {
+            k: v.to(dtype=dtype if v.is_floating_point() else None).contiguous() for k, v in self.state_dict().items()
+        }
+        save_file(stored, folder / "model.safetensors")
         folder.joinpath("README.md").write_text(card or default_card(self))
 
     @classmethod

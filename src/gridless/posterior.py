@@ -26,7 +26,9 @@ def posterior(model, points: Samples) -> Callable[[int, int], Draws]:
 def summary(draws: Draws) -> Callable[[Tensor, Tensor], Float[Tensor, "B Q 2C"]]:
     """Mean and standard deviation of the draws."""
 
-    def correction(coords: Tensor, cell: Tensor) -> Tensor:
+    def correction(coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Tensor:
+        if latents_at is not None:
+            raise ValueError("a field of posterior samples reads its latents where it is asked; leave latents_at out")
         found = draws(coords, cell)
         return torch.cat([found.mean(1), found.std(1, correction=0)], -1)
 

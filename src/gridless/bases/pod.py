@@ -15,7 +15,7 @@ Means and modes are polynomials of orthonormal Legendre products on [0, 1]^d: ex
 gradient.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.bases.evidence import posterior
+from gridless.bases import evidence
 from gridless.field import Field
 from gridless.samples import Samples
 
@@ -78,7 +78,11 @@ class Pod(nn.Module):
             std = solved.std(coords).to(samples.values.dtype)
             return torch.cat([torch.zeros_like(std), std], -1)
 
-        return Field(samples, solved, correction, spread=True)
+        def posterior(n: int, seed: int) -> Callable[[Tensor, Tensor], Tensor]:
+            draws = solved.draws(n, seed)
+            return lambda coords, cell: draws(coords, solved.std(coords).to(samples.values.dtype))
+
+        return Field(samples, solved, correction, spread=True, posterior=posterior)
 
     def solved(self, samples: Samples) -> "SolvedPod":
         """What the field of these readings takes as its base."""
@@ -105,19 +109,19 @@ class Pod(nn.Module):
         part = (seen @ leading.flatten(1)).unflatten(2, leading.shape[1:]).transpose(1, 2).contiguous()  # (b K N R)
         beside = residual[:, None] - (seen @ centres.mT).mT
         left = (self.left.double() + factors[..., LEADING:].square().sum((1, 2)))[:, None]
-        at = [posterior(part, beside, real[:, None] / (noise**2 * variance + left))[0] for noise in SCREENED]
+        at = [evidence.posterior(part, beside, real[:, None] / (noise**2 * variance + left))[0] for noise in SCREENED]
         near = (torch.stack(at).amax(0) + share).topk(min(LOOKED_AT, len(share)), 1).indices
 
         part = torch.stack([seen @ factors[k] for k in near.unbind(1)], 1)  # (b L N R)
         beside = beside.gather(1, near[..., None].expand(-1, -1, beside.shape[2]))
         left = self._left_at(near, points.coords)
-        at = [posterior(part, beside, real[:, None] / (noise + left))[0] + share[near] for noise in noises]
+        at = [evidence.posterior(part, beside, real[:, None] / (noise + left))[0] + share[near] for noise in noises]
         best = torch.stack(at, -1).flatten(1).topk(min(KEPT, near.shape[1] * len(noises)), 1)
 
         rows, which = torch.arange(len(near), device=near.device)[:, None], best.indices // len(noises)
         noise = seen.new_tensor(noises)[best.indices % len(noises)][..., None]
         precision = real[:, None] / (noise + left[rows, which])
-        _, inside, root = posterior(part[rows, which], beside[rows, which], precision)
+        _, inside, root = evidence.posterior(part[rows, which], beside[rows, which], precision)
         cluster = near[rows, which]
         weights = [
             centres[k] + (factors[k] @ w[..., None])[..., 0]
@@ -179,21 +183,53 @@ class SolvedPod:
         return values.to(samples.values.dtype)
 
     def std(self, coords: Tensor) -> Float[Tensor, "B Q 1"]:
-        """The posterior standard deviation of the value, without a reading's noise: within the clusters and between."""
+        """The posterior standard deviation of the value, without a reading's noise: within the clusters, between them and
+        of what they leave out."""
+        variance = sum(self._variances(coords)).clamp(min=SMALLEST**2 * self.pod.variance)
+        return variance.sqrt()[..., None].to(coords.dtype)
+
+    def draws(self, n: int, seed: int) -> Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]:
+        """`coords, std -> ` how far n posterior samples are from the mean, when the whole standard deviation is `std`.
+
+        A sample is a guess, drawn by how likely it is, with weights drawn from its posterior. What the modes leave out has
+        no shape of its own: there the sample's own deviation is taken larger, by as much as it lacks."""
+        pod, rank, guesses = self.pod, self.root.shape[-1], self.share.shape[1]
+        generator = torch.Generator().manual_seed(seed)  # every field of a batch sees the same numbers
+        lot, normal = torch.rand(n, generator=generator), torch.randn(n, rank, 1, generator=generator)
+        lots = lot.to(self.share).expand(len(self.share), n).contiguous()
+        chosen = torch.searchsorted(self.share.cumsum(1), lots).clamp(max=guesses - 1)
+        rows, away = torch.arange(len(chosen), device=chosen.device), []
+        mean = (self.share[..., None] * self.weights).sum(1)
+        for t, one in zip(chosen.unbind(1), normal.to(self.share), strict=True):
+            inside = torch.linalg.solve_triangular(self.root[rows, t].mT, one.expand(len(rows), -1, -1), upper=True)
+            drawn = self.weights[rows, t] + (pod.factors[self.cluster[rows, t]].double() @ inside)[..., 0]
+            away.append(drawn - mean)
+        away = torch.stack(away, 1)  # (B n M)
+
+        def at(coords: Tensor, std: Tensor) -> Tensor:
+            told, _ = self._variances(coords)
+            modes = pod.basis(_alike(coords)) @ pod.modes.double()
+            scale = std[..., 0].double() / told.clamp(min=1e-12 * pod.variance).sqrt()
+            return (away @ modes.mT * scale[:, None])[..., None].to(std.dtype)
+
+        return at
+
+    def _variances(self, coords: Tensor) -> tuple[Float[Tensor, "B Q"], Float[Tensor, "B Q"]]:
+        """Of what the modes tell, within and between the guesses, and of what they leave out."""
         places = _alike(coords)
         modes = self.pod.basis(places) @ self.pod.modes.double()
         mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
-        variance = torch.zeros_like(mean[..., 0])
+        told, left = torch.zeros_like(mean[..., 0]), torch.zeros_like(mean[..., 0])
         for t in range(self.share.shape[1]):
             if not self.share[:, t].any():
                 break  # the likeliest come first
             own = self.cluster[:, t]
             along = (modes @ self.pod.factors[own].double()).mT
             within = torch.linalg.solve_triangular(self.root[:, t], along, upper=False).square().sum(1)
-            left = self.pod._left_at(own[:, None], places)[:, 0]
             between = (modes @ self.weights[:, t, :, None] - mean)[..., 0].square()
-            variance = variance + self.share[:, t, None] * (within + left + between)
-        return variance.clamp(min=SMALLEST**2 * self.pod.variance).sqrt()[..., None].to(coords.dtype)
+            told = told + self.share[:, t, None] * (within + between)
+            left = left + self.share[:, t, None] * self.pod._left_at(own[:, None], places)[:, 0]
+        return told, left
 
     def gate(self, cell: Tensor) -> float:
         return 1.0
