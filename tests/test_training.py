@@ -21,7 +21,6 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 import gridless as gl
-from gridless.bases import Pod
 from gridless.config import Optimizer, Recipe, Train
 from gridless.data.synthetic import WaveSource
 from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
@@ -151,13 +150,14 @@ def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
 
 
-def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stopped", [1, 4])  # before and after the first checkpoint of a step
+def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     train = Train(steps=6, batch=2, queries=9, checkpoint_every=2, loss="head", optimizer=Optimizer(ema=0.9))
     model = lambda: gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)  # noqa: E731
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
-    interrupted(monkeypatch, 4, lambda: run(model(), folder=tmp_path / "broken"))
-    monkeypatch.setattr(Pod, "fit", None)
+    interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
+    monkeypatch.setattr("gridless.training.fit_pod", None)
     run(model(), folder=tmp_path / "broken")
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
     assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)

@@ -4,6 +4,12 @@ import sys
 import time
 
 
+def announce(text: str, quiet: bool) -> None:
+    """A line that stays."""
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Shows a training loop: step, loss, samples per second, time left."""
 
@@ -43,5 +49,5 @@ class Progress:
         text = "  ".join(f"{k} {v}" for k, v in record.items())
         if self.bar is not None:
             self.bar.console.print(text)
-        elif not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+        else:
+            announce(text, self.quiet)

@@ -25,7 +25,7 @@ from gridless.data.synthetic import WaveSource
 from gridless.merging import dump
 from gridless.model import FieldModel
 from gridless.profiling import write_profile
-from gridless.progress import Progress
+from gridless.progress import Progress, announce
 from gridless.provenance import describe
 from gridless.tasks import Batch, SparseField, Task
 
@@ -68,7 +68,9 @@ def fit(
     if facts.get("complete"):
         model.eval()
         return facts
-    if isinstance(model.base, Pod) and not model.base.fitted:  # not a run that goes on
+    fits = isinstance(model.base, Pod) and not model.base.fitted  # not a run that goes on
+    if fits:
+        announce(f"fitting the base, {model.config.base.clusters} clusters", quiet or not main)
         fit_pod(model.base, data)
         average = build_average(model, train)
 
@@ -83,6 +85,8 @@ def fit(
     facts = {**describe(model, train.seed), **settings} | facts | {"steps": total}
     if run and not done:
         run.begin(facts)
+        if fits:
+            run.checkpoint(0, model, optimizer, average, 0.0)
     spent, losses, mark = facts.get("train_seconds", 0.0), [], time.perf_counter()
     with Progress(total, done, quiet or not main) as progress:
         for step in range(done + 1, total + 1):
