@@ -16,6 +16,8 @@ python benchmarks/claims.py shipped runs/shipped               V1 and V2 in full
 python benchmarks/claims.py overfit runs/claims-sparse         one field, on that field
 gridless sweep techniques --seeds 3 -o runs/techniques
 python benchmarks/claims.py techniques runs/techniques
+gridless sweep techniques-long --seeds 3 -o runs/techniques-long --arms sigmoid raw-values …
+python benchmarks/claims.py techniques-long runs/techniques-long
 """
 
 
@@ -227,6 +229,7 @@ ABOUT = {
     "shipped": (shipped, "V1 and V2 as they were, 100 epochs of 500 fields; held-out `simple` fields, 51 readings."),
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
     "techniques": (sparse, "Ten techniques on a mended V2, its defects put back; 500 steps, 16 fields; seeds differ 2 dB."),
+    "techniques-long": (sparse, "The decisive arms of the techniques, 2,000 steps; 16 held-out `simple` fields."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 

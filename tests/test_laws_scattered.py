@@ -175,6 +175,9 @@ def test_posterior_samples_of_a_base_are_functions(arm, samples, coords):
         assert few.shape == (3, 2, coords.shape[1], 1)
         assert torch.equal(few, field.sample(coords, 3, seed=1))
         close(field.sample(coords, 3, seed=1, chunk=4), few)
+        close(field.sample(coords, 1, seed=1), few[:1])
+        assert field.sample(coords[:, :0], 3).shape == (3, 2, 0, 1)
+        assert tiny("sensors", ARMS[arm]).eval().encode(samples).sample(coords, 2).isfinite().all()  # not fitted
         close(field.sample(coords[:, 2:4], 3, seed=1), few[:, :, 2:4])
         alone = woken(arm).eval().encode(gl.Samples.from_points(samples.coords[1:], samples.values[1:]))
         close(alone.sample(coords[1:], 3, seed=1), few[:, 1:], 1e-4)

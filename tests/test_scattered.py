@@ -7,6 +7,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 import gridless as gl
 from gridless.bases import SCATTERED, Pod, Scattered, fit_pod
+from gridless.bases import pod as pod_module
 from gridless.bases.clusters import k_means
 from gridless.bases.fitting import _describe
 from gridless.bases.pod import KEPT, NOISES
@@ -160,6 +161,35 @@ def test_what_few_fields_do_not_tell_is_left_to_doubt():
     for k in (0, 1):
         whole = weights[chosen == k].var(0, correction=0).sum()
         torch.testing.assert_close(pod.factors[k].square().sum() + left[k], whole)
+
+
+@pytest.fixture(scope="module")
+def many_clusters():
+    """More of them than are looked at closely, of more modes than lead."""
+    pod = Pod(PodConfig(modes=60, degree=12, clusters=24, rank=30), Signal(channels=1, mean=0.5, std=0.35))
+    return fit_pod(pod, WaveSource(("simple", "radial")))
+
+
+def test_a_first_look_finds_the_clusters_that_count(many_clusters, monkeypatch):
+    assert len(many_clusters.shares) > pod_module.LOOKED_AT and many_clusters.factors.shape[2] > pod_module.LEADING
+    coords = gl.grid(16, 16)
+    for noise in (0.0, 0.1):
+        waves, samples = question("simple", "val", 24, 26, noise, "random")
+        looked = many_clusters.encode(samples)(coords)
+        monkeypatch.setattr(pod_module, "LOOKED_AT", 24)
+        every = many_clusters.encode(samples)(coords)
+        monkeypatch.undo()
+        error = (every - waves(coords.expand(24, -1, -1))).square().mean()
+        assert (looked - every).square().mean() < 0.05 * error
+
+
+def test_doubt_is_that_of_fields_that_the_modes_have_not_seen(many_clusters):
+    fields = fixed("simple", "val", 200)
+    places = torch.rand(200, 400, 2, generator=torch.Generator().manual_seed(0))
+    waves = fields(places)
+    value, std = many_clusters.encode(gl.Samples.from_points(places, waves)).mean_and_std(gl.grid(20, 20))
+    wrong = value - fields(gl.grid(20, 20).expand(200, -1, -1))
+    assert 0.8 < float(wrong.square().mean() / std.square().mean()) ** 0.5 < 1.25
 
 
 def test_k_means_parts_what_lies_apart():

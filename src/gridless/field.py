@@ -88,7 +88,9 @@ class Field:
             raise ValueError(f"n must be at least 1, got {n}")
         x, squeeze = self._batched(coords)
         draws, step = self._posterior(n, seed), self._chunk(chunk, x.shape[1])
-        cell = x.new_zeros(len(x), 1, x.shape[-1])
+        if x.shape[1] == 0:
+            return self.samples.values.new_empty(n, *([] if squeeze else [len(x)]), 0, self.samples.channels)
+        cell = self._relative(None, x)
         parts = []
         for q in range(0, x.shape[1], step):
             part = x[:, q : q + step]

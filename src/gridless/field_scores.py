@@ -22,6 +22,7 @@ from gridless.samples import Samples
 from gridless.tasks import SparseField
 
 VERSION = 2  # of the baselines, the readings and the metrics: kept scores of another are not used
+POD_VERSION = 2  # … and of how POD is fitted
 BASELINES = (*SCATTERED, "pod")
 VALIDATION_FIELDS = 32
 READINGS = 50_000_005  # seed of where the sensors of an evaluation stand and what noise they have
@@ -133,7 +134,7 @@ def scores(model, asked: tuple, size: int) -> list[dict[str, float]]:
 
 def _kept(name: str, asked: tuple, size: int, families: tuple, fitted, cache: str | Path | None) -> list[dict]:
     """A baseline's scores, computed once and kept."""
-    about = [VERSION, name, *asked, size, *(sorted(families) if name == "pod" else ())]
+    about = [VERSION, name, *asked, size, *((POD_VERSION, *sorted(families)) if name == "pod" else ())]
     folder = Path(cache or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "gridless", "baselines"))
     file = folder / ("-".join(str(part) for part in about) + ".json")
     if file.is_file():

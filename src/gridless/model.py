@@ -308,8 +308,9 @@ class FieldModel(
     ) -> None:
         """config.json, model.safetensors and README.md (`card`), each written aside and renamed.
 
-        `dtype`: what floats are stored as, such as torch.float16 for half the bytes; a model that is loaded has its own
-        again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows both itself.
+        `dtype`: what floats are stored as, such as torch.float16 for half the bytes and three digits; a model that is
+        loaded has its own type again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows
+        both itself.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)

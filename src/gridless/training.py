@@ -68,7 +68,7 @@ def fit(
     if facts.get("complete"):
         model.eval()
         return facts
-    fits = isinstance(model.base, Pod) and not model.base.fitted  # not a run that goes on
+    fits = isinstance(model.base, Pod) and not model.base.fitted  # a run that goes on has its own
     if fits:
         announce(f"fitting the base, {model.config.base.clusters} clusters", quiet or not main)
         fit_pod(model.base, data)

@@ -1,8 +1,8 @@
 """Clusters of training fields that look alike, their modes, and what these leave out.
 
 Clusters: k-means on the magnitudes of the fields' windowed spectra, which do not change when a field is shifted, then
-some rounds of reassigning every field to its likeliest cluster. The rest is measured on fields that the modes have not
-seen (each half of a cluster on the modes of the other), cell by cell: it is largest where polynomials fail.
+some rounds of reassigning every field to its likeliest cluster. The rest is measured on fields that the cluster's own
+modes have not seen (each half of a cluster on the modes of the other), cell by cell: it is largest where polynomials fail.
 """
 
 import numpy as np
@@ -62,9 +62,11 @@ def _snapshots(pod: Pod, family: str, count: int, spectra: bool) -> tuple[Tensor
     return tuple(torch.cat(part) for part in zip(*found, strict=True))
 
 
-def _describe(pod: Pod, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]) -> Float[Tensor, " K"]:
-    """Share, mean and modes of every cluster, and the variance of what its modes leave out of its own fields; one with
-    too few fields to tell gets no share. Fields of cluster −1 are left out."""
+def _describe(
+    pod: Pod, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"], most: Int[Tensor, " K"] | None = None
+) -> Float[Tensor, " K"]:
+    """Share, mean and modes (`most`: so many; None: as its fields can tell) of every cluster, and the variance of what its
+    modes leave out of its own fields; one with too few fields to tell gets no share. Fields of cluster −1 are left out."""
     rank, left = pod.factors.shape[2], weights.new_zeros(len(pod.shares))
     for k in range(len(pod.shares)):
         own = chosen == k
@@ -75,7 +77,7 @@ def _describe(pod: Pod, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " 
             continue
         pod.centres[k] = weights[own].mean(0)
         variances, modes = principal(weights[own] - pod.centres[k])
-        kept = min(rank, count // 2)  # fewer fields do not tell so many modes
+        kept = min(rank, count // 2 if most is None else int(most[k]))  # fewer fields do not tell so many modes
         pod.factors[k, :, :kept] = modes[:, :kept] * variances[:kept].sqrt()
         left[k] = variances[kept:].sum() + outside[own].mean()
     pod.shares /= pod.shares.sum()
@@ -102,8 +104,9 @@ def _likeliest(pod: Pod, weights: Float[Tensor, "S M"], left: Float[Tensor, " K"
 def _doubt(pod: Pod, source: WaveSource, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]) -> None:
     """The deviation, cell by cell, of the fields of each cluster from the modes of those that it is not among."""
     nearest, second = torch.empty_like(weights), _turns(chosen) == 1
+    count = chosen.bincount(minlength=len(pod.shares))
     for half in (second, ~second):
-        _describe(pod, weights, outside, chosen.where(~half, -1))
+        _describe(pod, weights, outside, chosen.where(~half, -1), count // 2)  # as many modes as will answer
         for k in range(len(pod.shares)):
             own, (modes, _) = half & (chosen == k), _directions(pod.factors[k])
             nearest[own] = pod.centres[k] + (weights[own] - pod.centres[k]) @ modes @ modes.mT
@@ -117,8 +120,7 @@ def _doubt(pod: Pod, source: WaveSource, weights: Tensor, outside: Tensor, chose
             guess = (pod.mean + nearest[which] @ pod.modes.mT) @ basis.mT
             wrong = part(even.expand(len(part), -1, -1))[..., 0] - guess
             squares.index_add_(0, chosen[which], wrong.square())
-    count = chosen.bincount(minlength=len(pod.shares))[:, None]
-    pod.rest.copy_((squares / count.clamp(min=1)).sqrt().view_as(pod.rest))
+    pod.rest.copy_((squares / count.clamp(min=1)[:, None]).sqrt().view_as(pod.rest))
 
 
 def _directions(factor: Float[Tensor, "M R"]) -> tuple[Float[Tensor, "M r"], Float[Tensor, " r"]]:

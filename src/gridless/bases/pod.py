@@ -49,6 +49,8 @@ class Pod(nn.Module):
         modes, degree, axes, channels = pod.modes, pod.degree, signal.axes, signal.channels
         if channels != 1:
             raise ValueError(f"base.kind 'pod' takes one channel, got {channels}")
+        if axes not in (2, 3):
+            raise ValueError(f"base.kind 'pod' takes two or three axes, got {axes}")
         rank = modes if pod.rank is None else pod.rank
         if modes > degree**axes:
             raise ValueError(
@@ -195,21 +197,22 @@ class SolvedPod:
         no shape of its own: there the sample's own deviation is taken larger, by as much as it lacks."""
         pod, rank, guesses = self.pod, self.root.shape[-1], self.share.shape[1]
         generator = torch.Generator().manual_seed(seed)  # every field of a batch sees the same numbers
-        lot, normal = torch.rand(n, generator=generator), torch.randn(n, rank, 1, generator=generator)
-        lots = lot.to(self.share).expand(len(self.share), n).contiguous()
+        drawn = [(torch.rand(1, generator=generator), torch.randn(rank, 1, generator=generator)) for _ in range(n)]
+        lot, normal = (torch.stack(part).to(self.share) for part in zip(*drawn, strict=True))
+        lots = lot[:, 0].expand(len(self.share), n).contiguous()
         chosen = torch.searchsorted(self.share.cumsum(1), lots).clamp(max=guesses - 1)
         rows, away = torch.arange(len(chosen), device=chosen.device), []
         mean = (self.share[..., None] * self.weights).sum(1)
-        for t, one in zip(chosen.unbind(1), normal.to(self.share), strict=True):
+        for t, one in zip(chosen.unbind(1), normal, strict=True):
             inside = torch.linalg.solve_triangular(self.root[rows, t].mT, one.expand(len(rows), -1, -1), upper=True)
-            drawn = self.weights[rows, t] + (pod.factors[self.cluster[rows, t]].double() @ inside)[..., 0]
-            away.append(drawn - mean)
+            weights = self.weights[rows, t] + (pod.factors[self.cluster[rows, t]].double() @ inside)[..., 0]
+            away.append(weights - mean)
         away = torch.stack(away, 1)  # (B n M)
 
         def at(coords: Tensor, std: Tensor) -> Tensor:
             told, _ = self._variances(coords)
             modes = pod.basis(_alike(coords)) @ pod.modes.double()
-            scale = std[..., 0].double() / told.clamp(min=1e-12 * pod.variance).sqrt()
+            scale = std[..., 0].double() / told.clamp(min=1e-12 * max(pod.variance, 1e-6)).sqrt()
             return (away @ modes.mT * scale[:, None])[..., None].to(std.dtype)
 
         return at
