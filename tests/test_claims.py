@@ -14,6 +14,7 @@ RECIPES = {
     "super-resolution": "claims-sr",
     "sparse": "claims-sparse",
     "techniques": "techniques",
+    "techniques-long": "techniques-long",
 }
 
 
