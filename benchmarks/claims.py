@@ -14,6 +14,9 @@ python benchmarks/claims.py sparse runs/claims-sparse          V1 and V2, asked 
 gridless train waves --preset v1 -o runs/shipped/v1 (v2), gridless eval runs/shipped/v1
 python benchmarks/claims.py shipped runs/shipped               V1 and V2 in full
 python benchmarks/claims.py overfit runs/claims-sparse         one field, on that field
+gridless train waves --model.base.kind none --train.seconds 200 -o runs/encoders/transformer (and mamba, perceiver as in
+the recipe's arms), gridless eval runs/encoders/transformer
+python benchmarks/claims.py encoders runs/encoders             the network of the recipe waves, alone
 gridless sweep techniques --seeds 3 -o runs/techniques
 python benchmarks/claims.py techniques runs/techniques
 gridless sweep techniques-long --seeds 3 -o runs/techniques-long --arms sigmoid raw-values …
@@ -155,6 +158,19 @@ def cifar10(folder: Path) -> list[dict]:
     return runs
 
 
+def encoders(folder: Path) -> list[dict]:
+    """One run per encoder, named by its folder: PSNR from 51 readings, by their noise."""
+    runs = []
+    for run in sorted(f for f in folder.iterdir() if (f / "results.csv").is_file()):
+        rows = [r for r in read_results(run / "results.csv") if r["params"] and r["metric"] == "psnr"]
+        rows = [r for r in rows if r["sensors"] == 51]
+        scores = {}
+        for noise in sorted({r["noise"] for r in rows}):
+            scores[f"psnr_noise_{noise:g}"] = rounded(np.mean([r["value"] for r in rows if r["noise"] == noise]))
+        runs.append({"arm": run.name, "seed": load_json(run / "run.json")["seed"], **facts_of(run), "scores": scores})
+    return runs
+
+
 def sparse(sweep: Path) -> list[dict]:
     """Scores on held-out fields, and the loss at the end; a joint decoder asked for as many points at a time as it was
     trained with is a row of its own."""
@@ -230,6 +246,7 @@ ABOUT = {
     "overfit": (overfit, "V1 and V2 after 1,000 steps on one field, asked for what they were trained on and everywhere."),
     "techniques": (sparse, "Ten techniques on a mended V2, its defects put back; 500 steps, 16 fields; seeds differ 2 dB."),
     "techniques-long": (sparse, "The decisive arms of the techniques, 2,000 steps; 16 held-out `simple` fields."),
+    "encoders": (encoders, "`simple` from 51 readings, without a base; each encoder trained for the same seconds."),
     "lengths": (lengths, "One layer of width 256, forward and backward, two threads: attention's time over BiMamba's."),
 }  # fmt: skip
 
