@@ -7,12 +7,11 @@ import json
 import os
 import tempfile
 from dataclasses import replace
-from importlib.resources import files
 from math import prod
 from pathlib import Path
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, hf_hub_download
+from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -37,6 +36,7 @@ from gridless.local import LocalReadout
 from gridless.merging import build, dump, load_json
 from gridless.mosaic import Mosaic, Windows, axis_starts, check_overlap
 from gridless.posterior import flow_head_loss, posterior, summary
+from gridless.pretrained import default_card, file_of
 from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, Samples, Tokens
 from gridless.tokenizers import pad_to
@@ -160,16 +160,7 @@ class FieldModel(
             value, std = weighted(*own, base, solved.std(coords).to(base.dtype))
             return torch.cat([value - base, std], -1)
 
-        def sampled(n, seed):
-            draws = solved.draws(n, seed)
-
-            def at(coords, cell):
-                value, std = shared(coords, cell).chunk(2, -1)
-                return value[:, None] + draws(coords, std)
-
-            return at
-
-        return Field(samples, solved, shared, finest, spread=True, posterior=sampled, joint=joint)
+        return Field(samples, solved, shared, finest, spread=True, posterior=solved.posterior(shared), joint=joint)
 
     def _guess(
         self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None
@@ -325,39 +316,16 @@ class FieldModel(
             k: v.to(dtype=dtype if v.is_floating_point() else None).contiguous() for k, v in self.state_dict().items()
         }
         save_file(stored, folder / "model.safetensors")
-        folder.joinpath("README.md").write_text(card or default_card(self))
+        folder.joinpath("README.md").write_text(card or default_card(self.name, self.parameter_count()))
 
     @classmethod
     def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FieldModel":
         """A folder, a name that ships with the package, or a Hub repository; ready to answer (`eval`)."""
-        model = cls(load_json(_file(name, "config.json")))
-        weights = _file(name, "model.safetensors")
+        model = cls(load_json(file_of(name, "config.json")))
+        weights = file_of(name, "model.safetensors")
         try:
             model.load_state_dict(load_file(weights))
         except (SafetensorError, RuntimeError) as error:
             reason = str(error).split("\n")[0]
             raise ValueError(f"{weights} does not hold the weights of its config.json: {reason}") from error
         return model.to(device).eval()
-
-
-def default_card(model: FieldModel) -> str:
-    return (
-        f"---\nlibrary_name: gridless\ntags: [neural-field]\n---\n\n# {model.name}\n\n"
-        f"A gridless field model with {model.parameter_count():,} parameters. `config.json` says what it is made of.\n\n"
-        '```python\nimport gridless as gl\n\nmodel = gl.FieldModel.from_pretrained("this folder")\n```\n'
-    )
-
-
-def _file(name: str | Path, file: str) -> Path:
-    for folder in (Path(name), Path(str(files("gridless").joinpath("weights", str(name))))):
-        if folder.is_dir():
-            if not folder.joinpath(file).is_file():
-                raise ValueError(
-                    f"{folder} holds no {file}; expected a folder written by save_pretrained or `gridless train`"
-                )
-            return folder / file
-    if str(name).count("/") != 1 or str(name).startswith((".", "/", "~", "runs/")) or Path(name).parent.is_dir():
-        raise ValueError(
-            f"no model at {str(name)!r}: expected a folder with config.json, a name that ships, or a Hub repository"
-        )
-    return Path(hf_hub_download(str(name), file))

@@ -80,11 +80,7 @@ class Pod(nn.Module):
             std = solved.std(coords).to(samples.values.dtype)
             return torch.cat([torch.zeros_like(std), std], -1)
 
-        def posterior(n: int, seed: int) -> Callable[[Tensor, Tensor], Tensor]:
-            draws = solved.draws(n, seed)
-            return lambda coords, cell: draws(coords, solved.std(coords).to(samples.values.dtype))
-
-        return Field(samples, solved, correction, spread=True, posterior=posterior)
+        return Field(samples, solved, correction, spread=True, posterior=solved.posterior(correction))
 
     def solved(self, samples: Samples) -> "SolvedPod":
         """What the field of these readings takes as its base."""
@@ -190,7 +186,23 @@ class SolvedPod:
         variance = sum(self._variances(coords)).clamp(min=SMALLEST**2 * self.pod.variance)
         return variance.sqrt()[..., None].to(coords.dtype)
 
-    def draws(self, n: int, seed: int) -> Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]:
+    def posterior(
+        self, correction: Callable[[Tensor, Tensor], Float[Tensor, "B Q 2"]]
+    ) -> Callable[[int, int], Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]]:
+        """`n, seed -> ` posterior samples of a field whose `correction` gives what it adds to this and its deviation."""
+
+        def sampled(n: int, seed: int) -> Callable[[Tensor, Tensor], Tensor]:
+            draws = self._draws(n, seed)
+
+            def at(coords: Tensor, cell: Tensor) -> Tensor:
+                value, std = correction(coords, cell).chunk(2, -1)
+                return value[:, None] + draws(coords, std)
+
+            return at
+
+        return sampled
+
+    def _draws(self, n: int, seed: int) -> Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]:
         """`coords, std -> ` how far n posterior samples are from the mean, when the whole standard deviation is `std`.
 
         A sample is a guess, drawn by how likely it is, with weights drawn from its posterior. What the modes leave out has
