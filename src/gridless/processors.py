@@ -4,6 +4,7 @@ from torch import nn
 
 from gridless import config
 from gridless.nn.attention import SelfAttentionBlock
+from gridless.nn.residual import scale_branches
 from gridless.samples import Tokens
 
 
@@ -16,6 +17,7 @@ class SelfAttentionProcessor(nn.Module):
             SelfAttentionBlock(width, processor.heads, processor.head_width, processor.expansion)
             for _ in range(processor.depth)
         )
+        scale_branches(self.blocks)
 
     def forward(self, latents: Tokens) -> Tokens:
         x = latents.x

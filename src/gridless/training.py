@@ -185,8 +185,20 @@ def build_average(model: FieldModel, train: Train) -> torch.optim.swa_utils.Aver
     """The exponential moving average of the weights, if the recipe asks for one."""
     if train.optimizer.ema is None:
         return None
-    decay = torch.optim.swa_utils.get_ema_multi_avg_fn(train.optimizer.ema)
-    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=ExponentialAverage(train.optimizer.ema))
+
+
+class ExponentialAverage:
+    """One step of the average: decay min(decay, (1 + n) / (10 + n)) after n steps, so that it forgets its start."""
+
+    def __init__(self, decay: float):
+        self.decay = decay
+
+    @torch.no_grad()
+    def __call__(self, averages: list[torch.Tensor], current: list[torch.Tensor], averaged: torch.Tensor) -> None:
+        count = float(averaged)
+        decay = min(self.decay, (1 + count) / (10 + count))
+        torch._foreach_lerp_(averages, current, 1 - decay)
 
 
 def trial(model: FieldModel, train: Train, draw):

@@ -23,6 +23,7 @@ from gridless import config
 from gridless.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.curves import along_curve
 from gridless.nn.mamba import MambaBlock
+from gridless.nn.residual import scale_branches
 from gridless.samples import Tokens
 
 
@@ -82,6 +83,7 @@ class MambaEncoder(nn.Module):
         self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
         self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
+        scale_branches(self.blocks)
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:

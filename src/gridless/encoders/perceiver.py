@@ -16,6 +16,7 @@ from gridless import config
 from gridless.coords import even_points
 from gridless.nn.attention import CrossAttention, SelfAttentionBlock
 from gridless.nn.fourier import sinusoidal_table
+from gridless.nn.residual import scale_branches
 from gridless.samples import Tokens
 
 
@@ -29,6 +30,7 @@ class PerceiverEncoder(nn.Module):
             Stage(encoder, width, before, own)
             for before, own in zip((None, *encoder.widths), encoder.widths, strict=False)
         )
+        scale_branches([stage.block for stage in self.stages])
         even = even_points(encoder.count, signal.axes)
         if positions:
             self.pos = nn.Parameter(even)

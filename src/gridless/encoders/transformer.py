@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from gridless import config
 from gridless.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.attention import SelfAttentionBlock
+from gridless.nn.residual import scale_branches
 from gridless.samples import Tokens
 
 
@@ -27,6 +28,7 @@ class TransformerEncoder(nn.Module):
         self.tokens = PositionTokens(encoder.tokens, signal.axes, width, positions) if self.count else None
         args = (width, encoder.heads, encoder.head_width, encoder.expansion, encoder.gated)
         self.blocks = nn.ModuleList(SelfAttentionBlock(*args) for _ in range(encoder.depth))
+        scale_branches(self.blocks)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:

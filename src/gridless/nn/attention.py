@@ -181,6 +181,10 @@ class SelfAttentionBlock(nn.Module):
         x = x + self.attention(y, self.attention.to_kv(y), mask=mask)
         return x + self.feed(self.feed_norm(x))
 
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layers of the two branches."""
+        return self.attention.to_out, self.feed.down if isinstance(self.feed, GatedFeedForward) else self.feed[-1]
+
 
 class SpatialBias(nn.Module):
     """How attention prefers near latents: −alpha · distance², from coordinates and token positions only.

@@ -120,3 +120,7 @@ class MambaBlock(nn.Module):
         x = x + self.mixer(self.norm(x), mask, ways)
         last = self.mlp(self.mlp_norm(x))
         return x + last, last
+
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layers of the two branches."""
+        return self.mixer.join if self.mixer.merge == "concat" else self.mixer.out_proj, self.mlp[-1]

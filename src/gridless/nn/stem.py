@@ -5,13 +5,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.nn.residual import start_at_zero
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class Stem(nn.Module):
     """conv 3 → `blocks` × (x + conv 3 (gelu (conv 3 x))). Masked samples stay zero after every layer, as if the grid
-    ended there."""
+    ended there. Every branch starts at zero: twelve that start at full size explode along the depth."""
 
     def __init__(self, stem: config.Stem, channels: int, axes: int):
         super().__init__()
@@ -24,6 +25,8 @@ class Stem(nn.Module):
             nn.ModuleList([conv(stem.width, stem.width, 3, padding=1), conv(stem.width, stem.width, 3, padding=1)])
             for _ in range(stem.blocks)
         )
+        for _, outer in self.blocks:
+            start_at_zero(outer)
 
     def forward(
         self, x: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
