@@ -2,7 +2,7 @@
 
     python benchmarks/blocks.py [--side 256 --rounds 5 --json FILE]
 
-Blocks: megapixels/s of answering side² with so many points on their way through the network at once. `gridless.blocks`
+Blocks: megapixels/s of answering side² with so many points on their way through the network at once. `gridless.nn.memory`
 takes as many as pay and as free memory holds. Both are in turns, float32.
 
 Ceilings: how much faster it could be at most if something cost nothing, measured by leaving it out (the answers are
@@ -23,11 +23,11 @@ from decode import photo_model
 from torch import nn
 
 import gridless as gl
-from gridless import blocks
 from gridless.config import Train
 from gridless.nn import mamba
+from gridless.nn import memory as blocks
 from gridless.nn.fourier import AxisFourier, GaussianFourier
-from gridless.training import build_accelerator, build_optimizer, training_step
+from gridless.training.fit import build_accelerator, build_optimizer, training_step
 
 POINTS = [1 << n for n in range(9, 17)]
 MODELS = ("photo recipe", "mamba-ginr small", "hybrid small")

@@ -35,12 +35,12 @@ import numpy as np
 import torch
 
 import gridless as gl
+from gridless.config.merging import load_json
 from gridless.data import cifar10_labels
-from gridless.inside.reading import pooled_latents, position_tokens
-from gridless.inside.vectors import centred_cosine, linear_probe
-from gridless.merging import load_json
-from gridless.results import read_results
-from gridless.runs import build_task, load_data, load_run
+from gridless.reports.inside.reading import pooled_latents, position_tokens
+from gridless.reports.inside.vectors import centred_cosine, linear_probe
+from gridless.runs.verbs import build_task, load_data, load_run
+from gridless.scoring.results import read_results
 from gridless.tasks import even_crops
 
 TRAINING_PICTURES = 125  # as many as the recipe holds out

@@ -19,7 +19,7 @@ from statistics import median
 import torch
 
 from gridless.nn.scan import backend
-from gridless.provenance import commit, hardware
+from gridless.training.provenance import commit, hardware
 
 
 def spread(values: list[float], digits: int = 3) -> dict[str, float]:

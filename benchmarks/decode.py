@@ -29,12 +29,12 @@ import torch.nn.functional as F
 from torch import nn
 
 import gridless as gl
-from gridless.merging import recipe, recipe_table
-from gridless.metrics import psnr_rgb
-from gridless.provenance import commit
-from gridless.runs import build_task
+from gridless.config.merging import recipe, recipe_table
+from gridless.runs.verbs import build_task
+from gridless.scoring.metrics import psnr_rgb
 from gridless.tasks import as_rgb8
-from gridless.training import LOSSES, build_accelerator, build_optimizer, learning_rate, training_step
+from gridless.training.fit import LOSSES, build_accelerator, build_optimizer, learning_rate, training_step
+from gridless.training.provenance import commit
 
 LIIF_QUERIES = 30_000
 

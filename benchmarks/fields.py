@@ -20,10 +20,10 @@ import numpy as np
 import torch
 
 import gridless as gl
-from gridless import metrics
-from gridless.field_scores import question
-from gridless.results import number, read_results
-from gridless.runs import build_task, load_run
+from gridless.runs.verbs import build_task, load_run
+from gridless.scoring import metrics
+from gridless.scoring.field_scores import question
+from gridless.scoring.results import number, read_results
 from gridless.tasks import SparseField
 
 ROOT = Path(__file__).parents[1]

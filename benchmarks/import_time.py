@@ -21,7 +21,7 @@ def seconds(code: str) -> float:
 
 
 def main() -> None:
-    from gridless.provenance import commit, hardware
+    from gridless.training.provenance import commit, hardware
 
     for code in (TORCH, NAMES):  # warm the disk cache
         seconds(code)

@@ -23,7 +23,7 @@ import tifffile
 import torch
 
 import gridless as gl
-from gridless.data.images import resize_bicubic
+from gridless.data.pictures import resize_bicubic
 from gridless.data.tiles import write_tiles
 
 

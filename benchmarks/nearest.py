@@ -18,7 +18,7 @@ import torch
 
 import gridless as gl
 from gridless.config import Optimizer, Train
-from gridless.merging import build, dump, merge
+from gridless.config.merging import build, dump, merge
 from gridless.tasks import as_rgb8
 
 COUNTS = (None, 16, 4)

@@ -22,7 +22,7 @@ from statistics import median
 import torch
 
 from gridless.nn.scan import backend, selective_scan, selective_scan_reference
-from gridless.provenance import hardware
+from gridless.training.provenance import hardware
 
 STEPS = 16  # of the loop that torch.compile gets; a whole unrolled loop takes it many minutes
 COMPILE_LIMIT = 60  # seconds

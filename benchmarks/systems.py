@@ -20,7 +20,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import gridless as gl
-from gridless.provenance import commit, hardware
+from gridless.training.provenance import commit, hardware
 
 SYSTEMS = ("mamba-ginr", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent", "hybrid")
 PUBLISHED_BATCH = 64

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import gridless as gl
 from gridless.config import Train
 from gridless.nn import mamba
-from gridless.training import build_accelerator, build_optimizer, training_step
+from gridless.training.fit import build_accelerator, build_optimizer, training_step
 
 
 def public_scan(x, dt, A, B, C, reverse=False):

@@ -10,7 +10,7 @@ import torch
 
 import gridless as gl
 from gridless.config import Model
-from gridless.merging import build, dump, merge
+from gridless.config.merging import build, dump, merge
 
 PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent")
 VARIANTS = {

@@ -6,7 +6,7 @@ import torch
 from conftest import LOCAL, tiny
 
 import gridless as gl
-from gridless import blocks
+from gridless.nn import memory as blocks
 
 CPU = torch.device("cpu")
 

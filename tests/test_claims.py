@@ -6,7 +6,7 @@ import pytest
 
 from gridless.claims import Claim, Contrast, claims, difference, page, verdict
 from gridless.cli import main
-from gridless.merging import recipe, recipe_table
+from gridless.config.merging import recipe, recipe_table
 
 ROOT = Path(__file__).parents[1]
 RECIPES = {

@@ -15,7 +15,7 @@ from conftest import LOCAL, tiny
 from PIL import Image
 
 from gridless import cli
-from gridless.results import COLUMNS
+from gridless.scoring.results import COLUMNS
 
 QUICK = ["--train.steps", "2", "--train.batch", "2", "--train.queries", "16", "--train.seconds", "none"]
 

@@ -5,9 +5,17 @@ import io
 import numpy as np
 import pytest
 
-from gridless.comparison import Comparison, Scored, as_markdown, effect, paired, read_comparison, write_comparison
-from gridless.merging import ConfigError
-from gridless.status import Standing, Status, progress
+from gridless.config.merging import ConfigError
+from gridless.runs.status import Standing, Status, progress
+from gridless.scoring.comparison import (
+    Comparison,
+    Scored,
+    as_markdown,
+    effect,
+    paired,
+    read_comparison,
+    write_comparison,
+)
 
 LONG = 300  # seconds; a machine may be busy
 

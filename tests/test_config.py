@@ -4,9 +4,19 @@ import pytest
 import torch
 
 import gridless as gl
-from gridless.building import build_base
 from gridless.config import Model, Recipe
-from gridless.merging import ConfigError, build, dump, merge, parse_flags, preset_table, recipe, recipe_table, shipped
+from gridless.config.merging import (
+    ConfigError,
+    build,
+    dump,
+    merge,
+    parse_flags,
+    preset_table,
+    recipe,
+    recipe_table,
+    shipped,
+)
+from gridless.network.building import build_base
 
 SIZES = ("tiny", "small", "base")
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from conftest import tiny
 
-from gridless import field_scores, metrics
 from gridless.bases import fit_pod
-from gridless.data.synthetic import WaveSource
-from gridless.results import grouped, plain_table, read_results, summarise, write_results
+from gridless.data.waves import WaveSource
+from gridless.scoring import field_scores, metrics
+from gridless.scoring.results import grouped, plain_table, read_results, summarise, write_results
 from gridless.tasks import SparseField
 
 

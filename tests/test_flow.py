@@ -9,9 +9,9 @@ from conftest import tiny
 
 import gridless as gl
 from gridless.config import FlowHead
-from gridless.flow import arrived, flow_loss, heun, mixed, spectrum
-from gridless.merging import merge, recipe, recipe_table
-from gridless.runs import build_task, load_data
+from gridless.config.merging import merge, recipe, recipe_table
+from gridless.network.flow import arrived, flow_loss, heun, mixed, spectrum
+from gridless.runs.verbs import build_task, load_data
 
 LATENT = {"encoder": {"tokens": {"count": 6, "read": "tokens"}}, "head": {"kind": "flow", "steps": 3, "samples": 2}}
 TECHNIQUES = {

@@ -10,7 +10,7 @@ from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
 from PIL import Image
 
 from gridless.data import ImageError, Photo, read_photo, resize_bicubic, write_photo
-from gridless.data.images import quantise
+from gridless.data.pictures import quantise
 
 
 def save_png(path, samples, **options):

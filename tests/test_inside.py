@@ -13,15 +13,15 @@ import gridless as gl
 from gridless import cli
 from gridless.bases import Interpolation
 from gridless.config import Recipe
-from gridless.inside.answers import jitter_curve, radial_spectrum, tapered
-from gridless.inside.exhibits import telling_points
-from gridless.inside.page import report_inside
-from gridless.inside.reading import attention, modulations, pooled_latents, position_tokens, without_attention
-from gridless.inside.vectors import (
+from gridless.config.merging import build
+from gridless.reports.inside.answers import jitter_curve, radial_spectrum, tapered
+from gridless.reports.inside.exhibits import telling_points
+from gridless.reports.inside.page import report_inside
+from gridless.reports.inside.reading import attention, modulations, pooled_latents, position_tokens, without_attention
+from gridless.reports.inside.vectors import (
     centred_cosine,
 )
-from gridless.merging import build
-from gridless.runs import train_run
+from gridless.runs.verbs import train_run
 
 RNG = np.random.default_rng
 READERS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "scent")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gridless as gl
-from gridless.inside.vectors import (
+from gridless.reports.inside.vectors import (
     by_distance,
     centred_cosine,
     explained_by,

@@ -6,7 +6,7 @@ from conftest import tiny
 
 import gridless as gl
 from gridless.bases import Pod, fit_pod
-from gridless.data.synthetic import WaveSource
+from gridless.data.waves import WaveSource
 
 TOKENS = {"count": 6, "std": 0.5, "read": "tokens"}
 ALL = {"count": 0, "read": "all"}

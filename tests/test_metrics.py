@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from gridless import metrics
 from gridless.data import resize_bicubic
+from gridless.scoring import metrics
 
 
 def flat(level, channels=3, size=(16, 20)):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gridless as gl
-from gridless import mosaic
-from gridless.mosaic import Windows, axis_starts
+from gridless.network import mosaic
+from gridless.network.mosaic import Windows, axis_starts
 
 
 @given(st.integers(1, 400), st.sampled_from([(8, 2), (9, 3), (32, 8), (32, 10), (24, 6), (5, 1)]))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridless.encoders.mamba import placement
+from gridless.network.encoders.mamba import placement
 
 KINDS = ("equidistant", "middle", "group", "append")
 

@@ -10,7 +10,7 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_every_python_block_runs(tmp_path, monkeypatch):
-    (tmp_path / "weights").symlink_to(README.parent / "weights")
+    (tmp_path / "weights").symlink_to(README.parent / "src/gridless/weights")
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     assert blocks
@@ -37,14 +37,14 @@ def test_every_link_of_the_readme_leads_somewhere(link):
 
 
 def test_its_table_is_that_of_the_committed_results():
-    from gridless.results import markdown_table, read_results
+    from gridless.scoring.results import markdown_table, read_results
 
     rows = read_results(README.parent / "results" / "quickstart" / "results.csv")
     assert markdown_table(rows, "psnr_rgb") in README.read_text()
 
 
 def test_its_ablation_is_that_of_the_committed_sweep():
-    from gridless.comparison import as_markdown, read_comparison
+    from gridless.scoring.comparison import as_markdown, read_comparison
 
     sweep = read_comparison(README.parent / "results" / "photos-ablation.json")
     assert {run.seed for run in sweep.runs} == {0, 1, 2}
@@ -79,7 +79,7 @@ def test_its_figures_are_those_of_the_committed_results():
     claimed = tomllib.loads((README.parent / "src" / "gridless" / "claims.toml").read_text())["claim"]
     forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
     assert added(six) < 0.05
-    card = (README.parent / "weights" / "waves-all" / "README.md").read_text()
+    card = (README.parent / "src" / "gridless" / "weights" / "waves-all" / "README.md").read_text()
     assert f"commit {six['commit']}: {six['steps']:,} steps in {six['train_seconds']:.0f} s" in card
     for figure in (
         f"{run['params']:,} parameters, {run['steps']:,} steps in {run['train_seconds']:.0f} s",

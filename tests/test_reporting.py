@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridless import plots, reporting, results
+from gridless.reports import plots
+from gridless.reports import report as reporting
+from gridless.scoring import results
 
 BASELINES = ("nearest", "bicubic")
 IMAGES = ("cat", "dog", "owl")

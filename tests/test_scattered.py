@@ -7,14 +7,14 @@ from scipy.interpolate import RegularGridInterpolator
 
 import gridless as gl
 from gridless.bases import SCATTERED, Pod, Scattered, fit_pod
-from gridless.bases import pod as pod_module
+from gridless.bases import modes as pod_module
 from gridless.bases.clusters import k_means
-from gridless.bases.fitting import _describe
-from gridless.bases.pod import KEPT, NOISES
+from gridless.bases.modes import KEPT, NOISES
+from gridless.bases.modes_fitting import _describe
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
-from gridless.data.synthetic import WaveSource, fixed, place, read
-from gridless.field_scores import question
+from gridless.data.waves import WaveSource, fixed, place, read
+from gridless.scoring.field_scores import question
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gridless import cli, merging
-from gridless.comparison import Comparison, read_comparison
-from gridless.config import Recipe
-from gridless.locking import held
-from gridless.pool import CallError, Cluster, Processes, run_all
-from gridless.sweep import _steps
+from gridless import cli
+from gridless.config import Recipe, merging
+from gridless.runs.pool import CallError, Cluster, Processes, run_all
+from gridless.runs.sweep import _steps
+from gridless.scoring.comparison import Comparison, read_comparison
+from gridless.training.locking import held
 
 LONG = 300  # seconds; a machine may be busy
 RECIPE = """
@@ -295,7 +295,7 @@ def test_a_cluster_without_ray_says_what_to_install(data, tmp_path, capsys, monk
 
 def test_a_folder_has_one_writer(tmp_path):
     with held(tmp_path), held(tmp_path):
-        code = f"from gridless.locking import held\nwith held({str(tmp_path)!r}): pass"
+        code = f"from gridless.training.locking import held\nwith held({str(tmp_path)!r}): pass"
         other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "another process writes into" in other.stderr
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import gridless as gl
-from gridless.data import synthetic
-from gridless.data.synthetic import FAMILIES, fixed, fresh, place, read
+from gridless.data import waves as synthetic
+from gridless.data.waves import FAMILIES, fixed, fresh, place, read
 
 # mean PSNR of the constant ½ on 32 × 32: of the shipped generator, 40 to 100 fields a family
 CONSTANT = {

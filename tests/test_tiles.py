@@ -12,10 +12,10 @@ from PIL import Image
 from test_cli import KINDS, png16, read_photo_like
 
 import gridless as gl
-from gridless import predict
 from gridless.data import tiles
-from gridless.data.images import ImageError, read_photo
+from gridless.data.pictures import ImageError, read_photo
 from gridless.data.tiles import write_tiles
+from gridless.runs import predict
 
 tifffile = pytest.importorskip("tifffile")
 

@@ -22,11 +22,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
-from gridless.data.synthetic import WaveSource
-from gridless.merging import build, dump, merge, recipe, recipe_table, shipped
-from gridless.runs import build_task, load_data
+from gridless.config.merging import build, dump, merge, recipe, recipe_table, shipped
+from gridless.data.waves import WaveSource
+from gridless.runs.verbs import build_task, load_data
 from gridless.tasks import SparseField, as_rgb8
-from gridless.training import build_accelerator, build_optimizer, learning_rate, training_step
+from gridless.training.fit import build_accelerator, build_optimizer, learning_rate, training_step
 
 
 def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:
@@ -114,7 +114,7 @@ def test_a_training_step_never_waits_for_the_device(preset, diff):
 
 def interrupted(monkeypatch, steps: int, run) -> None:
     """`run()`, stopped by Ctrl-C after so many training steps."""
-    from gridless import training
+    from gridless.training import fit as training
 
     real, count = training.training_step, iter(range(100))
 
@@ -157,7 +157,7 @@ def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
     interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
-    monkeypatch.setattr("gridless.training.fit_pod", None)
+    monkeypatch.setattr("gridless.training.fit.fit_pod", None)
     run(model(), folder=tmp_path / "broken")
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
     assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -323,7 +323,7 @@ def test_16_bits_train_as_8():
 
 
 def test_weights_that_are_no_matrices_do_not_decay():
-    from gridless.training import build_optimizer
+    from gridless.training.fit import build_optimizer
 
     model = tiny("mamba-ginr", LOCAL)
     names = {id(p): name for name, p in model.named_parameters()}

@@ -18,18 +18,24 @@ _HOMES = {
     "Encoded": "samples",
     "Field": "field",
     "FieldModel": "model",
-    "preset": "merging",
+    "preset": "config.merging",
     "grid": "coords",
     "cells": "coords",
     "Uniform": "tasks",
     "Reconstruction": "tasks",
     "SuperResolution": "tasks",
-    "fit": "training",
-    "evaluate": "evaluation",
-    "report": "reporting",
+    "fit": "training.fit",
+    "evaluate": "scoring.evaluate",
+    "report": "reports.report",
     "backend": "nn.scan",
 }
-_ROOMS = ("bases", "config", "data", "metrics", "plots")
+_ROOMS = {
+    "bases": "bases",
+    "config": "config",
+    "data": "data",
+    "metrics": "scoring.metrics",
+    "plots": "reports.plots",
+}
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 
@@ -38,7 +44,7 @@ def __getattr__(name: str):
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     if name in _ROOMS:
-        return import_module(f"{__name__}.{name}")
+        return import_module(f"{__name__}.{_ROOMS[name]}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

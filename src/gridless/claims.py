@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gridless.merging import ConfigError, load_json
-from gridless.results import number
+from gridless.config.merging import ConfigError, load_json
+from gridless.scoring.results import number
 
 
 @dataclass(frozen=True)

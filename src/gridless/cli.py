@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from gridless.threads import wait_briefly
+from gridless.runs.threads import wait_briefly
 
 wait_briefly()  # before torch is imported
 
@@ -58,7 +58,7 @@ def train(
 
     Any setting can be given by its path: --model.encoder.depth 2 --train.steps 500.
     """
-    from gridless.runs import train_run
+    from gridless.runs.verbs import train_run
 
     parsed = _recipe(recipe, flags, data, preset, size)[0]
     output = output or Path("runs", Path(recipe).stem)
@@ -76,8 +76,8 @@ def evaluate(
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
-    from gridless.results import grouped, headline, plain_table
-    from gridless.runs import evaluate_run
+    from gridless.runs.verbs import evaluate_run
+    from gridless.scoring.results import grouped, headline, plain_table
 
     rows = evaluate_run(run, scales, split, data)
     groups = grouped(rows)
@@ -115,13 +115,13 @@ def report(
         print(target)
         return
     if inside:
-        from gridless.inside.page import report_inside
+        from gridless.reports.inside.page import report_inside
 
         if len(runs) != 1:
             raise ValueError(f"report --inside looks into one run, got {len(runs)}; name one run folder")
         print(report_inside(runs[0], output) / "inside.html")
         return
-    from gridless.reporting import report as write
+    from gridless.reports.report import report as write
 
     if output is None:
         raise ValueError("report: where should the page go? give a folder with -o, e.g. -o report")
@@ -139,8 +139,8 @@ def predict(
     """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG and TIFF). A TIFF is written tile
     by tile and may be larger than memory."""
     from gridless.model import FieldModel
-    from gridless.predict import predict_file
-    from gridless.runs import device
+    from gridless.runs.predict import predict_file
+    from gridless.runs.verbs import device
 
     height, width = predict_file(FieldModel.from_pretrained(run, device()), picture, output, scale)
     print(f"{output}: {width} × {height}")
@@ -162,9 +162,9 @@ def sweep(
 
     Goes on after a kill, tries failed runs again, and adds seeds or arms to a sweep when the same folder is given.
     """
-    from gridless.comparison import as_markdown
-    from gridless.pool import Cluster, Processes
-    from gridless.sweep import sweep as run
+    from gridless.runs.pool import Cluster, Processes
+    from gridless.runs.sweep import sweep as run
+    from gridless.scoring.comparison import as_markdown
 
     output = output or Path("runs", f"{Path(recipe).stem}-sweep")
     whole, ablate = _recipe(recipe, flags, data)
@@ -177,7 +177,7 @@ def sweep(
 
 
 def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | None = None, size: str | None = None):
-    from gridless.merging import merge, parse_flags, recipe, recipe_table
+    from gridless.config.merging import merge, parse_flags, recipe, recipe_table
 
     short = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
     table = recipe_table(name)

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from gridless import config as c
 from gridless.bases import Pod
-from gridless.blocks import points_at_once
-from gridless.building import (
+from gridless.config.merging import build, dump, load_json
+from gridless.coords import sizes
+from gridless.field import Field
+from gridless.network.building import (
     build_base,
     build_decoder,
     build_encoder,
@@ -29,17 +31,15 @@ from gridless.building import (
     build_tokenizer,
     latent_count,
 )
-from gridless.coords import sizes
-from gridless.field import Field
-from gridless.heads import faithful_loss, likelihood_loss, weighted
-from gridless.local import LocalReadout
-from gridless.merging import build, dump, load_json
-from gridless.mosaic import Mosaic, Windows, axis_starts, check_overlap
-from gridless.posterior import flow_head_loss, posterior, summary
+from gridless.network.heads import faithful_loss, likelihood_loss, weighted
+from gridless.network.local import LocalReadout
+from gridless.network.mosaic import Mosaic, Windows, axis_starts, check_overlap
+from gridless.network.posterior import flow_head_loss, posterior, summary
+from gridless.network.processors import SelfAttentionProcessor
+from gridless.network.tokenizers import pad_to
+from gridless.nn.memory import points_at_once
 from gridless.pretrained import default_card, file_of
-from gridless.processors import SelfAttentionProcessor
 from gridless.samples import Encoded, Samples, Tokens
-from gridless.tokenizers import pad_to
 
 FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
 FILES = ("config.json", "model.safetensors", "README.md")

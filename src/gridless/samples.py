@@ -98,7 +98,7 @@ class Samples:
     @classmethod
     def from_image(cls, path: str | Path) -> "Samples":
         """A picture as RGB in [0, 1]: shape (H, W), three channels."""
-        from gridless.data.images import read_photo
+        from gridless.data.pictures import read_photo
 
         photo = read_photo(path)
         values = torch.from_numpy(photo.values)

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.bases import Interpolation
-from gridless.data.images import Photo, quantise, resize_bicubic
-from gridless.data.synthetic import PLACEMENTS, WaveSource, place, read
+from gridless.data.pictures import Photo, quantise, resize_bicubic
+from gridless.data.waves import PLACEMENTS, WaveSource, place, read
 from gridless.samples import Samples, moved
 
 CROPS = 4  # of one picture and scale, when pictures are evaluated in crops

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 from .cifar10 import cifar10, cifar10_labels
-from .images import ImageError, Photo, read_photo, resize_bicubic, write_photo
 from .photos import folder, photos
+from .pictures import ImageError, Photo, read_photo, resize_bicubic, write_photo
 
 __all__ = [
     "ImageError",
@@ -15,12 +15,12 @@ __all__ = [
     "photos",
     "read_photo",
     "resize_bicubic",
-    "synthetic",
+    "waves",
     "write_photo",
 ]
 
 
 def __getattr__(name: str):
-    if name == "synthetic":  # loads torch, which pictures do not need
-        return import_module(f"{__name__}.synthetic")
+    if name == "waves":  # loads torch, which pictures do not need
+        return import_module(f"{__name__}.waves")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from .images import ImageError, Photo
+from .pictures import ImageError, Photo
 
 SIDE, CLASSES = 32, 10
 _RECORD = 1 + 3 * SIDE * SIDE  # one label byte, then three colour planes

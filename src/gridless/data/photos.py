@@ -13,7 +13,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from .images import FORMATS, ImageError, Photo, read_photo
+from .pictures import FORMATS, ImageError, Photo, read_photo
 
 _SKIMAGE, _SKLEARN = "skimage/data", "sklearn/datasets/images"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from gridless.data.images import ImageError, aside, quantise
+from gridless.data.pictures import ImageError, aside, quantise
 
 SIDE = 256  # of a tile, in pixels
 CLASSIC = 2**32 - 2**25  # bytes that offsets of 32 bits reach, less room for the tables

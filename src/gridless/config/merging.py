@@ -1,0 +1,223 @@
+"""From preset, recipe and flags to one validated config: preset < recipe < flags, merged as dictionaries, built once."""
+
+import difflib
+import json
+import tomllib
+from dataclasses import fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from gridless.config import Model, Recipe
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message names the path, what came and what was expected."""
+
+
+def merge(*layers: dict) -> dict:
+    """Lay nested dictionaries over one another, later ones on top. A `kind` that changes replaces its whole table."""
+    out: dict = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = out.get(key)
+            same = (
+                isinstance(old, dict)
+                and isinstance(value, dict)
+                and value.get("kind", old.get("kind")) == old.get("kind")
+            )
+            out[key] = merge(old, value) if same else (merge(value) if isinstance(value, dict) else value)
+    return out
+
+
+def build(kind: type, data: Any, path: str = "") -> Any:
+    """Validate `data` (a dictionary, or an instance already) as `kind`. Raises ConfigError with every wrong path."""
+    if isinstance(data, kind):
+        return data
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_complaint(kind, e, path) for e in error.errors())) from None
+
+
+def dump(value: Any) -> dict:
+    """A validated config as a plain dictionary."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def difference(old: Any, new: Any, path: str = "") -> str:
+    """The first path at which two nested dictionaries differ, with both values; empty if they are equal."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(k for k in new if k not in old)]:
+            found = difference(old.get(key), new.get(key), f"{path}.{key}".strip("."))
+            if found:
+                return found
+        return ""
+    return "" if old == new else f"{path} ({old!r}, not {new!r})"
+
+
+def preset(name: str, size: str = "small") -> Model:
+    """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published)."""
+    return build(Model, preset_table(name, size))
+
+
+def preset_table(name: str, size: str) -> dict:
+    """The preset as a plain dictionary, to be merged with a recipe and flags. One that `extends` another is a diff."""
+    table = load_toml(_shipped("presets", name))
+    sizes = table.pop("size")
+    if size not in sizes:
+        raise ConfigError(f"preset {name!r} has no size {size!r}; it has {', '.join(sizes)}")
+    other = table.pop("extends", None)
+    return merge({} if other is None else preset_table(other, size), {"name": name}, table, sizes[size])
+
+
+def recipe_table(name: str | Path) -> dict:
+    """A recipe that ships, by name, or any .toml file by path. One that `extends` another (named likewise) is a diff."""
+    path = Path(name)
+    if path.suffix == ".toml":
+        if not path.is_file():
+            raise ConfigError(
+                f"no recipe at {path}; give the path of a .toml file or one of {', '.join(shipped('recipes'))}"
+            )
+        table = load_toml(path)
+    else:
+        table = load_toml(_shipped("recipes", str(name)))
+    other = table.pop("extends", None)
+    return table if other is None else merge(recipe_table(other), table)
+
+
+def shipped(room: str) -> list[str]:
+    """Names of the presets or recipes inside the package."""
+    return sorted(
+        p.name.removesuffix(".toml")
+        for p in files("gridless.config").joinpath(room).iterdir()
+        if p.name.endswith(".toml")
+    )
+
+
+def load_toml(path) -> dict:
+    try:
+        return tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+
+
+def load_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
+    """The recipe that `table` and `flags` describe, and its `[ablate]` arms: name -> what each changes.
+
+    `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top. A
+    recipe's `[for.NAME]` holds what it changes where the preset is NAME. An arm may name another preset or size.
+    """
+    table = dict(table)
+    special = table.pop("for", {})
+    whole = merge(table, special.get(flags.get("preset", table.get("preset")), {}), flags)
+    for room in ("model", "data", "task", "train"):
+        if not isinstance(whole.get(room, {}), dict):
+            raise ConfigError(f"{room} is a table of settings, got {whole[room]!r}; e.g. --train.steps 500")
+    arms = {
+        arm: _other_preset(table, special, flags, diff) if {"preset", "size"} & set(diff) else diff
+        for arm, diff in whole.pop("ablate", {}).items()
+    }
+    name, size = whole.pop("preset", None), whole.pop("size", "small")
+    if name is not None:
+        whole["model"] = merge(preset_table(name, size), whole.get("model", {}))
+    return build(Recipe, whole), arms
+
+
+def _other_preset(table: dict, special: dict, flags: dict, arm: dict) -> dict:
+    """An arm that names its preset or size, as the difference it makes to a recipe whose model is already merged."""
+    whole = merge(table, flags, arm)
+    model = merge(whole.get("model", {}), special.get(whole.get("preset"), {}).get("model", {}), arm.get("model", {}))
+    model = build(Model, merge(preset_table(whole["preset"], whole.get("size", "small")), model))
+    return {k: v for k, v in arm.items() if k not in ("preset", "size")} | {"model": dump(model)}
+
+
+def parse_flags(tokens: list[str]) -> dict:
+    """`--model.encoder.depth 2 --train.steps=500` as a nested dictionary; values are read as TOML, else as text. `none` is
+    no value, but of a `kind` its name."""
+    out: dict = {}
+    rest = list(tokens)
+    while rest:
+        flag = rest.pop(0)
+        if not flag.startswith("--"):
+            raise ConfigError(f"expected a flag such as --train.steps 500, got {flag!r}")
+        name, equals, value = flag[2:].partition("=")
+        values = [value] if equals else []
+        while not equals and rest and not rest[0].startswith("--"):
+            values.append(rest.pop(0))
+        if not values:
+            raise ConfigError(f"--{name} needs a value")
+        node = out
+        *parents, leaf = name.split(".")
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--{name}: {parent} has been given a value already, it cannot hold {leaf} too")
+        read = [v.strip("\"'") if leaf == "kind" else _toml_value(v) for v in values]
+        node[leaf] = read[0] if len(read) == 1 else read
+    return out
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return None if text.lower() in ("none", "null") else text
+
+
+def _shipped(room: str, name: str):
+    path = files("gridless.config").joinpath(room, f"{name}.toml")
+    if not path.is_file():
+        near = difflib.get_close_matches(name, shipped(room), 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(f"no {room.removesuffix('s')} {name!r}; there are {', '.join(shipped(room))}.{hint}")
+    return path
+
+
+def _complaint(kind: type, error: dict, prefix: str) -> str:
+    """One readable sentence for one pydantic error, with the path as the user would write it."""
+    steps = [str(step) for step in error["loc"]]
+    keys = _keys(kind)
+    last = len(steps) - 1
+    steps = [s for i, s in enumerate(steps) if i == last or not _is_tag(s, ".".join(steps[:i]), keys)]
+    path = ".".join([prefix, *steps] if prefix else steps)
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if ".".join(steps) in keys:
+            return f"unknown key {path!r}: this kind of {steps[-2] if last else 'part'} has no {steps[-1]}, another has"
+        near = difflib.get_close_matches(".".join(steps), keys, 1, 0.5)
+        return f"unknown key {path!r}" + (
+            f"; did you mean {'.'.join(filter(None, [prefix, near[0]]))!r}?" if near else ""
+        )
+    return f"{path or kind.__name__}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
+
+
+def _is_tag(step: str, before: str, keys: list[str]) -> bool:
+    """Pydantic puts a union's tag ('lainr') and a class name into the path; users did not write those."""
+    return f"{before}.{step}".strip(".") not in keys and any(k.startswith(f"{before}.") for k in keys)
+
+
+def _keys(kind: type, prefix: str = "") -> list[str]:
+    """Every path a user may write below `kind`."""
+    out = []
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        path = f"{prefix}{field.name}"
+        out.append(path)
+        for part in _classes(hints[field.name]):
+            out += _keys(part, f"{path}.")
+    return list(dict.fromkeys(out))
+
+
+def _classes(hint: Any) -> list[type]:
+    if is_dataclass(hint):
+        return [hint]
+    return [c for arg in get_args(hint) if get_origin(hint) is not Literal for c in _classes(arg)]

@@ -1,0 +1,1 @@
+"""The network's parts: tokens in, features at coordinates out."""

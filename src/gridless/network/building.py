@@ -1,0 +1,110 @@
+"""Configs in, modules out: one `match` for every part that comes in several kinds."""
+
+from torch import nn
+
+from gridless import config as c
+from gridless.bases import Constant, Interpolation, Pod
+from gridless.network.decoders.composer import ComposerDecoder
+from gridless.network.decoders.joint import JointDecoder
+from gridless.network.decoders.lainr import LainrDecoder
+from gridless.network.decoders.mlp import MlpDecoder
+from gridless.network.decoders.scent import ScentDecoder
+from gridless.network.encoders.mamba import MambaEncoder
+from gridless.network.encoders.perceiver import PerceiverEncoder
+from gridless.network.encoders.transformer import TransformerEncoder
+from gridless.network.flow import LatentVelocity
+from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
+
+
+def build_tokenizer(config: c.Model) -> nn.Module:
+    match config.tokenizer:
+        case c.Patches():
+            return PatchTokenizer(config.tokenizer, config.signal, config.width)
+        case c.Points():
+            return PointTokenizer(config.tokenizer, config.signal, config.width)
+
+
+def build_encoder(config: c.Model, positions: bool) -> nn.Module:
+    """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
+    args = (config.signal, config.width, positions)
+    match config.encoder:
+        case c.MambaEncoder():
+            return MambaEncoder(config.encoder, *args)
+        case c.TransformerEncoder():
+            return TransformerEncoder(config.encoder, *args)
+        case c.PerceiverEncoder():
+            return PerceiverEncoder(config.encoder, *args)
+
+
+def latent_count(config: c.Model) -> int:
+    """The latents of a whole window."""
+    match config.encoder:
+        case c.PerceiverEncoder(count=count):
+            return count
+        case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
+            patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
+            patches = (config.signal.window // patch) ** config.signal.axes
+            if tokens.read == "all" and isinstance(config.decoder, c.Composer):
+                raise ValueError(
+                    "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
+                )
+            return tokens.count + (patches if tokens.read == "all" else 0)
+
+
+def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
+    """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
+    patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
+    args = (config.signal, width, patch, latents)
+    match config.decoder:
+        case c.Lainr():
+            return LainrDecoder(config.decoder, *args)
+        case c.Scent():
+            return ScentDecoder(config.decoder, *args)
+        case c.Mlp():
+            return MlpDecoder(config.decoder, *args)
+        case c.Composer():
+            return ComposerDecoder(config.decoder, *args)
+        case c.Joint():
+            points, flow = config.tokenizer, config.head
+            if not (isinstance(points, c.Points) and isinstance(flow, c.FlowHead)) or config.signal.finest_cell:
+                raise ValueError(
+                    "decoder.kind 'joint' needs tokenizer.kind 'points', head.kind 'flow' and no signal.finest_cell"
+                )
+            return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
+
+
+def build_head(config: c.Model, width: int) -> nn.Module:
+    match config.head:
+        case c.PointHead():
+            return PointHead(width, config.signal.channels)
+        case c.GaussianHead():
+            return GaussianHead(config.head, width, config.signal.channels)
+        case c.FlowHead():
+            head = PointHead(width, config.signal.channels)
+            if isinstance(config.decoder, c.Joint):  # a velocity starts as any layer does
+                head.linear.reset_parameters()
+            return head
+
+
+def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
+    """The flow over latents, if the head is one and the decoder leaves it to the latents."""
+    if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
+        return None
+    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
+    if not (isinstance(config.tokenizer, c.Points) and counted):
+        needs = "tokenizer.kind 'points' and as many latents for any readings"
+        raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")
+    return LatentVelocity(config.head, width)
+
+
+def build_base(config: c.Model) -> Interpolation | Constant | Pod:
+    match config.base:
+        case c.NoBase():
+            return Constant(config.signal.mean)
+        case c.Interpolation(kind=kind, exact=exact):
+            return Interpolation(kind, exact)
+        case c.Pod():
+            if not (isinstance(config.tokenizer, c.Points) and isinstance(config.head, c.GaussianHead)):
+                raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
+            return Pod(config.base, config.signal)

@@ -1,0 +1,140 @@
+"""MAMBA-GINR's encoder: learnable position tokens among the patches, read by a bidirectional Mamba.
+
+Source: MAMBA-GINR (Balasooriya et al., NeurIPS 2025 workshop "Data on the Brain & Mind") and its public code.
+    sequence = patches and position tokens in the order of `placement`         → `Placement.order`
+    depth × { x += BiMamba(norm x); x += MLP(norm x) }                           → nn/mamba.py
+    latents = outputs at the position tokens                                     → `Placement.tokens`, `latents`
+Deviations: the extracted positions are those of the position tokens by construction (the published code inserts
+equidistantly whatever it extracts); the residual stream is kept and normalised at the end (`final = "last-mlp"` gives
+the published output); position tokens carry learned positions in the window, started on an even grid; the patches'
+outputs are returned too, for local read-out; padding goes to the end of the sequence and is inert; scattered points are
+read along a space-filling curve (`order`), with steps as long as the way between them (`ssm.gap`).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from gridless import config
+from gridless.network.encoders.position_tokens import PositionTokens, latents
+from gridless.nn.curves import along_curve
+from gridless.nn.mamba import MambaBlock
+from gridless.nn.residual import scale_branches
+from gridless.samples import Tokens
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`order[i]`: which item stands at place i of the sequence (patches are 0 … n−1, tokens n … n+m−1).
+    `tokens`, `patches`: the places of the tokens and of the patches, in their own order."""
+
+    order: Int64[Tensor, " T"]
+    tokens: Int64[Tensor, " M"]
+    patches: Int64[Tensor, " N"]
+
+
+@lru_cache(maxsize=4096)
+def placement(patches: int, tokens: int, kind: str = "equidistant", group: int = 1) -> Placement:
+    """Where `tokens` position tokens stand among `patches` patches. The patches keep their order.
+
+    equidistant: from the first place to the last; middle: in one run after half of the patches; group: runs of `group`
+    tokens, equidistant; append: at the end. Raises ValueError if `group` does not divide the number of tokens.
+    """
+    total = patches + tokens
+    match kind:
+        case "equidistant":
+            places = _spread(total - 1, tokens)
+        case "middle":
+            places = patches // 2 + torch.arange(tokens)
+        case "group":
+            if tokens % group:
+                raise ValueError(f"encoder.tokens: groups of {group} do not divide {tokens} tokens")
+            places = (_spread(total - group, tokens // group)[:, None] + torch.arange(group)).flatten()
+        case "append":
+            places = patches + torch.arange(tokens)
+        case _:
+            raise ValueError(f"no placement {kind!r}; there are equidistant, middle, group, append")
+    is_token = torch.zeros(total, dtype=torch.bool)
+    is_token[places] = True
+    order = torch.empty(total, dtype=torch.long)
+    order[is_token] = patches + torch.arange(tokens)
+    order[~is_token] = torch.arange(patches)
+    return Placement(order, places, torch.nonzero(~is_token).flatten())
+
+
+def _spread(last: int, count: int) -> Int64[Tensor, " count"]:
+    """`count` integers evenly from 0 to `last`, rounded down (exactly, without floats)."""
+    return torch.arange(count) * last // max(1, count - 1)
+
+
+class MambaEncoder(nn.Module):
+    """Patches in; latents (the position tokens) and contextual patches out."""
+
+    def __init__(self, encoder: config.MambaEncoder, signal: config.Signal, width: int, positions: bool):
+        """`positions`: whether a spatial bias reads the tokens' positions, so that they can learn."""
+        super().__init__()
+        tokens = encoder.tokens
+        self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
+        placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
+        self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
+        self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
+        self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
+        scale_branches(self.blocks)
+        self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
+
+    def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:
+        b, n, _ = patches.x.shape
+        x = patches.x
+        if self.tokens is not None:
+            tokens = self.tokens(b)
+            x = torch.cat([x, tokens.x.to(x.dtype)], 1)
+        pos = patches.pos if self.tokens is None else torch.cat([patches.pos, tokens.pos.to(patches.pos.dtype)], 1)
+        order, mask = self._sequence(patches, x.device) if self.curve == "given" else self._along(patches, pos)
+        y, ways = _take(x, order), None if self.gap is None else self._ways(_take(pos, order), mask)
+        last = y
+        for block in self.blocks:
+            y, last = block(y, mask, ways)
+        y = self.norm(y if self.final == "residual-norm" else last)
+        y = _take(y, order.argsort(-1))
+        return latents(self.read, y, patches, None if self.tokens is None else tokens.pos), y[:, :n]
+
+    def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
+        """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's
+        sequence is the same however much padding its batch-mates need."""
+        b, n, _ = patches.x.shape
+        if patches.mask is None:
+            return placement(n, self.count, self.kind, self.group).order.to(device)[None], None
+        real_first = torch.argsort(~patches.mask, dim=1, stable=True)
+        counts = patches.mask.sum(1)
+        rows = []
+        for sample in range(b):
+            real = int(counts[sample])
+            order = placement(real, self.count, self.kind, self.group).order.to(device)
+            items = torch.cat([real_first[sample, :real], n + torch.arange(self.count, device=device)])
+            rows.append(torch.cat([items[order], real_first[sample, real:]]))
+        places = torch.arange(n + self.count, device=device)
+        return torch.stack(rows), places < (counts + self.count)[:, None]
+
+    def _along(self, patches: Tokens, pos: Float[Tensor, "B T d"]) -> tuple[Int64[Tensor, "B T"], Tensor | None]:
+        """The sequence along a space-filling curve; padding stands last."""
+        place = along_curve(pos.detach(), self.curve)
+        if patches.mask is None:
+            return place.argsort(dim=1, stable=True), None
+        real = torch.cat([patches.mask, patches.mask.new_ones(len(place), self.count)], 1)
+        order = place.masked_fill(~real, torch.iinfo(place.dtype).max).argsort(dim=1, stable=True)
+        return order, real.gather(1, order)
+
+    def _ways(self, pos: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T"]:
+        """How far each item of the sequence lies from the one before, in multiples of `ssm.gap`; one at the start."""
+        ways = F.pad((pos[:, 1:] - pos[:, :-1]).norm(dim=-1) / self.gap, (1, 0), value=1.0)
+        return ways if mask is None else torch.where(mask, ways, 1.0)
+
+
+def _take(x: Float[Tensor, "B T D"], index: Int64[Tensor, "B|1 T"]) -> Float[Tensor, "B T D"]:
+    if len(index) == 1:
+        return x[:, index[0]]
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))

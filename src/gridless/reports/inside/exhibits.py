@@ -1,0 +1,76 @@
+"""What is looked at: a few test pictures, of each the window with most detail, its middle, and three telling pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float
+
+from gridless import config as c
+from gridless.data.pictures import Photo
+from gridless.reports.plots import hardest_window
+from gridless.runs.verbs import build_task
+from gridless.tasks import Case, as_rgb8
+
+WHOLE = 256  # pixels a side, at most, of the pictures whose spectra and jitter are measured
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibits:
+    """Of each picture the window with most detail, as the network sees one, and its middle; asked at `scale`."""
+
+    windows: Sequence[Case]
+    wholes: Sequence[Case]
+    scale: float
+
+
+def choose(pictures: Sequence[Photo], recipe: c.Recipe, joint: bool = False) -> Exhibits:
+    """The cases of a few pictures, asked at `asked_scale`. `joint`: the model answers one window at a time."""
+    task, scale = replace(build_task(recipe.task), seen=None), asked_scale(recipe)
+    side = round(recipe.model.signal.window * scale)
+    whole = side if joint else WHOLE
+
+    def case(picture: Photo, box: tuple[int, int, int, int]) -> Case:
+        left, top, right, bottom = box
+        pixels = as_rgb8(picture)[top:bottom, left:right]
+        return next(task.cases(replace(picture, pixels=pixels, alpha=None), (scale,)))
+
+    def busiest(picture: Photo) -> Case:
+        return case(picture, hardest_window(detail(as_rgb8(picture) / 255), side))
+
+    def middle(picture: Photo) -> Case:
+        height, width = picture.shape[:2]
+        top, left = max(0, (height - whole) // 2), max(0, (width - whole) // 2)
+        return case(picture, (left, top, min(left + whole, width), min(top + whole, height)))
+
+    return Exhibits([busiest(p) for p in pictures], [middle(p) for p in pictures], scale)
+
+
+def asked_scale(recipe: c.Recipe) -> float:
+    """The largest of the recipe's scales that training has shown; 1 for reconstruction."""
+    if not isinstance(recipe.task, c.SuperResolutionTask):
+        return 1.0
+    largest = recipe.task.scale[1]
+    return max((s for s in recipe.task.scales if s <= largest), default=largest)
+
+
+def detail(picture: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:
+    """How much a picture changes around each pixel: the gradient's length, of the channels' mean, per pixel."""
+    return np.hypot(*np.gradient(picture.mean(-1)))
+
+
+def telling_points(picture: Float[np.ndarray, "H W C"]) -> dict[str, Float[np.ndarray, " 2"]]:
+    """Three pixels' centres, in [0, 1], worth asking about, away from the border: the strongest edge, the flattest place
+    farther than a quarter of the picture from it, and the middle."""
+    height, width = picture.shape[:2]
+    change = detail(picture)
+    y, x = np.indices((height, width))
+    border = (np.minimum(y, height - 1 - y) < height // 8) | (np.minimum(x, width - 1 - x) < width // 8)
+    edge = np.unravel_index(np.where(border, -1, change).argmax(), change.shape)
+    far = np.hypot(y - edge[0], x - edge[1]) > min(height, width) / 4
+    around = sum(np.roll(change, (dy, dx), (0, 1)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
+    flat = np.unravel_index(np.where(border | ~far, np.inf, around).argmin(), change.shape)
+    points = {"edge": edge, "flat": flat, "middle": (height // 2, width // 2)}
+    return {name: (np.asarray(pixel) + 0.5) / change.shape for name, pixel in points.items()}
