@@ -1,9 +1,49 @@
-"""Where a saved model lies: a folder, the package's own weights, or a Hub repository; and what its card says."""
+"""A model on disk: config.json, model.safetensors and README.md in a folder, in the package, or in a Hub repository."""
 
+import json
+import os
+import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from huggingface_hub import hf_hub_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gridless.config.merging import dump, load_json
+
+FILES = ("config.json", "model.safetensors", "README.md")
+
+
+def save(model: nn.Module, folder: str | Path, card: str | None, dtype: torch.dtype | None) -> None:
+    """Each file is written aside and renamed."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as name:
+        aside = Path(name)
+        aside.joinpath("config.json").write_text(json.dumps(dump(model.config), indent=2) + "\n", encoding="utf-8")
+        stored = {
+            k: v.to(dtype=dtype if v.is_floating_point() else None).contiguous() for k, v in model.state_dict().items()
+        }
+        save_file(stored, aside / "model.safetensors")
+        text = card or default_card(model.name, model.parameter_count())
+        aside.joinpath("README.md").write_text(text, encoding="utf-8")
+        for file in FILES:
+            os.replace(aside / file, folder / file)
+
+
+def load(kind: type, name: str | Path) -> nn.Module:
+    """The model of this `kind` that was saved there."""
+    model = kind(load_json(file_of(name, "config.json")))
+    weights = file_of(name, "model.safetensors")
+    try:
+        model.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"{weights} does not hold the weights of its config.json: {reason}") from error
+    return model
 
 
 def default_card(name: str, parameters: int) -> str:

@@ -20,6 +20,8 @@ class Interpolation:
     kind: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     exact: bool = True
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
+    fill: bool = False
+    """Where nothing within reach was measured, the nearest measured value; false: NaN."""
 
 
 @config

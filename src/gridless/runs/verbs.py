@@ -61,11 +61,11 @@ def _pictures(data: c.Data, split: str) -> list[Photo]:
 
 def build_task(task: c.Task) -> Task:
     match task:
-        case c.SuperResolutionTask():
+        case c.SuperResolution():
             return SuperResolution(Uniform(*task.scale), task.scales, task.recolour, task.seen)
-        case c.ReconstructionTask():
+        case c.Reconstruction():
             return Reconstruction(task.turned, task.jitter, task.offset, task.resampled, task.seen)
-        case c.SparseFieldTask():
+        case c.SparseField():
             return SparseField(**{f.name: getattr(task, f.name) for f in fields(SparseField)})
 
 

@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.network.flow import TimeEmbedding
 from gridless.nn.scan import selective_scan
-from gridless.samples import Tokens
 
 
 class JointDecoder(nn.Module):

@@ -50,7 +50,7 @@ def choose(pictures: Sequence[Photo], recipe: c.Recipe, joint: bool = False) -> 
 
 def asked_scale(recipe: c.Recipe) -> float:
     """The largest of the recipe's scales that training has shown; 1 for reconstruction."""
-    if not isinstance(recipe.task, c.SuperResolutionTask):
+    if not isinstance(recipe.task, c.SuperResolution):
         return 1.0
     largest = recipe.task.scale[1]
     return max((s for s in recipe.task.scales if s <= largest), default=largest)

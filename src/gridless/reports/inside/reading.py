@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.model import FieldModel
+from gridless.network.encoded import Encoded
 from gridless.network.tokenizers import pad_to
-from gridless.samples import Encoded, Samples
+from gridless.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
