@@ -53,18 +53,22 @@ class Effect:
 def measure(contrast: Contrast, runs: Sequence[dict], equal: float | None = None) -> Effect | None:
     """The effect that `runs` show by itself, not yet adjusted; None where a side has no run. `equal`: what is claimed is a
     difference of at most this."""
-    arm, against = _runs_of(contrast.arm, contrast.metric, runs), None
+    arm, against, metric = _runs_of(contrast.arm, contrast.metric, runs), None, contrast.metric
     if isinstance(contrast.against, str):
-        against = _runs_of(contrast.against, contrast.metric, runs)
+        against = _runs_of(contrast.against, metric, runs)
         arm = {seed: run for seed, run in arm.items() if seed in against}
     if not arm:
         return None
-    value = lambda run: run["scores"][contrast.metric]  # noqa: E731
-    ours = np.array([value(run) for run in arm.values()])
-    theirs = np.array([contrast.against if against is None else value(against[seed]) for seed in arm], dtype=float)
+    ours = np.array([run["scores"][metric] for run in arm.values()], dtype=float)
+    if against is None:
+        theirs = np.full(len(ours), contrast.against, dtype=float)
+    else:
+        theirs = np.array([against[seed]["scores"][metric] for seed in arm], dtype=float)
     differences = (-1 if contrast.lower else 1) * (ours - theirs)
     repeated = len(set(ours)) == 1 and len(set(theirs)) == 1 and not contrast.exact
-    estimate = estimate_mean(differences[:1] if repeated else differences)  # one measurement, written down several times
+    estimate = estimate_mean(
+        differences[:1] if repeated else differences
+    )  # one measurement, written down several times
     null = 0.0 if equal is None else copysign(equal, estimate.mean)
     return Effect(
         contrast, estimate, (float(ours.mean()), float(theirs.mean())), _parameters(arm, against), estimate.p_value(null),

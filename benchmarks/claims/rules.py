@@ -33,6 +33,8 @@ class Claim:
     tests: tuple[Contrast, ...]
     least: float | None = None
     """The smallest effect that was predicted."""
+    relevant: float | None = None
+    """The size from which on an effect would matter, where the document predicts in words only."""
     equal: float | None = None
     """The claim is that nothing changes; differences up to this size pass."""
     explanation: str = ""

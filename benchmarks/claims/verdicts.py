@@ -41,18 +41,17 @@ def _open(claim: Claim, effects: Sequence[Effect]) -> str:
         return f"not decidable here: p {p_text(alone.p)} {side} it alone, {p_text(alone.adjusted)} among all"
     widest = max(effects, key=lambda effect: effect.estimate.half_width)
     shown = _amount(widest.estimate.half_width, widest)
-    predicted = claim.equal if claim.least is None else claim.least
-    against_number = any(not isinstance(effect.contrast.against, str) for effect in effects)
-    if against_number or (predicted is not None and widest.estimate.half_width > predicted):
+    size = next((size for size in (claim.least, claim.relevant) if size is not None), None)
+    if size is None or widest.estimate.half_width > size:  # equality, or against a number: no size says "no effect"
         return f"not decidable here: only ± {shown} could have shown"
+    if max(effect.estimate.mean + effect.estimate.half_width for effect in effects) >= size:
+        return f"not decidable here: {_amount(size, widest)} or more is still possible"
     return f"no effect above ± {shown} at this budget"
 
 
 def p_text(p: float) -> str:
-    """A p-value: two digits that count, and no more zeros than a reader wants."""
-    if p < 0.0001:
-        return "< 0.0001"
-    return f"{p:.2g}"
+    """A p-value with the two digits that count."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
 
 
 def _amount(value: float, effect: Effect) -> str:

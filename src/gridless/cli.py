@@ -91,9 +91,7 @@ def evaluate(
 @app.command
 def report(
     *runs: Run,
-    output: Annotated[
-        Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside.")
-    ] = None,
+    output: Annotated[Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside.")] = None,
     inside: Annotated[
         bool, Parameter(negative="", help="Of one run, what happens in the model: attention, tokens, spectra …")
     ] = False,

@@ -62,11 +62,8 @@ def two_sided_p(t: float, degrees: int) -> float:
     # products of (k − 1) / k · cos² for k = 2, 4, … (even) or k = 3, 5, … (odd), summed from the empty product on
     k = np.arange(2 + degrees % 2, degrees - 1, 2)
     terms = 1 + float(np.cumprod((k - 1) / k * cosine**2).sum())
-    if degrees % 2 == 0:
-        inside = sine * terms
-    else:
-        inside = 2 / math.pi * (angle + (sine * cosine * terms if degrees > 1 else 0.0))
-    return min(1.0, max(0.0, 1 - inside))
+    odd = 2 / math.pi * (angle + (sine * cosine * terms if degrees > 1 else 0.0))
+    return min(1.0, max(0.0, 1 - (odd if degrees % 2 else sine * terms)))
 
 
 @cache
