@@ -124,9 +124,9 @@ def _quality(pair: dict | str) -> str:
         )
     psnr, steps = pair["psnr_rgb_x4"], pair["steps"]
     return (
-        f"after {pair['seconds']:.0f} s of training each on the same batches, LIIF at its best rate ({pair['liif_rate']:g}), "
-        f"PSNR at ×4 on the test photos is {psnr['ours']:.2f} dB (ours, {steps['ours']:,} steps) and "
-        f"{psnr['liif']:.2f} dB (LIIF, {steps['liif']:,} steps); bicubic {psnr['bicubic']:.2f} dB "
+        f"after {pair['seconds']:.0f} s of training each on the same batches, LIIF at its best rate "
+        f"({pair['liif_rate']:g}), PSNR at ×4 on the test photos is {psnr['ours']:.2f} dB (ours, {steps['ours']:,} steps) "
+        f"and {psnr['liif']:.2f} dB (LIIF, {steps['liif']:,} steps); bicubic {psnr['bicubic']:.2f} dB "
         f"(commit {pair['commit']})."
     )
 
