@@ -124,6 +124,11 @@ def test_what_is_unlike_or_mixed_stands_on_the_page():
     assert "(n 1)" in rows["E1"] and "not decidable" in rows["E1"]
 
 
+def test_the_package_holds_no_claims():
+    package = ROOT / "src" / "gridless"
+    assert not [path for word in ("claims", "techniques") for path in package.rglob(f"*{word}*.*")]
+
+
 def test_without_results_the_command_says_what_is_missing(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["--results", str(tmp_path), "-o", str(tmp_path)])

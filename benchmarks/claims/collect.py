@@ -30,12 +30,14 @@ import argparse
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import gridless as gl
+from benchmarks.claims.effects import commits
 from gridless.config.merging import load_json
 from gridless.data import cifar10_labels
 from gridless.reports.inside.reading import pooled_latents, position_tokens
@@ -279,6 +281,9 @@ def main() -> None:
     else:
         where = {"commit": load_json(args.source)["commit"], "hardware": load_json(args.source)["hardware"]}
     report = {"about": about, "command": f"python -m benchmarks.claims.collect {args.what}", **where, "runs": runs}
+    if len(commits(report)) > 1:
+        made = ", ".join(f"{len(of)} at {commit}" for commit, of in commits(report).items())
+        print(f"{args.source} holds runs of several commits ({made}); its claims will be marked", file=sys.stderr)
     path = args.output / f"{args.what}.json"
     text = json.dumps({k: v for k, v in report.items() if k != "runs"})[:-1] + ', "runs": [\n'
     aside = path.with_name(f".{path.name}.part")
