@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from conftest import CLAIM_RECIPES
 
 import gridless as gl
 from gridless.config import Model, Recipe
@@ -55,7 +56,20 @@ def test_a_recipe_that_extends_another_is_a_diff(tmp_path):
     assert recipe(recipe_table(more), {})[0] == recipe(recipe_table("waves"), {"train": {"batch": 3}})[0]
 
 
-@pytest.mark.parametrize("name", shipped("recipes"))
+def test_the_recipe_beside_the_extending_file_comes_before_one_that_ships(tmp_path):
+    (tmp_path / "waves.toml").write_text('extends = "waves"\n[train]\nsteps = 7\n')  # its own name: the one that ships
+    (tmp_path / "more.toml").write_text('extends = "waves"\n[train]\nbatch = 3\n')
+    whole = recipe(recipe_table(tmp_path / "more.toml"), {})[0]
+    assert whole == recipe(recipe_table("waves"), {"train": {"batch": 3, "steps": 7}})[0]
+    (tmp_path / "waves.toml").write_text('extends = "more"\n')
+    with pytest.raises(ConfigError, match="which extends it"):
+        recipe_table(tmp_path / "more.toml")
+    (tmp_path / "more.toml").write_text('extends = "foto"\n')
+    with pytest.raises(ConfigError, match="no recipe 'foto'"):
+        recipe_table(tmp_path / "more.toml")
+
+
+@pytest.mark.parametrize("name", [*shipped("recipes"), *CLAIM_RECIPES])
 def test_every_recipe_and_every_arm_parses(name):
     whole, arms = recipe(recipe_table(name), {})
     build_base(whole.model)

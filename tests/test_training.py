@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from conftest import LOCAL, PRESETS, tiny
+from conftest import CLAIM_RECIPES, LOCAL, PRESETS, tiny
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -250,7 +250,7 @@ def test_a_budget_in_seconds_becomes_steps_once(tmp_path):
         gl.fit(model, pictures(), gl.Reconstruction(), train=replace(train, seconds=50.0), folder=tmp_path, quiet=True)
 
 
-@pytest.mark.parametrize("name", shipped("recipes"))
+@pytest.mark.parametrize("name", [*shipped("recipes"), *CLAIM_RECIPES])
 def test_every_recipe_and_every_arm_takes_two_steps(name):
     whole, arms = recipe(recipe_table(name), {})
     photos = gl.data.photos("train")[:2]

@@ -91,29 +91,12 @@ def evaluate(
 @app.command
 def report(
     *runs: Run,
-    output: Annotated[
-        Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside, --claims: docs.")
-    ] = None,
+    output: Annotated[Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside.")] = None,
     inside: Annotated[
         bool, Parameter(negative="", help="Of one run, what happens in the model: attention, tokens, spectra …")
     ] = False,
-    claims: Annotated[
-        bool, Parameter(negative="", help="Instead: the verdicts on the documents' claims, from results/claims.")
-    ] = False,
 ) -> None:
     """One self-contained page about one or more evaluated runs: report.html, report.md, results.csv."""
-    if claims:
-        from gridless.claims import page
-
-        if runs:
-            raise ValueError("report --claims reads results/claims and takes no run")
-        text, target = page(Path("results/claims")), (output or Path("docs")) / "claims.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_suffix(".part")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(target)
-        print(target)
-        return
     if inside:
         from gridless.reports.inside.page import report_inside
 

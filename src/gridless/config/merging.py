@@ -73,19 +73,30 @@ def preset_table(name: str, size: str) -> dict:
     return merge({} if other is None else preset_table(other, size), {"name": name}, table, sizes[size])
 
 
-def recipe_table(name: str | Path) -> dict:
-    """A recipe that ships, by name, or any .toml file by path. One that `extends` another (named likewise) is a diff."""
+def recipe_table(name: str | Path, extending: tuple[Path, ...] = ()) -> dict:
+    """A recipe that ships, by name, or any .toml file by path.
+
+    One that `extends` another is a diff. The other is a file beside the extending one (its name without .toml), else a
+    recipe that ships; `extending` holds the files on the way here. Raises ConfigError where there is none, and where
+    files extend one another in a circle.
+    """
     path = Path(name)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(
-                f"no recipe at {path}; give the path of a .toml file or one of {', '.join(shipped('recipes'))}"
-            )
+    if path.suffix != ".toml":
+        table = load_toml(_shipped("recipes", str(name)))
+    elif path.is_file():
         table = load_toml(path)
     else:
-        table = load_toml(_shipped("recipes", str(name)))
+        known = ", ".join(shipped("recipes"))
+        raise ConfigError(f"no recipe at {path}; give the path of a .toml file or one of {known}")
     other = table.pop("extends", None)
-    return table if other is None else merge(recipe_table(other), table)
+    if other is None:
+        return table
+    neighbour = path.parent / f"{str(other).removesuffix('.toml')}.toml"
+    if path.suffix == ".toml" and neighbour != path and neighbour.is_file():
+        if neighbour in extending:
+            raise ConfigError(f"{path} extends {neighbour}, which extends it; one of them must stand alone")
+        other = neighbour
+    return merge(recipe_table(other, (*extending, path)), table)
 
 
 def shipped(room: str) -> list[str]:

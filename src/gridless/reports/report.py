@@ -49,8 +49,9 @@ METHOD = (
     "rounded to 8 bits before they are measured. The PSNR of R, G, B (psnr_rgb) is over all pixels, no border "
     "left out; that of luma (psnr_y_shave) leaves out a border as wide as the scale. A number is the mean over "
     "images of the value per image. Baselines are what people use today and need no training; they see the same "
-    "input. A gain is over bicubic: the mean over images of the difference on the same image ± 2 standard errors "
-    "of that mean; where the interval holds 0, no difference is established. Strips show the part of a photo "
+    "input. A gain is over bicubic: the mean over images of the difference on the same image with its 95 % "
+    "t-interval (one of many on a page: it is not corrected for their number); where the interval holds 0, no difference is "
+    "established. Strips show the part of a photo "
     "where bicubic errs most, which is the hardest part, not the typical one."
 )
 FIELDS_TITLE = "Fields, recovered from scattered readings"
@@ -62,7 +63,7 @@ FIELDS_METHOD = (
     "kriging with length scale, variance and noise fitted to each field's readings; pod is the best linear guess that "
     "training fields of the same families teach; base is the model's own answer without its network; oracle knows that a "
     "field is one plane wave and is no fair baseline (of other families it knows nothing). A gain is over gp: the mean over "
-    "fields of the difference on the same field ± 2 standard errors of that mean."
+    "fields of the difference on the same field with its 95 % t-interval, not corrected for the number of intervals."
 )
 
 

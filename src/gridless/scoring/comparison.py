@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from gridless.config.merging import ConfigError, load_json
 from gridless.scoring.results import METRICS, Metric, number, read_results
+from gridless.scoring.statistics import estimate_mean
 
 WHOLE = "full"
 FACTS = ("params", "steps", "train_seconds", "flops", "commit", "hardware")
@@ -62,7 +63,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the whole model has more than an arm, a mean over pictures and seeds, and two standard errors of it: over
+    """What the whole model has more than an arm, a mean over pictures and seeds, and half of its 95 % t-interval: over
     pictures (their means over seeds) and over seeds (their means over pictures). None with fewer than two of them."""
 
     mean: float
@@ -83,13 +84,13 @@ def paired(comparison: Comparison, budget: str, arm: str, metric: str | None = N
 
 
 def effect(gains: Float[np.ndarray, "seeds pictures"]) -> Effect:
-    margin = lambda means: 2 * float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else None  # noqa: E731
-    return Effect(float(gains.mean()), margin(gains.mean(0)), margin(gains.mean(1)))
+    over_pictures, over_seeds = estimate_mean(gains.mean(0)), estimate_mean(gains.mean(1))
+    return Effect(float(gains.mean()), over_pictures.half_width, over_seeds.half_width)
 
 
 def as_markdown(comparison: Comparison) -> str:
     """A ranking: every arm's gain over bicubic, or its score where there is no base, and what the whole model has more than
-    it: paired mean ± two standard errors over pictures (± two over seeds)."""
+    it: paired mean ± half of the 95 % t-interval over pictures (± that over seeds)."""
     if not comparison.runs:
         return "no run is finished"
     style = METRICS.get(comparison.metric, Metric(comparison.metric, "", 4, 0))

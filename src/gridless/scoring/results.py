@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from gridless.scoring.statistics import estimate_mean
+
 COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
 OF_FIELDS = ("sensors", "noise")
 """Further columns, blank for pictures: how many readings a field was recovered from, and their noise. A file without them
@@ -55,7 +57,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over `count` images; `gain` over the reference, paired per image, ± `margin` = 2 standard errors.
+    """Mean over `count` images; `gain` over the reference, paired per image, ± `margin`: half of the 95 % t-interval.
 
     gain is None without a shared image (and for the reference itself), margin is None with fewer than two.
     """
@@ -151,7 +153,7 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
 
 
 def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | None = None) -> Table:
-    """Mean over images per (model, scale), and the gain over `reference` as paired per-image mean ± 2 standard errors.
+    """Mean over images per (model, scale), and the gain over `reference`, paired per image, with its 95 % t-interval.
 
     Of fields, the columns are counts of sensors instead of scales. The reference is bicubic, of fields kriging (gp).
 
@@ -182,8 +184,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
         gains = [value - float(np.mean(base[image])) for image, value in images.items() if base[image]]
         if first[label]["model"] == reference or not np.isfinite(gains).all() or not gains:
             return Cell(mean, count)
-        margin = 2 * float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
-        return Cell(mean, count, float(np.mean(gains)), margin)
+        gain = estimate_mean(gains)
+        return Cell(mean, count, gain.mean, gain.half_width)
 
     scales = tuple(sorted({row["scale"] for row in rows}))
     labels = sorted(first, key=lambda label: is_trained(first[label]))  # stable: else as they come
