@@ -30,7 +30,7 @@ from torch import nn
 
 import gridless as gl
 from gridless.config.merging import recipe, recipe_table
-from gridless.runs.verbs import build_task
+from gridless.tasks import task_of
 from gridless.scoring.metrics import psnr_rgb
 from gridless.tasks import as_rgb8
 from gridless.training.fit import LOSSES, build_accelerator, build_optimizer, learning_rate, training_step
@@ -121,7 +121,7 @@ def fair_pair(budget: float, liif_rate: float) -> tuple[gl.FieldModel, Liif, dic
     with its own peak rate, which is to be the best of three on the validation photos (its published 1e-4 is one for 1,000
     epochs)."""
     run = recipe(recipe_table("photos"), {})[0]
-    task, pictures = build_task(run.task), [as_rgb8(p) for p in gl.data.photos("train")]
+    task, pictures = task_of(run.task), [as_rgb8(p) for p in gl.data.photos("train")]
     window = run.model.signal.window
 
     def batch(step):

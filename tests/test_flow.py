@@ -13,7 +13,8 @@ from gridless.config import FlowHead
 from gridless.config.merging import merge, recipe, recipe_table
 from gridless.network.decoders.joint import SharedState
 from gridless.network.flow import arrived, flow_loss, heun, mixed, spectrum
-from gridless.runs.verbs import build_task, load_data
+from gridless.tasks import task_of
+from gridless.training.loading import load_data
 
 LATENT = {"encoder": {"tokens": {"count": 6, "read": "tokens"}}, "head": {"kind": "flow", "steps": 3, "samples": 2}}
 TECHNIQUES = {
@@ -60,7 +61,7 @@ def test_published_size(name, count):
 @pytest.mark.parametrize("name", ["v1", "v2"])
 def test_the_waves_recipe_trains_them_as_they_were(name):
     whole, _ = recipe(recipe_table("waves"), {"preset": name, "size": "tiny"})
-    task, data = build_task(whole.task), load_data(whole.data, "train")
+    task, data = task_of(whole.task), load_data(whole.data, "train")
     batches = [task.draw(data, np.random.default_rng(seed), 32, 200, whole.train.queries) for seed in (0, 1)]
     fields = [{tuple(values.flatten().tolist()) for values in batch.samples.values} for batch in batches]
     assert fields[0] & fields[1] and batches[0].coords.shape == (200, 51, 2)  # the same readings come again

@@ -24,7 +24,8 @@ import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.config.merging import build, dump, merge, recipe, recipe_table, shipped
 from gridless.data.waves import WaveSource
-from gridless.runs.verbs import build_task, load_data
+from gridless.tasks import task_of
+from gridless.training.loading import load_data
 from gridless.tasks import SparseField, as_rgb8
 from gridless.training.fit import build_accelerator, build_optimizer, learning_rate, training_step
 
@@ -260,7 +261,7 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
             one = build(Recipe, merge(dump(one), {"model": {"base": SMALL_POD}}))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
         data = load_data(one.data, "train") if one.data.kind == "waves" else photos
-        facts = gl.fit(gl.FieldModel(one.model), data, build_task(one.task), train=train, quiet=True)
+        facts = gl.fit(gl.FieldModel(one.model), data, task_of(one.task), train=train, quiet=True)
         assert facts["steps"] == 2
 
 
@@ -272,7 +273,7 @@ def test_every_system_trains_on_the_photo_recipe(preset):
     assert (whole.model.processor.depth == 1) == (
         preset in ("hybrid", "scent")
     )  # the hybrid's by the recipe's own diff
-    gl.fit(gl.FieldModel(whole.model), pictures(1, 96), build_task(whole.task), train=whole.train, quiet=True)
+    gl.fit(gl.FieldModel(whole.model), pictures(1, 96), task_of(whole.task), train=whole.train, quiet=True)
 
 
 def test_a_diverged_run_says_so():

@@ -42,7 +42,8 @@ from gridless.config.merging import load_json
 from gridless.data import cifar10_labels
 from gridless.reports.inside.reading import pooled_latents, position_tokens
 from gridless.reports.inside.vectors import centred_cosine, linear_probe
-from gridless.runs.verbs import build_task, load_data, load_run
+from gridless.tasks import task_of
+from gridless.training.loading import load_data, load_run
 from gridless.scoring.results import read_results
 from gridless.tasks import even_crops
 
@@ -117,7 +118,7 @@ def generalisation(sweep: Path) -> list[dict]:
         if arm not in ("full", "all-tokens"):
             continue
         model, recipe, _ = load_run(folder)
-        task = build_task(recipe.task)
+        task = task_of(recipe.task)
         rows = gl.evaluate([model], load_data(recipe.data, "train")[:TRAINING_PICTURES], task, split="train")
         training = np.mean([r["value"] for r in rows if r["metric"] == "psnr"])
         held_out = mean_scores(folder)["psnr"]
@@ -220,7 +221,7 @@ def overfit(sweep: Path) -> list[dict]:
         model, recipe, _ = load_run(folder)
         model = model.cpu()
         rng, count = np.random.default_rng(0), recipe.train.queries
-        batch = build_task(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
+        batch = task_of(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
         field, everywhere = model.encode(batch.samples), gl.grid(32, 32)[None]
         truth = load_data(recipe.data, "train").draw(rng, 1)[0](everywhere)
         name = {"one": "V1 on one field", "v2-one": "V2 on one field"}[arm]

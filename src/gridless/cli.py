@@ -58,7 +58,7 @@ def train(
 
     Any setting can be given by its path: --model.encoder.depth 2 --train.steps 500.
     """
-    from gridless.runs.verbs import train_run
+    from gridless.runs.train import train_run
 
     parsed = _recipe(recipe, flags, data, preset, size)[0]
     output = output or Path("runs", Path(recipe).stem)
@@ -76,7 +76,7 @@ def evaluate(
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
-    from gridless.runs.verbs import evaluate_run
+    from gridless.runs.evaluation import evaluate_run
     from gridless.scoring.results import grouped, headline, plain_table
 
     rows = evaluate_run(run, scales, split, data)
@@ -123,7 +123,7 @@ def predict(
     by tile and may be larger than memory."""
     from gridless.model import FieldModel
     from gridless.runs.predict import predict_file
-    from gridless.runs.verbs import device
+    from gridless.training.loading import device
 
     height, width = predict_file(FieldModel.from_pretrained(run, device()), picture, output, scale)
     print(f"{output}: {width} × {height}")

@@ -138,12 +138,15 @@ class FieldModel(
                 f"this decoder's queries read one another, so one window answers at once: samples up to "
                 f"{signal.windows}, got {shape}; raise signal.window or switch the joint attention off"
             )
-        values = self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, shape)
-        mask = samples.mask_on_grid()
+        values, mask = self.standard_grid(samples), samples.mask_on_grid()
         if whole:
             return WindowReader(self, self.encode_window(values, mask, pad), shape, signal.unit)
         windows = Windows(shape, signal.windows, signal.overlap, samples.joins)
         return Mosaic(self, windows, values, mask, signal.unit, pad)
+
+    def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
+        """The values of a grid as the network sees them."""
+        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.shape)
 
     def latent(self, points: Samples) -> Tokens:
         """Latents of scattered readings."""

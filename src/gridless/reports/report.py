@@ -36,6 +36,8 @@ from gridless.scoring.results import (
     is_trained,
     number,
     read_results,
+    scale_order,
+    scale_text,
     summarise,
 )
 
@@ -173,11 +175,16 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name in names:
         strips = []
         for scale, note, strip in _strips(runs, name) if name in pictured[:PHOTOS] else ():
-            slug = re.sub(r"[^\w.-]+", "-", f"{name}-x{scale:g}{note}").strip("-")
+            slug = re.sub(r"[^\w.-]+", "-", f"{name}-x{scale_text(scale)}{note}").strip("-")
             file = next(f for f in (f"strips/{slug}{n}.png" for n in ("", *range(2, 999))) if f not in pictures)
             pictures[file] = plots.png(strip)
             strips.append(
-                {"file": file, "alt": f"{name}, ×{scale:g}{note}", "width": strip.width, "height": strip.height}
+                {
+                    "file": file,
+                    "alt": f"{name}, ×{scale_text(scale)}{note}",
+                    "width": strip.width,
+                    "height": strip.height,
+                }
             )
         photos.append({"name": name, "strips": strips, "groups": _groups([r for r in rows if r["image"] == name])})
     shown = []
@@ -192,7 +199,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     curve = plots.training_curve({title: run.curve for title, run in zip(titles, runs, strict=True)})
     if curve:
         pictures["strips/training.png"] = curve
-    scales = ", ".join(f"×{scale:g}" for scale in sorted({row["scale"] for row in rows} - {None}))
+    scales = ", ".join(f"×{scale_text(s)}" for s in sorted({row["scale"] for row in rows} - {None}, key=scale_order))
     ours = ("base", "oracle")  # a part of the model, and no fair baseline
     usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {

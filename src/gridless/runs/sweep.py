@@ -74,7 +74,8 @@ def sweep(
 
 def train_and_score(recipe: dict, folder: str) -> None:
     """One run from where it stands to its results.csv; what goes wrong is left in error.txt."""
-    from gridless.runs.verbs import evaluate_run, train_run  # here: the process that only watches loads no torch
+    from gridless.runs.evaluation import evaluate_run
+    from gridless.runs.train import train_run  # here: the process that only watches loads no torch
 
     run, trouble = Path(folder), Path(folder, "error.txt")
     run.mkdir(parents=True, exist_ok=True)
@@ -91,7 +92,7 @@ def train_and_score(recipe: dict, folder: str) -> None:
 
 def step_seconds(arms: dict[str, dict]) -> dict[str, float]:
     """Seconds of a training step of every arm, measured in turns."""
-    from gridless.runs.verbs import step_seconds as measured
+    from gridless.runs.train import step_seconds as measured
 
     return measured({name: build(c.Recipe, arm) for name, arm in arms.items()})
 

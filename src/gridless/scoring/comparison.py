@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gridless.config.merging import ConfigError, load_json
-from gridless.scoring.results import METRICS, Metric, number, read_results
+from gridless.scoring.results import METRICS, Metric, number, read_results, scale_text
 from gridless.scoring.statistics import estimate_mean
 
 WHOLE = "full"
@@ -96,7 +96,7 @@ def as_markdown(comparison: Comparison) -> str:
     style = METRICS.get(comparison.metric, Metric(comparison.metric, "", 4, 0))
     based = comparison.metric in comparison.bases
     name = "gain" if based else style.title
-    scales = [f" ×{scale:g}" if scale != 1 else "" for scale in comparison.scales]
+    scales = [f" ×{scale_text(scale)}" if scale != 1 else "" for scale in comparison.scales]
     head = ["arm", "equal", "params", "steps", *(name + s for s in scales), *(f"full − arm{s}" for s in scales)]
     lines = []
     arms: dict[tuple[str, str], list[Scored]] = {}
