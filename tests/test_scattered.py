@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from gridless.scoring.field_scores import question
 from scipy.interpolate import RegularGridInterpolator
 
 import gridless as gl
@@ -14,7 +15,6 @@ from gridless.bases.modes_fitting import _describe
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
 from gridless.data.waves import WaveSource, fixed, place, read
-from gridless.scoring.field_scores import question
 
 
 @pytest.fixture

@@ -24,10 +24,9 @@ import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.config.merging import build, dump, merge, recipe, recipe_table, shipped
 from gridless.data.waves import WaveSource
-from gridless.tasks import task_of
-from gridless.training.loading import load_data
-from gridless.tasks import SparseField, as_rgb8
+from gridless.tasks import SparseField, as_rgb8, task_of
 from gridless.training.fit import build_accelerator, build_optimizer, learning_rate, training_step
+from gridless.training.loading import load_data
 
 
 def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:

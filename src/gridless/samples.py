@@ -9,7 +9,6 @@ Encoded      what one window became
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -111,15 +110,6 @@ class Samples:
         values, noise = finite(values, mask), positive(noise, mask)
         values, mask, noise = merged(u, values, mask, noise)
         return cls(values, coords=u.to(values.dtype), mask=mask, noise=noise, domain=domain)
-
-    @classmethod
-    def from_image(cls, path: str | Path) -> "Samples":
-        """A picture as RGB in [0, 1]: shape (H, W), three channels."""
-        from gridless.data.pictures import read_photo
-
-        photo = read_photo(path)
-        values = torch.from_numpy(photo.values)
-        return cls.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
 
     @staticmethod
     def stack(samples: Sequence["Samples"]) -> "Samples":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gridless.data.pictures import Photo, read_photo
@@ -74,7 +75,7 @@ def as_signal(item: object, name: str = "signal") -> Signal:
         case Samples():
             return _of_samples(item, name)
         case str() | Path():
-            return as_signal(read(item), Path(item).stem)
+            return as_signal(_opened(Path(item)), Path(item).stem)
         case np.ndarray() | Tensor():
             return _of_array(item, name)
     if hasattr(item, "dims") and hasattr(item, "coords") and hasattr(item, "values"):
@@ -84,9 +85,17 @@ def as_signal(item: object, name: str = "signal") -> Signal:
     )
 
 
-def read(path: str | Path) -> Photo | np.ndarray:
-    """What a file holds: a picture, or the array of a .npy file. Raises ValueError for other files."""
-    path = Path(path)
+def read(path: str | Path) -> Samples:
+    """What a file holds: a picture as RGB in [0, 1], or the array (*grid, C) of a .npy file, whose NaN were not measured.
+    Raises ValueError (ImageError) for files that cannot be read."""
+    opened = _opened(Path(path))
+    if isinstance(opened, Photo):
+        values = torch.from_numpy(opened.values)
+        return Samples.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
+    return _of_array(opened, Path(path).stem).samples()
+
+
+def _opened(path: Path) -> Photo | np.ndarray:
     if path.suffix.lower() != ".npy":
         return read_photo(path)
     try:
