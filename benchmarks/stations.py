@@ -9,10 +9,14 @@ the share of left-out *readings* inside the 90 % interval of a reading. Kriging 
 kernels are fitted to each day anew (WhiteKernel; longitude and latitude standardised, one length each; values standardised).
 """
 
-from common import finish, parser, seconds  # isort: skip  (before torch)
+from common import finish, parser  # isort: skip  (before torch)
 
 import sys
+import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
@@ -32,12 +36,48 @@ TRAINING_EVERY = 15
 T4 = 2.776  # two-sided 95 % of Student's t with 4 degrees of freedom
 Z90 = 1.645
 Answer = tuple[np.ndarray, np.ndarray | None]  # mean and the standard deviation of a reading at the places asked
+Method = Callable[[np.ndarray, np.ndarray, np.ndarray], Answer]  # known places and values, places asked
 
 
 def on_sphere(place: np.ndarray) -> np.ndarray:
     """Latitude and longitude in degrees as points of the unit sphere."""
     lat, lon = np.radians(place.astype(np.float64)).T
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], -1)
+
+
+@dataclass(frozen=True)
+class Stations:
+    """Values (days, stations), and which stations are known or left out."""
+
+    place: np.ndarray
+    value: np.ndarray
+    known: np.ndarray
+    out: np.ndarray
+
+    def seen(self, day: int) -> tuple[np.ndarray, np.ndarray]:
+        """Places and readings of the known stations that report."""
+        return self._reporting(day, self.known)
+
+    def answered(self, method: Method, day: int) -> tuple[Answer, np.ndarray]:
+        """What a method says about the stations left out, and their readings."""
+        asked, truth = self._reporting(day, self.out)
+        return method(*self.seen(day), asked), truth
+
+    def _reporting(self, day: int, stations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        real = stations[np.isfinite(self.value[day, stations])]
+        return self.place[real], self.value[day, real]
+
+
+def methods(pooled: Kriging) -> dict[str, Method]:
+    return {
+        "kriging": partial(ours, Kriging()),
+        "kriging, pooled": partial(ours, pooled),
+        "scikit-learn Matérn-ARD": partial(scikit, Matern([1.0, 1.0], (1e-2, 1e2), nu=1.5)),
+        "scikit-learn RBF-ARD": partial(scikit, RBF([1.0, 1.0], (1e-2, 1e2))),
+        "inverse distance": inverse_distance,
+        "nearest": nearest,
+        "mean": level,
+    }
 
 
 def samples_of(place: np.ndarray, value: np.ndarray) -> Samples:
@@ -102,33 +142,16 @@ def main(argv: list[str]) -> None:
     for seed in SEEDS:
         order = np.random.default_rng(seed).permutation(len(place))
         out, known = np.split(order, [round(LEFT_OUT * len(place))])
-
-        def seen(day: int, stations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            real = stations[np.isfinite(value[day, stations])]
-            return place[real], value[day, real]
-
-        pooled: list[Kriging] = []
-        fitting = seconds(lambda: pooled.append(Kriging.pooled([samples_of(*seen(day, known)) for day in past])))
-        methods = {
-            "kriging": lambda *a: ours(Kriging(), *a),
-            "kriging, pooled": lambda *a: ours(pooled[0], *a),
-            "scikit-learn Matérn-ARD": lambda *a: scikit(Matern([1.0, 1.0], (1e-2, 1e2), nu=1.5), *a),
-            "scikit-learn RBF-ARD": lambda *a: scikit(RBF([1.0, 1.0], (1e-2, 1e2)), *a),
-            "inverse distance": inverse_distance,
-            "nearest": nearest,
-            "mean": level,
-        }
-        for name, method in methods.items():
+        stations = Stations(place, value, known, out)
+        start = time.perf_counter()
+        pooled = Kriging.pooled([samples_of(*stations.seen(day)) for day in past])
+        fitting = time.perf_counter() - start
+        for name, method in methods(pooled).items():
             if name in args.skip:
                 continue
-            pairs = []
-
-            def answer(method=method, pairs=pairs) -> None:
-                for day in days:
-                    asked, truth = seen(day, out)
-                    pairs.append((method(*seen(day, known), asked), truth))
-
-            taken = seconds(answer)
+            start = time.perf_counter()
+            pairs = [stations.answered(method, day) for day in days]
+            taken = time.perf_counter() - start
             row = rows.setdefault(name, {"rmse": [], "coverage": [], "seconds": [], "fitting_seconds": []})
             for key, number in scores(pairs).items():
                 row[key].append(number)

@@ -19,6 +19,7 @@ from gridless.bases.covariance import (
 from gridless.bases.gaussian_process import Readings, log_evidence
 
 VARIANCES = (1 / 16, 1 / 4, 1.0, 4.0)  # of a field whose readings' noise is known, over the variance of the readings
+UNTHINKABLE = log(1e-9)  # a prior below this is none
 SMALLEST_VARIANCE = 1e-8  # that readings show of a field of variance 1: closer together, they are one reading
 
 
@@ -52,13 +53,20 @@ class Table:
             for length in lengths
             for axes in stretches
         ]
+        if log_prior is not None and len(log_prior) != len(shapes) * len(noises):
+            raise ValueError(
+                f"log_prior must have one number for each of {len(shapes)} shapes × {len(noises)} noises, "
+                f"got {len(log_prior)}; pool again with these kernels, lengths and axes"
+            )
         prior = torch.tensor(log_prior or [0.0] * len(shapes) * len(noises), dtype=torch.float64)
+        prior = prior.log_softmax(0).view(len(shapes), len(noises))
+        possible = prior.amax(1) > UNTHINKABLE
         return cls(
-            torch.tensor([kernel for kernel, _ in shapes]),
-            torch.tensor([rate for _, rate in shapes], dtype=torch.float64),
+            torch.tensor([kernel for kernel, _ in shapes])[possible],
+            torch.tensor([rate for _, rate in shapes], dtype=torch.float64)[possible],
             torch.tensor(noises, dtype=torch.float64).square(),
             torch.tensor(VARIANCES, dtype=torch.float64) if known_noise else None,
-            prior.log_softmax(0).view(len(shapes), len(noises)),
+            prior[possible],
             linear,
         )
 

@@ -5,8 +5,8 @@ noises (× axes stretched) with a broad prior on the level; a field's variance i
 answer together, weighed by their evidence. Up to LARGEST readings a field is solved whole; beyond, in overlapping
 neighbourhoods that are blended smoothly, with hypotheses that are weighed over all of them.
 
-Distances are Euclidean between positions: chords, where the samples' domain is a sphere or periodic. Sources: Matheron, 1963;
-Rasmussen and Williams, 2006, chapters 2, 4 and 5 (evidence); Wilson et al., 2020 (posterior samples as functions).
+Distances are Euclidean between positions: chords, where the samples' domain is a sphere or periodic. Sources: Matheron,
+1963; Rasmussen and Williams, 2006, chapters 2, 4 and 5 (evidence); Wilson et al., 2020 (posterior samples as functions).
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ class Kriging:
             raise ValueError("no fields to pool; give at least one Samples")
         base = base or cls()
         extent = base.extent or max(float(Standardised.of(some, None).extent.max()) for some in fields)
-        base, evidence = replace(base, extent=extent), []
+        base, evidence = replace(base, extent=extent, log_prior=None), []
         for some in fields:
             standard = Standardised.of(some, extent)
             table = base._table(some, standard)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gridless.bases.covariance import Covariance, RandomFunctions, RandomNumbers, mapped
-from gridless.bases.gaussian_process import Conditioned, Expansion, Posterior, Readings, condition
+from gridless.bases.gaussian_process import Expansion, Posterior, Readings, condition
 from gridless.bases.hypotheses import Table
 from gridless.bases.neighbourhoods import Neighbourhoods, representative
 from gridless.bases.standardised import Standardised, positions
@@ -235,7 +235,7 @@ class SolvedKriging:
         return out if readings.noise is None else out + readings.noise.sum(1) / readings.real.sum(1)
 
     def _moments(self, coords: Tensor, spread: bool) -> tuple[Tensor, Tensor]:
-        x = self.standard.place(positions(self.samples, coords))
+        x = places(self, coords)
         parts = [piece.moments(x[piece.rows], spread) for piece in self.pieces]
         mean, variance = zip(*parts, strict=True)
         return self._gathered(mean), self._gathered(variance)
@@ -292,7 +292,14 @@ class KrigingDraws:
         return cls(solved, tuple(pieces))
 
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
-        standard = self.solved.standard
-        x = standard.place(positions(self.solved.samples, coords))
+        standard, x = self.solved.standard, places(self.solved, coords)
         out = self.solved._gathered([piece(x[piece.rows]) for piece in self.pieces])
         return self.solved._channels_last(out * standard.scale[:, None, None] + standard.location[:, None, None])
+
+
+def places(solved: SolvedKriging, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "F Q e"]:
+    """Where each field is asked, in its own units. Raises ValueError for coordinates of another shape."""
+    batch, axes = len(solved.samples), solved.samples.axes
+    if coords.ndim != 3 or len(coords) not in (1, batch) or coords.shape[2] != axes:
+        raise ValueError(f"expected coordinates ({batch}, Q, {axes}), got {tuple(coords.shape)}")
+    return solved.standard.place(positions(solved.samples, coords))

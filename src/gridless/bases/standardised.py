@@ -1,4 +1,4 @@
-"""Readings in their own units: each field and channel over its own spread, places over their own extent, in a fixed order."""
+"""Readings in their own units: each field and channel over its own spread, places over their own extent."""
 
 from dataclasses import dataclass
 
