@@ -17,7 +17,7 @@ from gridless.bases.covariance import Covariance, RandomFunctions, mapped
 PRIOR_DEGREES = (
     2.0  # of freedom of the prior on a field's variance, whose mean is that of the readings: two readings' worth
 )
-NUMBERS_AT_ONCE = 1 << 22  # of a block of covariances; some ten such blocks live at a time
+NUMBERS_AT_ONCE = 1 << 20  # of a block of covariances; some ten such blocks live at a time
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,5 @@
-"""The hypotheses that kriging weighs: kernels × lengths × stretched axes × noises (× variances, where noise is known)."""
+"""The hypotheses that kriging weighs: trends × kernels × lengths × stretched axes × noises (× variances, where noise is
+known)."""
 
 from dataclasses import dataclass
 from math import log
@@ -25,14 +26,14 @@ SMALLEST_VARIANCE = 1e-8  # that readings show of a field of variance 1: closer 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Every combination, in the order shape (kernel, length, axes), noise, variance."""
+    """Every combination, in the order shape (trend, kernel, length, axes), noise, variance."""
 
     kernel: Int[Tensor, " S"]
     rate: Float[Tensor, "S e"]
     noise: Float[Tensor, " E"]  # variance over that of the field as the readings show it
     variance: Float[Tensor, " A"] | None
     log_prior: Float[Tensor, "S E"]
-    linear: bool
+    linear: Float[Tensor, " S"]
 
     @classmethod
     def of(
@@ -43,12 +44,13 @@ class Table:
         noises: tuple[float, ...],
         log_prior: tuple[float, ...] | None,
         known_noise: bool,
-        linear: bool,
+        trends: tuple[bool, ...],
     ) -> "Table":
-        """`stretches`: of the length along each axis. `log_prior`: of kernel × length × stretch × noise, in this order."""
+        """`stretches`: of the length along each axis. `log_prior`: of trend × kernel × length × stretch × noise."""
         names = list(KERNELS)
         shapes = [
-            (names.index(kernel), [1 / (length * stretch) for stretch in axes])
+            (names.index(kernel), [1 / (length * stretch) for stretch in axes], linear)
+            for linear in trends
             for kernel in kernels
             for length in lengths
             for axes in stretches
@@ -62,12 +64,12 @@ class Table:
         prior = prior.log_softmax(0).view(len(shapes), len(noises))
         possible = prior.amax(1) > UNTHINKABLE
         return cls(
-            torch.tensor([kernel for kernel, _ in shapes])[possible],
-            torch.tensor([rate for _, rate in shapes], dtype=torch.float64)[possible],
+            torch.tensor([kernel for kernel, _, _ in shapes])[possible],
+            torch.tensor([rate for _, rate, _ in shapes], dtype=torch.float64)[possible],
             torch.tensor(noises, dtype=torch.float64).square(),
             torch.tensor(VARIANCES, dtype=torch.float64) if known_noise else None,
             prior[possible],
-            linear,
+            torch.tensor([linear for _, _, linear in shapes], dtype=torch.float64)[possible],
         )
 
     @torch.no_grad()
@@ -78,26 +80,26 @@ class Table:
         both = readings.real[..., :, None] & readings.real[..., None, :]  # (F G N N)
         pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
         eye = torch.eye(n, dtype=torch.float64, device=readings.z.device)
-        broad = MEAN_VARIANCE * (
-            1 + readings.x @ readings.x.mT if self.linear else torch.ones_like(both, dtype=eye.dtype)
-        )
+        product, absent = readings.x @ readings.x.mT, torch.diag_embed((~readings.real).double())
         squares, determinants, levels = [], [], []
-        for kernel, rate in zip(self.kernel, self.rate, strict=True):
+        for kernel, rate, linear in zip(self.kernel, self.rate, self.linear, strict=True):
             x = readings.x * rate
             shape = correlation(kernel, squared_distances(x, x))
             shown = 1 - shape[:, 0].where(both[:, 0], 0).sum((1, 2)) / pairs
             level = 1 / shown.clamp(min=SMALLEST_VARIANCE)
             levels.append(level)
-            shape = (level[:, None, None, None] * shape + broad).where(both, 0)
+            shape = (level[:, None, None, None] * shape + MEAN_VARIANCE * (1 + linear * product)).where(
+                both, 0
+            ) + absent
             for noise in self.noise:
-                own = (noise + JITTER * level)[:, None, None]
+                own = (noise + JITTER * level)[:, None, None] * readings.real
                 for variance in (None,) if self.variance is None else self.variance:
-                    known = 0 if variance is None else readings.noise / variance
-                    root, failed = torch.linalg.cholesky_ex(
-                        shape + torch.diag_embed(torch.where(readings.real, own + known, 1.0))
-                    )
+                    matrix = shape.clone()
+                    matrix.diagonal(dim1=-2, dim2=-1).add_(own if variance is None else own + readings.noise / variance)
+                    root, failed = torch.linalg.cholesky_ex(matrix)
                     failed = failed > 0
-                    root = root.where(~failed[..., None, None], eye)
+                    if failed.any():
+                        root = root.where(~failed[..., None, None], eye)
                     half = torch.linalg.solve_triangular(root, readings.z[..., None], upper=False)
                     squares.append(half.square().sum((1, 2, 3)))
                     determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum((1, 2))
@@ -113,7 +115,7 @@ class Table:
         noises, variances = len(self.noise), 1 if self.variance is None else len(self.variance)
         shape = index // (noises * variances)
         noise = self.noise[index // variances % noises]
-        return Covariance(self.kernel[shape], self.rate[shape], level.gather(1, shape), noise, self.linear)
+        return Covariance(self.kernel[shape], self.rate[shape], level.gather(1, shape), noise, self.linear[shape])
 
     def given_variance(self, index: Int[Tensor, "F K"]) -> Float[Tensor, "F K"] | None:
         """Where noise is known: the variance of a field under some of its hypotheses."""

@@ -1,9 +1,9 @@
 """Kriging: a field as a mixture of Gaussian processes, weighed by how likely each makes the readings. Nothing is optimised.
 
-Each field (and channel) is standardised by its own readings, so units do not matter. The hypotheses are kernels × lengths ×
-noises (× axes stretched) with a broad prior on the level; a field's variance is integrated out. The likeliest are kept and
-answer together, weighed by their evidence. Up to LARGEST readings a field is solved whole; beyond, in overlapping
-neighbourhoods that are blended smoothly, with hypotheses that are weighed over all of them.
+Each field (and channel) is standardised by its own readings, so units do not matter. The hypotheses are trends (a broad
+prior on the level, and on a slope) × kernels × lengths × noises (× axes stretched); a field's variance is integrated out.
+The likeliest are kept and answer together, weighed by their evidence. Up to LARGEST readings a field is solved whole;
+beyond, in overlapping neighbourhoods that are blended smoothly, with hypotheses that are weighed over all of them.
 
 Distances are Euclidean between positions: chords, where the samples' domain is a sphere or periodic. Sources: Matheron,
 1963; Rasmussen and Williams, 2006, chapters 2, 4 and 5 (evidence); Wilson et al., 2020 (posterior samples as functions).
@@ -24,6 +24,7 @@ from gridless.bases.standardised import Standardised
 from gridless.field import Field
 from gridless.samples import Samples
 
+TRENDS = {"constant": (False,), "linear": (True,), "either": (False, True)}
 ITERATIONS = 30  # of expectation–maximisation over hypotheses, when many fields are pooled
 
 
@@ -33,10 +34,10 @@ class Kriging:
     gives it in the units of positions; noises are standard deviations over that of the field as its readings show it."""
 
     kernels: tuple[str, ...] = tuple(KERNELS)
-    lengths: tuple[float, ...] = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0)
-    noises: tuple[float, ...] = (0.003, 0.03, 0.1, 0.3, 0.6, 1.2)
+    lengths: tuple[float, ...] = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8, 1.3, 2.5, 6.0, 15.0)
+    noises: tuple[float, ...] = (0.003, 0.03, 0.1, 0.2, 0.4, 0.8)
     anisotropy: tuple[float, ...] = (1.0,)  # lengths along one axis over those along the others, in flat domains
-    trend: Literal["constant", "linear"] = "constant"
+    trend: Literal["constant", "linear", "either"] = "either"
     neighbours: int = 192  # readings of a neighbourhood, where there are more than LARGEST
     extent: float | None = None
     log_prior: tuple[float, ...] | None = None  # of each hypothesis, as `pooled` finds it
@@ -51,8 +52,8 @@ class Kriging:
             numbers = getattr(self, name)
             if not numbers or min(numbers) < 0 or (name != "noises" and min(numbers) == 0):
                 raise ValueError(f"{name} must be positive numbers, at least one, got {numbers}")
-        if self.trend not in ("constant", "linear"):
-            raise ValueError(f"trend must be 'constant' or 'linear', got {self.trend!r}")
+        if self.trend not in TRENDS:
+            raise ValueError(f"trend must be one of {', '.join(TRENDS)}, got {self.trend!r}")
         if self.neighbours < 8:
             raise ValueError(f"neighbours must be at least 8, got {self.neighbours}")
 
@@ -103,8 +104,8 @@ class Kriging:
             stretches += [
                 tuple(ratio if i == axis else 1.0 for i in range(axes)) for axis in range(axes) for ratio in others
             ]
-        known, linear = standard.readings.noise is not None, self.trend == "linear"
-        table = Table.of(self.kernels, self.lengths, tuple(stretches), self.noises, self.log_prior, known, linear)
+        known, trends = standard.readings.noise is not None, TRENDS[self.trend]
+        table = Table.of(self.kernels, self.lengths, tuple(stretches), self.noises, self.log_prior, known, trends)
         return table.to(standard.scale.device)
 
 

@@ -11,7 +11,7 @@ from gridless.bases.covariance import squared_distances
 
 SHARPNESS = 6.0  # a neighbourhood's weight falls as exp(−SHARPNESS · (distance / radius)²)
 NEGLIGIBLE = 1e-3  # of the largest weight; taken off all, so that none ends with a jump
-DISTANCES_AT_ONCE = 1 << 22
+DISTANCES_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,12 @@ class Neighbourhoods:
     def of(cls, x: Float[Tensor, "N e"], size: int) -> "Neighbourhoods":
         """Of `size` readings each, a third of which are no other centre's own."""
         centre = torch.stack([x[leaf].mean(0) for leaf in bisected(x, max(1, size // 3))])
-        distance, index = [], []
-        for some in centre.split(max(1, DISTANCES_AT_ONCE // len(x))):
-            nearest = squared_distances(some, x).topk(size, largest=False)
-            distance.append(nearest.values[:, -1])
-            index.append(nearest.indices.sort(1).values)
-        radius = torch.cat(distance).sqrt()
-        return cls(centre, radius.clamp(min=1e-6 * float(radius.max())), torch.cat(index))
+        radius, index = x.new_empty(len(centre)), torch.empty(len(centre), size, dtype=torch.long, device=x.device)
+        step = max(1, DISTANCES_AT_ONCE // len(x))
+        for some in (slice(start, start + step) for start in range(0, len(centre), step)):
+            nearest = squared_distances(centre[some], x).topk(size, largest=False)
+            radius[some], index[some] = nearest.values.amax(1).sqrt(), nearest.indices.sort(1).values
+        return cls(centre, radius.clamp(min=1e-6 * float(radius.max())), index)
 
     def weights(self, x: Float[Tensor, "Q e"]) -> Float[Tensor, "Q J"]:
         """How much each neighbourhood says at `x`."""

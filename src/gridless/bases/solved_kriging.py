@@ -17,7 +17,7 @@ from gridless.samples import Samples
 WHOLE = 256  # readings whose every hypothesis is weighed by all of them; beyond, by GROUPS groups of so many first
 GROUPS = 5
 LARGEST = 1500  # readings that are solved at once
-HYPOTHESES, HYPOTHESES_OF_MANY = 16, 4  # kept of a field; of one with more than WHOLE readings
+HYPOTHESES, HYPOTHESES_OF_MANY, HYPOTHESES_NEARBY = 16, 8, 4  # kept of a field; beyond WHOLE readings; beyond LARGEST
 NEGLIGIBLE = 1e-4  # a hypothesis less likely than this says nothing
 
 
@@ -52,7 +52,7 @@ class Piece:
         """The same, weighed by all neighbourhoods as if they were independent; a reading counts once."""
         readings = standard.of_rows(rows)
         weighed = table.weigh(groups(readings))
-        index = weighed.best(HYPOTHESES_OF_MANY)
+        index = weighed.best(HYPOTHESES_NEARBY)
         near = Neighbourhoods.of(readings.x[0], size)
         local = readings.select((0, near.index))
         covariance = table.covariance(index, weighed.level)
