@@ -12,6 +12,7 @@ from gridless.bases import modes as pod_module
 from gridless.bases.clusters import k_means
 from gridless.bases.modes import KEPT, NOISES
 from gridless.bases.modes_fitting import _describe
+from gridless.bases.scattered import idw
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal
 from gridless.data.waves import WaveSource, fixed, place, read
@@ -34,11 +35,20 @@ def test_the_mean_of_constants_is_the_constant(kind, points):
     torch.testing.assert_close(field(torch.rand(30, 2)), torch.full((30, 2), 0.5), rtol=0, atol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["nearest", "linear", "rbf"])
+@pytest.mark.parametrize("kind", ["nearest", "idw", "linear", "rbf"])
 def test_clean_readings_come_back(kind, points):
     values = torch.rand(40, 1)
     field = Scattered(kind).encode(gl.Samples.from_points(points, values))
     torch.testing.assert_close(field(points), values, rtol=0, atol=1e-4)
+
+
+def test_inverse_distances_weigh_by_their_square_and_may_see_the_nearest_only():
+    x, y = np.array([[0.0, 0.0], [0.3, 0.0], [1.0, 0.0]]), np.array([[1.0], [2.0], [9.0]])
+    weights = 1 / np.array([0.1, 0.2, 0.9]) ** 2
+    asked = np.array([[0.1, 0.0]])
+    np.testing.assert_allclose(idw(x, y)(asked), (weights @ y / weights.sum())[None])
+    np.testing.assert_allclose(idw(x, y, neighbours=2)(asked), (weights[:2] @ y[:2] / weights[:2].sum())[None])
+    np.testing.assert_allclose(idw(x, y)(x), y)
 
 
 def test_linear_reproduces_planes_and_kriging_smooth_fields(points):

@@ -1,9 +1,11 @@
 """Fields from scattered readings without training: what a user would reach for today, and what stands beside every model.
 
     mean, nearest
+    idw       inverse distance weights, the square of the distance (Shepard, 1968); exact at a reading
     linear    on the Delaunay triangles, nearest outside of them (scipy)
     rbf       thin-plate spline through all readings (scipy)
-    gp        kriging: a squared exponential with fitted length scale, variance and noise (scikit-learn); knows its spread
+    gp        kriging: a squared exponential with fitted length scale, variance and noise (scikit-learn); knows its spread,
+              that of the field: a further reading scatters more, by its noise
     oracle    knows that `simple` fields are one plane wave: a scan over its frequencies with least squares, refined by
               Gauss-Newton. Not a fair baseline: it shows what knowing the family is worth
 
@@ -25,6 +27,9 @@ from gridless.field import Field
 from gridless.samples import Samples
 
 Answer = Callable[[np.ndarray], np.ndarray]  # points (Q, d) -> values (Q, C), or values and standard deviations (Q, 2C)
+
+
+BLOCK = 1 << 20  # distances at once
 
 
 class Scattered:
@@ -59,6 +64,24 @@ def mean(x: np.ndarray, y: np.ndarray) -> Answer:
 def nearest(x: np.ndarray, y: np.ndarray) -> Answer:
     tree = _scipy("spatial").cKDTree(x)
     return lambda q: y[tree.query(q)[1]]
+
+
+def idw(x: np.ndarray, y: np.ndarray, neighbours: int | None = None) -> Answer:
+    """`neighbours`: only so many nearest readings are weighed; all of them if left out."""
+    tree = _scipy("spatial").cKDTree(x)
+    count = min(neighbours or len(x), len(x))
+
+    def answer(q: np.ndarray) -> np.ndarray:
+        blocks = np.array_split(q, 1 + len(q) * count // BLOCK)
+        return np.concatenate([weighted(block) for block in blocks])
+
+    def weighted(q: np.ndarray) -> np.ndarray:
+        distance, index = (part.reshape(len(q), count) for part in tree.query(q, count))
+        weight = np.square(distance[:, :1] / np.where(distance > 0, distance, 1))  # over the nearest: never overflows
+        weight = np.where(distance[:, :1] > 0, weight, distance == 0)
+        return (weight[..., None] * y[index]).sum(1) / weight.sum(1, keepdims=True)
+
+    return answer
 
 
 def linear(x: np.ndarray, y: np.ndarray) -> Answer:
@@ -139,4 +162,4 @@ def _scipy(room: str):
         raise ImportError(f"this baseline needs scipy ({error}); pip install 'gridless[sensors]'") from error
 
 
-SCATTERED = {"mean": mean, "nearest": nearest, "linear": linear, "rbf": rbf, "gp": gp, "oracle": oracle}
+SCATTERED = {"mean": mean, "nearest": nearest, "idw": idw, "linear": linear, "rbf": rbf, "gp": gp, "oracle": oracle}

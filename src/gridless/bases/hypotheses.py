@@ -1,0 +1,144 @@
+"""The hypotheses that kriging weighs: trends × kernels × lengths × stretched axes × noises (× variances, where noise is
+known)."""
+
+from dataclasses import dataclass
+from math import log
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gridless.bases.covariance import (
+    JITTER,
+    KERNELS,
+    MEAN_VARIANCE,
+    Covariance,
+    correlation,
+    mapped,
+    squared_distances,
+)
+from gridless.bases.gaussian_process import Readings, log_evidence
+
+VARIANCES = (1 / 16, 1 / 4, 1.0, 4.0)  # of a field whose readings' noise is known, over the variance of the readings
+UNTHINKABLE = log(1e-9)  # a prior below this is none
+SMALLEST_VARIANCE = 1e-8  # that readings show of a field of variance 1: closer together, they are one reading
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Every combination, in the order shape (trend, kernel, length, axes), noise, variance."""
+
+    kernel: Int[Tensor, " S"]
+    rate: Float[Tensor, "S e"]
+    noise: Float[Tensor, " E"]  # variance over that of the field as the readings show it
+    variance: Float[Tensor, " A"] | None
+    log_prior: Float[Tensor, "S E"]
+    linear: Float[Tensor, " S"]
+
+    @classmethod
+    def of(
+        cls,
+        kernels: tuple[str, ...],
+        lengths: tuple[float, ...],
+        stretches: tuple[tuple[float, ...], ...],
+        noises: tuple[float, ...],
+        log_prior: tuple[float, ...] | None,
+        known_noise: bool,
+        trends: tuple[bool, ...],
+    ) -> "Table":
+        """`stretches`: of the length along each axis. `log_prior`: of trend × kernel × length × stretch × noise."""
+        names = list(KERNELS)
+        shapes = [
+            (names.index(kernel), [1 / (length * stretch) for stretch in axes], linear)
+            for linear in trends
+            for kernel in kernels
+            for length in lengths
+            for axes in stretches
+        ]
+        if log_prior is not None and len(log_prior) != len(shapes) * len(noises):
+            raise ValueError(
+                f"log_prior must have one number for each of {len(shapes)} shapes × {len(noises)} noises, "
+                f"got {len(log_prior)}; pool again with these kernels, lengths and axes"
+            )
+        prior = torch.tensor(log_prior or [0.0] * len(shapes) * len(noises), dtype=torch.float64)
+        prior = prior.log_softmax(0).view(len(shapes), len(noises))
+        possible = prior.amax(1) > UNTHINKABLE
+        return cls(
+            torch.tensor([kernel for kernel, _, _ in shapes])[possible],
+            torch.tensor([rate for _, rate, _ in shapes], dtype=torch.float64)[possible],
+            torch.tensor(noises, dtype=torch.float64).square(),
+            torch.tensor(VARIANCES, dtype=torch.float64) if known_noise else None,
+            prior[possible],
+            torch.tensor([linear for _, _, linear in shapes], dtype=torch.float64)[possible],
+        )
+
+    @torch.no_grad()
+    def weigh(self, readings: Readings) -> "Weighed":
+        """How likely readings (F G N) make each hypothesis; the first group must be spread over the whole of the field,
+        because it says how much of a hypothesis' variance the readings show."""
+        f, g, n = readings.z.shape
+        both = readings.real[..., :, None] & readings.real[..., None, :]  # (F G N N)
+        pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
+        eye = torch.eye(n, dtype=torch.float64, device=readings.z.device)
+        product, absent = readings.x @ readings.x.mT, torch.diag_embed((~readings.real).double())
+        squares, determinants, levels = [], [], []
+        for kernel, rate, linear in zip(self.kernel, self.rate, self.linear, strict=True):
+            x = readings.x * rate
+            shape = correlation(kernel, squared_distances(x, x))
+            shown = 1 - shape[:, 0].where(both[:, 0], 0).sum((1, 2)) / pairs
+            level = 1 / shown.clamp(min=SMALLEST_VARIANCE)
+            levels.append(level)
+            shape = (level[:, None, None, None] * shape + MEAN_VARIANCE * (1 + linear * product)).where(
+                both, 0
+            ) + absent
+            for noise in self.noise:
+                own = (noise + JITTER * level)[:, None, None] * readings.real
+                for variance in (None,) if self.variance is None else self.variance:
+                    matrix = shape.clone()
+                    matrix.diagonal(dim1=-2, dim2=-1).add_(own if variance is None else own + readings.noise / variance)
+                    root, failed = torch.linalg.cholesky_ex(matrix)
+                    failed = failed > 0
+                    if failed.any():
+                        root = root.where(~failed[..., None, None], eye)
+                    half = torch.linalg.solve_triangular(root, readings.z[..., None], upper=False)
+                    squares.append(half.square().sum((1, 2, 3)))
+                    determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum((1, 2))
+                    determinants.append(determinant.where(~failed.any(1), torch.inf))
+        variance = None if self.variance is None else self.variance.repeat(self.log_prior.numel())
+        evidence, variance = log_evidence(
+            torch.stack(squares, 1), torch.stack(determinants, 1), count[:, None], variance
+        )
+        return Weighed(self, evidence, torch.stack(levels, 1))
+
+    def covariance(self, index: Int[Tensor, "F K"], level: Float[Tensor, "F S"]) -> Covariance:
+        """Of some hypotheses of each field."""
+        noises, variances = len(self.noise), 1 if self.variance is None else len(self.variance)
+        shape = index // (noises * variances)
+        noise = self.noise[index // variances % noises]
+        return Covariance(self.kernel[shape], self.rate[shape], level.gather(1, shape), noise, self.linear[shape])
+
+    def given_variance(self, index: Int[Tensor, "F K"]) -> Float[Tensor, "F K"] | None:
+        """Where noise is known: the variance of a field under some of its hypotheses."""
+        return None if self.variance is None else self.variance[index % len(self.variance)]
+
+    def prior(self, index: Int[Tensor, "F K"]) -> Float[Tensor, "F K"]:
+        """Logarithm of how likely some hypotheses are before any reading."""
+        variances = 1 if self.variance is None else len(self.variance)
+        return self.log_prior.flatten()[index // variances] - log(variances)
+
+    def to(self, device) -> "Table":
+        return mapped(self, lambda t: t.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """A table in the light of each field's readings."""
+
+    table: Table
+    log_evidence: Float[Tensor, "F H"]
+    level: Float[Tensor, "F S"]  # a hypothesis' variance over that which the readings show
+
+    def best(self, count: int) -> Int[Tensor, "F K"]:
+        """The likeliest, first ones first."""
+        everything = torch.arange(self.log_evidence.shape[1], device=self.level.device)
+        return (self.log_evidence + self.table.prior(everything)).topk(min(count, len(everything)), 1).indices

@@ -1,0 +1,140 @@
+"""Kriging: a field as a mixture of Gaussian processes, weighed by how likely each makes the readings. Nothing is optimised.
+
+Each field (and channel) is standardised by its own readings, so units do not matter. The hypotheses are trends (a broad
+prior on the level, and on a slope) × kernels × lengths × noises (× axes stretched); a field's variance is integrated out.
+The likeliest are kept and answer together, weighed by their evidence. Up to LARGEST readings a field is solved whole;
+beyond, in overlapping neighbourhoods that are blended smoothly, with hypotheses that are weighed over all of them.
+
+Distances are Euclidean between positions: chords, where the samples' domain is a sphere or periodic. Sources: Matheron,
+1963; Rasmussen and Williams, 2006, chapters 2, 4 and 5 (evidence); Wilson et al., 2020 (posterior samples as functions).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gridless.bases.covariance import KERNELS
+from gridless.bases.hypotheses import Table
+from gridless.bases.solved_kriging import LARGEST, WHOLE, KrigingDraws, Piece, SolvedKriging, groups
+from gridless.bases.standardised import Standardised
+from gridless.field import Field
+from gridless.samples import Samples
+
+TRENDS = {"constant": (False,), "linear": (True,), "either": (False, True)}
+ITERATIONS = 30  # of expectation–maximisation over hypotheses, when many fields are pooled
+
+
+@dataclass(frozen=True)
+class Kriging:
+    """A base that is solved for readings. Lengths are over the extent of the readings (their widest axis) unless `extent`
+    gives it in the units of positions; noises are standard deviations over that of the field as its readings show it."""
+
+    kernels: tuple[str, ...] = tuple(KERNELS)
+    lengths: tuple[float, ...] = (0.03, 0.05, 0.08, 0.12, 0.2, 0.3, 0.5, 0.8, 1.3, 2.5, 6.0, 15.0)
+    noises: tuple[float, ...] = (0.003, 0.03, 0.1, 0.2, 0.4, 0.8)
+    anisotropy: tuple[float, ...] = (1.0,)  # lengths along one axis over those along the others, in flat domains
+    trend: Literal["constant", "linear", "either"] = "either"
+    neighbours: int = 192  # readings of a neighbourhood, where there are more than LARGEST
+    extent: float | None = None
+    log_prior: tuple[float, ...] | None = None  # of each hypothesis, as `pooled` finds it
+
+    name = "kriging"
+
+    def __post_init__(self):
+        unknown = sorted(set(self.kernels) - set(KERNELS))
+        if unknown or not self.kernels:
+            raise ValueError(f"kernels must be of {', '.join(KERNELS)}, got {self.kernels}")
+        for name in ("lengths", "noises", "anisotropy"):
+            numbers = getattr(self, name)
+            if not numbers or min(numbers) < 0 or (name != "noises" and min(numbers) == 0):
+                raise ValueError(f"{name} must be positive numbers, at least one, got {numbers}")
+        if self.trend not in TRENDS:
+            raise ValueError(f"trend must be one of {', '.join(TRENDS)}, got {self.trend!r}")
+        if self.neighbours < 8:
+            raise ValueError(f"neighbours must be at least 8, got {self.neighbours}")
+
+    def solve(self, samples: Samples) -> SolvedKriging:
+        """What the readings say about the field. Raises ValueError where a field has none, or one that is not finite."""
+        standard = Standardised.of(samples, self.extent)
+        table, count = self._table(samples, standard), standard.readings.real.sum(1)
+        few = (count <= WHOLE).nonzero()[:, 0]
+        pieces = [Piece.few(standard, table, rows) for rows in few.split(standard.fields_at_once(WHOLE)) if len(rows)]
+        for row in (count > WHOLE).nonzero()[:, 0]:
+            if count[row] <= LARGEST:
+                pieces.append(Piece.many(standard, table, row[None]))
+            else:
+                pieces.append(Piece.neighbourhoods_of(standard, table, row[None], self.neighbours))
+        return SolvedKriging(samples, standard, tuple(pieces))
+
+    def encode(self, samples: Samples) -> Field:
+        """The same protocol as a model's: samples in, field out, and how sure it is of the field (not of a reading)."""
+        base = _FieldBase(self.solve(samples))
+        return Field(samples, base, base.correction, spread=True, posterior=base.posterior)
+
+    @classmethod
+    def pooled(cls, fields: Sequence[Samples], base: "Kriging | None" = None) -> "Kriging":
+        """Kriging for fields like these, in the same domain: what `base` (Kriging() if left out) weighs, with the prior
+        that makes the readings of all these fields most likely, each field having a hypothesis of its own."""
+        if not fields:
+            raise ValueError("no fields to pool; give at least one Samples")
+        base = base or cls()
+        extent = base.extent or max(float(Standardised.of(some, None).extent.max()) for some in fields)
+        base, evidence = replace(base, extent=extent, log_prior=None), []
+        for some in fields:
+            standard = Standardised.of(some, extent)
+            table = base._table(some, standard)
+            prior = table.log_prior.flatten()
+            for row in range(len(standard.scale)):
+                each = table.weigh(groups(standard.of_rows(torch.tensor([row])))).log_evidence
+                evidence.append(each.unflatten(1, (len(prior), -1)).logsumexp(2))
+        evidence = torch.cat(evidence)
+        for _ in range(ITERATIONS):
+            prior = (evidence + prior).softmax(1).mean(0).log()
+        return replace(base, log_prior=tuple(prior.tolist()))
+
+    def _table(self, samples: Samples, standard: Standardised) -> Table:
+        axes = standard.readings.x.shape[-1]
+        stretches = [(1.0,) * axes]
+        if axes == samples.axes and axes > 1:
+            others = [ratio for ratio in self.anisotropy if ratio != 1]
+            stretches += [
+                tuple(ratio if i == axis else 1.0 for i in range(axes)) for axis in range(axes) for ratio in others
+            ]
+        known, trends = standard.readings.noise is not None, TRENDS[self.trend]
+        table = Table.of(self.kernels, self.lengths, tuple(stretches), self.noises, self.log_prior, known, trends)
+        return table.to(standard.scale.device)
+
+
+@dataclass(frozen=True, eq=False)
+class _FieldBase:
+    """A solved kriging as Field asks for it."""
+
+    solved: SolvedKriging
+
+    def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self.solved(coords, cell)
+
+    def correction(self, coords: Tensor, cell: Tensor) -> Float[Tensor, "B Q 2C"]:
+        std = self.solved.std(coords)
+        return torch.cat([torch.zeros_like(std), std], -1)
+
+    def posterior(self, n: int, seed: int) -> "_Deviations":
+        return _Deviations(self.solved, self.solved.draws(n, seed))
+
+    def gate(self, cell: Tensor) -> float:
+        return self.solved.gate(cell)
+
+
+@dataclass(frozen=True, eq=False)
+class _Deviations:
+    """Posterior samples less their mean."""
+
+    solved: SolvedKriging
+    draws: KrigingDraws
+
+    def __call__(self, coords: Tensor, cell: Tensor) -> Float[Tensor, "B n Q C"]:
+        return self.draws(coords) - self.solved(coords)[:, None]
