@@ -6,7 +6,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, NoBase, Pod
+from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Pod
 from gridless.config.data import AnyData, Data, Family, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
@@ -53,6 +53,7 @@ __all__ = [
     "Head",
     "Interpolation",
     "Joint",
+    "Kriging",
     "Lainr",
     "Local",
     "MambaEncoder",

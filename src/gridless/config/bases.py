@@ -25,6 +25,14 @@ class Interpolation:
 
 
 @config
+class Kriging:
+    """A mixture of Gaussian processes, solved for the readings of each field; nothing is fitted beforehand."""
+
+    kind: Literal["kriging"] = "kriging"
+    trend: Literal["constant", "linear", "either"] = "either"
+
+
+@config
 class Pod:
     """The best guess that training fields teach, linear among fields that look alike; fitted when training starts. It
     knows how sure it is: a gaussian head's answer and its own are weighted by their precisions."""
@@ -40,4 +48,4 @@ class Pod:
     """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
 
 
-Base = Annotated[NoBase | Interpolation | Pod, Discriminator("kind")]
+Base = Annotated[NoBase | Interpolation | Kriging | Pod, Discriminator("kind")]

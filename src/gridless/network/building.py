@@ -5,7 +5,7 @@ from math import prod
 from torch import nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Pod
+from gridless.bases import Constant, Interpolation, Kriging, Pod
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
@@ -115,6 +115,10 @@ def build_base(config: c.Model) -> Base:
                     f"base.kind {kind!r} interpolates grids, tokenizer.kind 'points' reads scattered values"
                 )
             return Interpolation(kind, exact, fill)
+        case c.Kriging(trend=trend):
+            if not points:
+                raise ValueError("base.kind 'kriging' answers scattered readings, it needs tokenizer.kind 'points'")
+            return Kriging(trend=trend)
         case c.Pod():
             if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
