@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from gridless.files import replacing
 
 COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
 OF_FIELDS = ("sensors", "noise")
@@ -117,14 +118,12 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
 
 
 def write_results(rows: Sequence[dict], path: str | Path) -> None:
-    """results.csv, written aside and renamed."""
-    aside = Path(path).with_name(f".{Path(path).name}.part")
-    with aside.open("w", newline="") as file:
+    """results.csv: whole or not at all, in UTF-8."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         of_fields = any(row.get(column) not in (None, "") for row in rows for column in OF_FIELDS)
         table = csv.DictWriter(file, COLUMNS + OF_FIELDS if of_fields else COLUMNS, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
-    os.replace(aside, path)
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
