@@ -125,13 +125,26 @@ def test_naming_the_task_or_data_of_a_recipe_resets_nothing():
 def test_another_kind_than_the_presets_starts_afresh():
     table = {"preset": "mamba-ginr", "size": "tiny", "model": {"encoder": {"depth": 7}}}
     assert recipe(table, {"model": {"encoder": {"kind": "transformer"}}})[0].model.encoder.depth == 6
-    assert merge({"encoder": {"depth": 7}}, {"encoder": {"kind": "transformer"}}) == {"encoder": {"kind": "transformer"}}
+    assert merge({"encoder": {"depth": 7}}, {"encoder": {"kind": "transformer"}}) == {
+        "encoder": {"kind": "transformer"}
+    }
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("warmup", 5), ("warmup", 1), ("floor", 3), ("floor", 0), ("ema", float("nan")), ("ema", 1.5), ("clip", 0)]
-    + [("clip", float("inf")), ("lr", float("inf")), ("lr", float("nan")), ("weight_decay", float("inf"))],
+    [
+        ("warmup", 5),
+        ("warmup", 1),
+        ("floor", 3),
+        ("floor", 0),
+        ("ema", float("nan")),
+        ("ema", 1.5),
+        ("clip", 0),
+        ("clip", float("inf")),
+        ("lr", float("inf")),
+        ("lr", float("nan")),
+        ("weight_decay", float("inf")),
+    ],
 )
 def test_a_mistyped_optimiser_is_refused(option, value):
     with pytest.raises(ConfigError, match=f"optimizer.{option}"):
