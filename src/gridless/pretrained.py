@@ -1,7 +1,7 @@
 """Models on disk: saved to a folder; loaded from a folder, from the package's own weights or from a Hub repository.
 
-What a file says is not trusted. The tensors' names and shapes are read first, and the network that config.json describes
-is compared with them while it has no memory yet, so that a damaged or hostile file costs neither time nor memory.
+What a file says is not trusted. The tensors' names and shapes are read first, and a network that config.json describes
+with more parts or larger ones than these is not built, so that a damaged or hostile file costs neither time nor memory.
 """
 
 import re
@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -29,6 +30,7 @@ from gridless.files import replacing, write_json, write_text
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*")
 REQUIRED = ("mean", "std")  # of a config's signal: with others than in training every answer is wrong
 LARGEST = 2**20  # number in a config that describes no larger tensor
+USUAL = 2**12  # … and one that is built at once
 CONNECT = 3.0  # seconds that the Hub has to answer
 ADVICE = "save the model again, or fetch its files anew"
 
@@ -68,8 +70,7 @@ def load(
     described, weights = file_of(name, "config.json", **hub), file_of(name, "model.safetensors", **hub)
     config = load_json(described)
     shapes, about = tensor_header(weights)
-    _check_config(cls, config, described, shapes, weights)
-    model = cls(config)
+    model = _built(cls, config, described, shapes, weights)
     model.load_state_dict(read_tensors(weights, {k: tuple(v.shape) for k, v in model.state_dict().items()}))
     steps = about.get("trained_steps", "0")
     model.trained_steps = int(steps) if steps.isdecimal() else 0
@@ -167,7 +168,9 @@ def _listed(what: str, names: list[str]) -> list[str]:
 
 
 def _finite(tensor: Tensor) -> bool:
-    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+    if not tensor.is_floating_point() or tensor.numel() == 0:
+        return True
+    return all(bool(extreme.isfinite()) for extreme in tensor.aminmax())  # which are none if any number is
 
 
 @contextmanager
@@ -179,25 +182,27 @@ def _readable(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: expected a safetensors file ({reason}); {ADVICE}") from None
 
 
-def _check_config(cls: type, config: dict, described: Path, shapes: Mapping[str, tuple], weights: Path) -> None:
-    """Raises ValueError unless the config says what answers need, and describes the tensors of the file."""
+def _built(cls: type, config: dict, described: Path, shapes: Mapping[str, tuple], weights: Path) -> Any:
+    """The model of the config. Raises ConfigError unless it says what answers need and has no more parts, or larger ones,
+    than the tensors of the file. Where a number is unusually large, it is built without memory first: rarely, because
+    torch takes two seconds to get ready for it."""
     signal = config.get("signal")
     missing = [key for key in REQUIRED if not isinstance(signal, dict) or key not in signal]
     if missing:
         keys = " and ".join(f"signal.{key}" for key in missing)
         raise ConfigError(f"{described} does not say {keys}, without which every answer is wrong; {ADVICE}")
-    largest = max([LARGEST, *(n for shape in shapes.values() for n in shape)])
-    for path, number in _whole_numbers(config):
-        if abs(number) > largest:
-            raise ConfigError(f"{described}: {path} is {number}, and no tensor of {weights.name} is so large; {ADVICE}")
+    side = max((n for shape in shapes.values() for n in shape), default=0)
+    path, number = max(_whole_numbers(config), key=lambda entry: abs(entry[1]), default=("", 0))
+    if abs(number) > max(side, LARGEST):
+        raise ConfigError(f"{described}: {path} is {number}, and no tensor of {weights.name} is so large; {ADVICE}")
     try:
-        with torch.device("meta"), _at_most(4 * len(shapes) + 100):
-            sketch = cls(config)
+        with _no_larger_than(shapes):
+            if abs(number) > max(side, USUAL):
+                with torch.device("meta"):
+                    cls(config)
+            return cls(config)
     except Exception as error:
-        if "meta" in str(error):  # a part of the user's own that looks at its numbers: it is built as it is
-            return
-        raise ConfigError(f"{described} describes no model that can be built: {error}; {ADVICE}") from None
-    _compare(weights, shapes, {name: tuple(tensor.shape) for name, tensor in sketch.state_dict().items()})
+        raise ConfigError(f"{described} describes no model of these weights: {error}; {ADVICE}") from None
 
 
 def _whole_numbers(table: Any, path: str = "") -> Iterator[tuple[str, int]]:
@@ -209,15 +214,15 @@ def _whole_numbers(table: Any, path: str = "") -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def _at_most(count: int) -> Iterator[None]:
-    """Ends a construction in this thread that makes more parameters."""
-    thread, made = threading.get_ident(), 0
+def _no_larger_than(shapes: Mapping[str, tuple]) -> Iterator[None]:
+    """Ends a construction in this thread that makes many more parameters than these tensors, or larger ones."""
+    thread, made, numbers = threading.get_ident(), 0, sum(prod(shape) for shape in shapes.values())
 
     def register(module: nn.Module, name: str, parameter: Tensor) -> None:
         nonlocal made
         made += threading.get_ident() == thread
-        if made > count:
-            raise ValueError("it has many more parts than there are tensors")
+        if made > 2 * len(shapes) + 100 or (parameter is not None and parameter.numel() > 4 * numbers + 1000):
+            raise ValueError("it has more parts, or larger ones, than there are numbers")
 
     hook = register_module_parameter_registration_hook(register)
     try:
