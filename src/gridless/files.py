@@ -84,7 +84,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         mode = part.stat().st_mode  # of a new file here; some writers (safetensors) make theirs unreadable to others
         yield part
         part.chmod(mode)
-        _to_disk(part)
+        to_disk(part)
         os.replace(part, path)
 
 
@@ -95,7 +95,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     with _aside(path, Path.mkdir) as part:
         yield part
         for file in part.iterdir():
-            _to_disk(file)
+            to_disk(file)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(part, path)
 
@@ -137,7 +137,8 @@ def _remove_leftovers_once(folder: Path) -> None:
     remove_leftovers(folder)
 
 
-def _to_disk(file: Path) -> None:
+def to_disk(file: Path) -> None:
+    """What was written to the file survives a loss of power."""
     with open(file, "rb+") as opened:
         os.fsync(opened.fileno())
 

@@ -127,27 +127,26 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         )
 
 
-def tensor_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+def tensor_header(path: Path, remedy: str = ADVICE) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """Names and shapes of a file's tensors, and what was written about them; no tensor is read."""
-    with _readable(path), safe_open(path, "pt") as file:
+    with _readable(path, remedy), safe_open(path, "pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
 
 
-def read_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. ValueError, naming the file and what is wrong, if it is damaged, holds other names
-    or shapes than `shapes` (None: any), or a number that is infinite or none."""
-    stored, _ = tensor_header(path)
-    if shapes is not None:
-        _compare(path, stored, shapes)
-    with _readable(path), safe_open(path, "pt") as file:
+def read_tensors(path: Path, shapes: Mapping[str, tuple[int, ...]], remedy: str = ADVICE) -> dict[str, Tensor]:
+    """The tensors of a safetensors file. ValueError, naming the file, what is wrong and the `remedy`, if it is damaged,
+    holds other names or shapes than `shapes`, or a number that is infinite or none."""
+    stored, _ = tensor_header(path, remedy)
+    _compare(path, stored, shapes, remedy)
+    with _readable(path, remedy), safe_open(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in stored}
     for name, tensor in tensors.items():
         if not _finite(tensor):
-            raise ValueError(f"{path}: {name} holds numbers that are not finite; {ADVICE}")
+            raise ValueError(f"{path}: {name} holds numbers that are not finite; {remedy}")
     return tensors
 
 
-def _compare(path: Path, stored: Mapping[str, tuple], expected: Mapping[str, tuple]) -> None:
+def _compare(path: Path, stored: Mapping[str, tuple], expected: Mapping[str, tuple], remedy: str) -> None:
     complaints = [
         *_listed("lacks", [name for name in expected if name not in stored]),
         *_listed("has beside them", [name for name in stored if name not in expected]),
@@ -158,7 +157,7 @@ def _compare(path: Path, stored: Mapping[str, tuple], expected: Mapping[str, tup
     ]
     if complaints:
         raise ValueError(
-            f"{path} does not hold the weights that are asked for: it {'; it '.join(complaints)}; {ADVICE}"
+            f"{path} does not hold the weights that are asked for: it {'; it '.join(complaints)}; {remedy}"
         )
 
 
@@ -174,12 +173,12 @@ def _finite(tensor: Tensor) -> bool:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def _readable(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # safetensors has errors of its own, and torch of others for types that it does not know
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: expected a safetensors file ({reason}); {ADVICE}") from None
+        raise ValueError(f"{path}: expected a safetensors file ({reason}); {remedy}") from None
 
 
 def _built(cls: type, config: dict, described: Path, shapes: Mapping[str, tuple], weights: Path) -> Any:
