@@ -5,7 +5,7 @@ import torch
 from conftest import CLAIM_RECIPES
 
 import gridless as gl
-from gridless.config import Model, Recipe
+from gridless.config import Model, Recipe, Train
 from gridless.config.merging import (
     ConfigError,
     build,
@@ -91,6 +91,78 @@ def test_later_layers_win_and_a_new_kind_starts_afresh():
     old, new = {"d": {"kind": "lainr", "hidden": 8}}, {"d": {"kind": "scent", "depth": 2}}
     assert merge(old, new) == {"d": {"kind": "scent", "depth": 2}}
     assert old == {"d": {"kind": "lainr", "hidden": 8}}
+
+
+NAMED = {  # a part whose preset or recipe need not say its kind, and something that the table below says about it
+    "tokenizer": ("patches", {"stem": {"width": 5}}),
+    "encoder": ("mamba", {"depth": 7}),
+    "decoder": ("lainr", {"hidden": 24}),
+    "head": ("point", {}),
+    "base": ("none", {}),
+}
+
+
+@pytest.mark.parametrize("part", NAMED)
+@pytest.mark.parametrize("names", ["neither", "preset", "recipe"])
+def test_naming_the_kind_that_a_part_has_changes_nothing(part, names):
+    """A table without a kind is of the default kind, or of the preset's."""
+    kind, settings = NAMED[part]
+    named = {part: {"kind": kind, **settings}}
+    below = {part: settings} if names == "neither" else named
+    assert merge(below, {part: {"kind": kind}})[part] == {"kind": kind, **settings}
+    own = named if names == "recipe" else {part: settings} if settings else {}
+    table = {"preset": "mamba-ginr", "size": "tiny", "model": own}
+    plain = recipe(table, {})[0]
+    assert recipe(table, {"model": {part: {"kind": kind}}})[0] == plain
+
+
+@pytest.mark.parametrize(
+    ("flag", "path"),
+    [("tokenizer.kind patches", "tokenizer"), ("encoder.kind mamba", "encoder"), ("decoder.kind scent", "decoder")],
+)
+def test_naming_a_presets_own_kind_on_the_command_line_resets_nothing(flag, path):
+    """`--model.tokenizer.kind patches` dropped the stem, `--model.encoder.kind mamba` turned depth 1 into 2."""
+    plain = recipe(recipe_table("photos"), {})[0].model
+    named = recipe(recipe_table("photos"), parse_flags([f"--model.{flag.split()[0]}", flag.split()[1]]))[0].model
+    assert getattr(named, path) == getattr(plain, path) and named == plain
+
+
+def test_naming_the_task_or_data_of_a_recipe_resets_nothing():
+    for flags in (["--task.kind", "super-resolution"], ["--data.kind", "photos"]):
+        table = recipe_table("photos")
+        assert recipe(table, parse_flags(flags))[0] == recipe(table, {})[0]
+    bare = {"preset": "hybrid", "task": {"recolour": True}, "data": {"held_out": 3}}
+    named = recipe(bare, {"task": {"kind": "super-resolution"}, "data": {"kind": "photos"}})[0]
+    assert named.task.recolour and named.data.held_out == 3
+
+
+def test_another_kind_than_the_presets_starts_afresh():
+    table = {"preset": "mamba-ginr", "size": "tiny", "model": {"encoder": {"depth": 7}}}
+    assert recipe(table, {"model": {"encoder": {"kind": "transformer"}}})[0].model.encoder.depth == 6
+    assert merge({"encoder": {"depth": 7}}, {"encoder": {"kind": "transformer"}}) == {
+        "encoder": {"kind": "transformer"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("warmup", 5),
+        ("warmup", 1),
+        ("floor", 3),
+        ("floor", 0),
+        ("ema", float("nan")),
+        ("ema", 1.5),
+        ("clip", 0),
+        ("clip", float("inf")),
+        ("lr", float("inf")),
+        ("lr", float("nan")),
+        ("weight_decay", float("inf")),
+    ],
+)
+def test_a_mistyped_optimiser_is_refused(option, value):
+    with pytest.raises(ConfigError, match=f"optimizer.{option}"):
+        build(Train, {"optimizer": {option: value}})
 
 
 def test_what_a_recipe_changes_for_one_preset_leaves_the_others_alone():

@@ -324,12 +324,24 @@ class FieldModel(
         loaded has its own type again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows
         both itself.
         """
-        save(self, folder, card, dtype)
+        save(self, folder, card=card, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FieldModel":
-        """A folder, a name that ships with the package, or a Hub repository; ready to answer (`eval`)."""
-        return load(cls, name).to(device).eval()
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        device: str | torch.device = "cpu",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+    ) -> "FieldModel":
+        """The model in a folder, by a name that ships with the package, or of a Hub repository (owner/name; the last three
+        are the Hub's: a branch, tag or commit, an access token, and whether to do without the network); ready to answer
+        (`eval`). Raises ValueError, naming the file, where one is missing or damaged; OSError where the Hub is not
+        reached."""
+        hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        return load(cls, name, device, **hub)
 
 
 def _same_memory(first: nn.Module, second: nn.Module) -> bool:

@@ -1,7 +1,5 @@
 """Arms × seeds of one recipe: the whole model and every arm of its [ablate] table, trained and scored the same way."""
 
-import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from gridless import config as c
 from gridless.config.merging import ConfigError, build, difference, dump, load_json, merge
+from gridless.files import write_json, write_text
 from gridless.runs.pool import Cluster, Processes, run_all
 from gridless.runs.status import Standing, Status
 from gridless.scoring.comparison import WHOLE, Comparison, read_run, write_comparison
@@ -86,7 +85,7 @@ def train_and_score(recipe: dict, folder: str) -> None:
                 train_run(build(c.Recipe, recipe), run, quiet=True)
                 evaluate_run(run, baselines=("bicubic",), pictures=False)
     except Exception:
-        trouble.write_text(traceback.format_exc())
+        write_text(trouble, traceback.format_exc())
         raise
 
 
@@ -124,7 +123,7 @@ def _plan(
         [*key, steps[key]] for key in sorted(steps, key=lambda key: (order.index(key[1]), key[0] != "steps"))
     ]
     plan["seeds"] = max(seeds, plan["seeds"])
-    _replace(kept, json.dumps(plan, indent=1) + "\n")
+    write_json(kept, plan, indent=1)
     return plan
 
 
@@ -178,9 +177,3 @@ def _write(runs: Sequence[Standing], finished: dict[str, Comparison], output: Pa
     comparison = Comparison(found[0].cases, found[0].bases, [one.runs[0] for one in found])
     write_comparison(comparison, output / "sweep.json")
     return comparison
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text)
-    os.replace(aside, path)

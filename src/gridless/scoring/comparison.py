@@ -8,7 +8,6 @@ compared.
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gridless.config.merging import ConfigError, load_json
+from gridless.files import write_text
 from gridless.scoring.results import METRICS, Metric, number, read_results, scale_text
 from gridless.scoring.statistics import estimate_mean
 
@@ -161,15 +161,13 @@ def read_comparison(path: str | Path) -> Comparison:
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
-    """sweep.json, one line for each run; written aside and renamed."""
+    """sweep.json, one line for each run."""
     runs = [{**vars(run), "scores": _lists(run.scores)} for run in comparison.runs]
     lines = ",\n".join(_json(run) for run in runs)
     text = (
         f'{{"cases": {_json(comparison.cases)},\n"bases": {_json(_lists(comparison.bases))},\n"runs": [\n{lines}\n]}}\n'
     )
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text)
-    os.replace(aside, path)
+    write_text(path, text)
 
 
 def _json(value) -> str:

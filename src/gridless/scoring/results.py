@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gridless.files import replacing
 from gridless.scoring.statistics import estimate_mean
 
 TAGS = ("scale", "sensors", "noise")
@@ -124,14 +124,12 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
 
 
 def write_results(rows: Sequence[dict], path: str | Path) -> None:
-    """results.csv, written aside and renamed."""
-    aside = Path(path).with_name(f".{Path(path).name}.part")
-    with aside.open("w", newline="", encoding="utf-8") as file:
+    """results.csv: whole or not at all, in UTF-8."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         used = [c for c in COLUMNS if c in NEEDED or any(row.get(c) not in (None, "") for row in rows)]
         table = csv.DictWriter(file, used, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
-    os.replace(aside, path)
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:

@@ -79,7 +79,8 @@ class MambaEncoder(nn.Module):
         super().__init__()
         tokens = encoder.tokens
         self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
-        placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
+        with torch.device("cpu"):  # numbers that are looked at, also of a network without memory (`pretrained.py`)
+            placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
         self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
         self.tokens = PositionTokens(tokens, signal, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
