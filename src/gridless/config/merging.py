@@ -73,9 +73,15 @@ def difference(old: Any, new: Any, path: str = "") -> str:
     return "" if old == new else f"{path} ({old!r}, not {new!r})"
 
 
-def preset(name: str, size: str = "small") -> Model:
-    """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published)."""
-    return build(Model, preset_table(name, size))
+def preset(
+    name: str, size: str = "small", *, axes: int | None = None, channels: int | None = None, **overrides: Any
+) -> Model:
+    """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published), for
+    signals of so many axes and channels. `overrides`: what else differs, as nested dictionaries or values of the config's
+    fields: `base={"kind": "bicubic"}, signal={"window": 16}, width=96`."""
+    shape = {"axes": axes, "channels": channels}
+    signal = {"signal": {name: number for name, number in shape.items() if number is not None}}
+    return build(Model, merge(preset_table(name, size), signal, overrides))
 
 
 def preset_table(name: str, size: str) -> dict:

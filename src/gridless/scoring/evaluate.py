@@ -180,7 +180,10 @@ def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
 def _of_readings(field: Field, coords: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """The deviation of readings, where the field knows their error."""
     noise = getattr(field.solved, "reading_variance", None)
-    return std if noise is None else (std.square() + noise(coords).reshape(std.shape)).sqrt()
+    if noise is None:
+        return std
+    batched = std.reshape(len(field.samples), -1, std.shape[-1])
+    return (batched.square() + noise(coords)).sqrt().reshape(std.shape)
 
 
 def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:

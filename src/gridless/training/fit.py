@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 
-from gridless.bases import Pod, fit_pod
 from gridless.config import Train
 from gridless.config.merging import ConfigError, dump
-from gridless.data.waves import WaveSource
+from gridless.data.signals import GridSignal, Signal
+from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
-from gridless.tasks import Task
+from gridless.protocols import Task
+from gridless.scoring.evaluate import validation_scores
 from gridless.training.checkpoints import RunFolder
 from gridless.training.fingerprint import of_data, of_task
 from gridless.training.locking import held
@@ -30,24 +31,25 @@ from gridless.training.profiling import write_profile
 from gridless.training.progress import Progress, announce
 from gridless.training.provenance import describe
 from gridless.training.steps import Batches, build_accelerator, check_loss, training_step, trial
-from gridless.training.validation import validate
 
 LOG_EVERY = 20
+VALIDATED = 64  # signals
 
 
 def fit(
     model: FieldModel,
-    data: Sequence | WaveSource,
+    data: Sequence | Source,
     task: Task,
     steps: int | None = None,
     *,
     train: Train | None = None,
     folder: str | Path | None = None,
-    validation: Sequence | WaveSource = (),
+    validation: Sequence = (),
     quiet: bool = False,
     profile: bool = False,
 ) -> dict:
-    """Train `model` in place on pictures (`Photo`s or uint8 arrays) or waves and return the run's facts.
+    """Train `model` in place on any sequence of arrays, tensors, Samples, pictures, paths or signals, and return the run's
+    facts. Items are read when they are drawn.
 
     `steps` overrides `train.steps` and `train.seconds`. A model that was trained before is trained on, with batches that
     it has not seen, on a schedule of their own; `model.trained_steps` counts all its steps.
@@ -71,13 +73,14 @@ def fit(
 
 
 def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profile: bool) -> dict:
-    data = task.prepared(data)
+    data, validation = signals(data), signals(validation)[:VALIDATED] if len(validation) else ()
+    adopt_domain(model, data, task)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
     quiet = quiet or not main
     trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
     optimizer, average = build_optimizer(model, train), build_average(model, train)
-    draw = Batches(task, data, model.config.signal.window, train, accelerator.process_index)
+    draw = Batches(task, data, model.config.signal.windows, train, accelerator.process_index)
     settings = {"train": dump(train), "config": dump(model.config), "task": of_task(task), "data": of_data(data)}
     settings["processes"] = accelerator.num_processes
     run = RunFolder(folder, write=main) if folder is not None else None
@@ -127,7 +130,9 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
             if run:
                 run.log(record)
             if main and validates:  # before the checkpoint: a kill between the two costs steps, and no line
-                record = {"step": step} | validate(model if average is None else average.module, validation, task)
+                record = {"step": step} | validation_scores(
+                    model if average is None else average.module, validation, task
+                )
                 progress.note(record)
                 if run:
                     run.log(record)
@@ -147,11 +152,26 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
     return facts
 
 
-def fit_base(model: FieldModel, data, quiet: bool) -> float:
+def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) -> float:
     """Fits a base that learns from data, unless it has; the seconds that it took."""
-    if not isinstance(model.base, Pod) or model.base.fitted:
+    if not getattr(model.base, "needs_fit", False):
         return 0.0
     began = time.perf_counter()
-    announce(f"fitting the base, {model.config.base.clusters} clusters", quiet)
-    fit_pod(model.base, data)
+    announce(f"fitting the base {model.base.name!r}", quiet)
+    model.base.fit(data)
     return time.perf_counter() - began
+
+
+def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -> None:
+    """The model keeps the domain that its signals share, and with a task that sees them as they are also their step."""
+    if model.config.domain is not None or isinstance(data, Source):
+        return
+    looked_at = [data[i] for i in sorted({0, min(1, len(data) - 1), len(data) - 1})]
+    domain = looked_at[0].domain
+    if domain is None or any(signal.domain != domain for signal in looked_at):
+        return
+    step = None
+    if task.kind == "reconstruction" and isinstance(looked_at[0], GridSignal):
+        step = tuple(abs(axis.length) / n for axis, n in zip(domain.axes, looked_at[0].shape, strict=True))
+    model.config = replace(model.config, domain=domain, step=step)
+    model.domain = domain

@@ -13,9 +13,10 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
-from gridless.config import PointHead, Train
+from gridless.config import Train
 from gridless.config.merging import ConfigError
-from gridless.tasks import Batch, Task
+from gridless.model import FieldModel
+from gridless.protocols import Batch, Task
 from gridless.training.optimiser import build_optimizer
 
 PATIENCE = timedelta(days=1)  # of the processes that wait while the first one validates
@@ -27,13 +28,14 @@ class Batches:
 
     task: Task
     data: Any
-    window: int
+    window: tuple[int, ...]
     train: Train
     process: int = 0
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.train.seed, step, self.process))
-        return self.task.draw(self.data, rng, self.window, self.train.batch, self.train.queries)
+        sizes = {"window": self.window, "batch": self.train.batch, "queries": self.train.queries}
+        return self.task.draw(self.data, rng, **sizes)
 
     def seed(self, step: int) -> int:
         """Of the noise and dropout inside the network."""
@@ -54,7 +56,8 @@ def training_step(
     batch = batch.to(accelerator.device)
     model.train()
     with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
-        loss = loss_of(model, batch, train.loss)
+        asked = (batch.samples, batch.coords, batch.cell, batch.latents_at)
+        loss = model(*asked, target=batch.target, measured=batch.measured, loss=train.loss)
     optimizer.zero_grad()
     accelerator.backward(loss)
     nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip)
@@ -62,24 +65,9 @@ def training_step(
     return loss.detach()
 
 
-def loss_of(model: nn.Module, batch: Batch, kind: str | None) -> Tensor:
-    """The head's own loss (`kind` None; of a point head the mean squared error in units of the signal's deviation), or the
-    mean squared or absolute error of the values. Questions that were not measured do not count."""
-    config, measured = getattr(model, "module", model).config, getattr(batch, "measured", None)
-    if kind is None and not isinstance(config.head, PointHead):
-        return model(batch.samples, batch.coords, batch.cell, batch.latents_at, target=batch.target)
-    error = model(batch.samples, batch.coords, batch.cell, batch.latents_at).float() - batch.target
-    error = error / config.signal.std if kind is None else error
-    error = error.abs() if kind == "l1" else error.square()
-    if measured is None:
-        return error.mean()
-    weight = measured[..., None].to(error.dtype)
-    return torch.where(measured[..., None], error, 0).sum() / (weight.sum() * error.shape[-1]).clamp(min=1)
-
-
-def check_loss(model: nn.Module, train: Train) -> None:
+def check_loss(model: FieldModel, train: Train) -> None:
     """Raises ConfigError for a loss that would leave a part of the head as it was born."""
-    if train.loss is not None and not isinstance(model.config.head, PointHead):
+    if train.loss is not None and model.head.has_spread:
         raise ConfigError(
             f"train.loss {train.loss!r} trains one value and never what head.kind {model.config.head.kind!r} adds; "
             "leave train.loss out (none): the head has its own"
