@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridless import config as c
-from gridless.bases import Pod
+from gridless.bases import Modes
+from gridless.bases.field_adapter import CorrectedPosterior, SolvedBase
 from gridless.config.merging import build, dump, load_json
 from gridless.coords import sizes
 from gridless.field import Field
@@ -149,18 +150,19 @@ class FieldModel(
             at = None if latents_at is None else latents_at.to(points.values.dtype)
             return self.decode(encoded, coords.to(points.values.dtype), cell, at)
 
-        if not isinstance(self.base, Pod):
+        if not isinstance(self.base, Modes):
             return Field(samples, self.base, correction, finest, spread=self.spread, joint=joint)
-        solved = self.base.solved(points)
+        solved = self.base.solve(points)
 
         def shared(coords, cell, latents_at=None):
             """What precision-weighting with the base adds to it."""
-            base = solved(points, coords)
+            base = solved(coords)
             own = self._guess(encoded, coords, cell, latents_at)
             value, std = weighted(*own, base, solved.std(coords).to(base.dtype))
             return torch.cat([value - base, std], -1)
 
-        return Field(samples, solved, shared, finest, spread=True, posterior=solved.posterior(shared), joint=joint)
+        draws = CorrectedPosterior(solved, shared)
+        return Field(samples, SolvedBase(solved), shared, finest, spread=True, posterior=draws, joint=joint)
 
     def _guess(
         self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None
@@ -193,13 +195,13 @@ class FieldModel(
         if target is None:
             return self.encode(samples)(coords, cell, latents_at=latents_at)
         match self.config.head:
-            case c.GaussianHead() if isinstance(self.base, Pod):
+            case c.GaussianHead() if isinstance(self.base, Modes):
                 points = samples.as_points()
                 encoded = self.read(self.latent(points))
                 mean, std = self._guess(encoded, coords, cell)
                 some = slice(FIELDS_WITH_BASE)
-                solved = self.base.solved(points.select(some))
-                base = solved(points, coords[some]), solved.std(coords[some])
+                solved = self.base.solve(points.select(some))
+                base = solved(coords[some]), solved.std(coords[some])
                 both = weighted(mean[some].detach(), std[some], *base)
                 return 0.5 * (target - mean).square().mean() + likelihood_loss(*both, target[some])
             case c.FlowHead():

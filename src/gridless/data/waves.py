@@ -229,6 +229,12 @@ class WaveSource:
         which = list(zip(*(c.tolist() for c in chosen), strict=True))
         return _waves(self.families, chosen[0], np.stack([numbers[f][n] for f, n in which])), which
 
+    def first(self, count: int) -> Waves:
+        """The first `count` fields of the split of every family, one family after another; of a fixed set, all of it."""
+        count = count if self.fields is None else self.fields
+        chosen = np.arange(len(self.families)).repeat(count)
+        return _waves(self.families, chosen, np.concatenate([_numbers(f, self.split, count) for f in self.families]))
+
 
 def place(
     rng: np.random.Generator, batch: int, count: int, placement: str = "random", lattice: int | None = None

@@ -3,7 +3,7 @@
 from torch import nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Pod
+from gridless.bases import Constant, Interpolation, Modes
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
@@ -98,7 +98,7 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     return LatentVelocity(config.head, width)
 
 
-def build_base(config: c.Model) -> Interpolation | Constant | Pod:
+def build_base(config: c.Model) -> Interpolation | Constant | Modes:
     match config.base:
         case c.NoBase():
             return Constant(config.signal.mean)
@@ -107,4 +107,4 @@ def build_base(config: c.Model) -> Interpolation | Constant | Pod:
         case c.Pod():
             if not (isinstance(config.tokenizer, c.Points) and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
-            return Pod(config.base, config.signal)
+            return Modes(config.base, config.signal)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from gridless import config
-from gridless.bases import SCATTERED, Pod, Scattered, fit_pod
+from gridless.bases import SCATTERED, Modes, Scattered, enough_fields, fit_modes
 from gridless.coords import grid
 from gridless.data.waves import SPLITS, Waves, WaveSource, fixed, place, read
 from gridless.model import FieldModel
@@ -56,13 +57,20 @@ def evaluate_fields(
     """
     own, rows = facts or {}, []
     trained = {"train_seconds": own.get("train_seconds", ""), "seed": own.get("seed", "")}
-    fitted = lru_cache(lambda: fit_pod(Pod(config.Pod(modes=160, degree=36), model.config.signal), source))
+
+    @lru_cache
+    def fitted() -> Modes:
+        modes = Modes(config.Pod(modes=160, degree=36), model.config.signal)
+        training = replace(source, split="train", fields=None)
+        fit_modes(modes, training.first(enough_fields(modes, len(source))))
+        return modes
+
     for family, noise, count in product(source.families, task.noises, task.counts):
         row = {"task": task.name, "data": family, "split": source.split, "scale": "", "sensors": count, "noise": noise}
         placement = "random" if task.placement == "any" else task.placement
         asked = family, source.split, task.fields, count, noise, placement
         found = {name: _kept(name, asked, task.size, source.families, fitted, cache) for name in baselines}
-        if isinstance(model.base, Pod):
+        if isinstance(model.base, Modes):
             found["base"] = scores(model.base, asked, task.size)
         found[model.name] = scores(model, asked, task.size)
         for name, of_fields in found.items():

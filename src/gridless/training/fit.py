@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import nn
 
-from gridless.bases import Pod, fit_pod
+from gridless.bases import Modes, enough_fields, fit_modes
 from gridless.config import Train
 from gridless.config.merging import dump
 from gridless.data.waves import WaveSource
@@ -68,10 +68,10 @@ def fit(
     if facts.get("complete"):
         model.eval()
         return facts
-    fits = isinstance(model.base, Pod) and not model.base.fitted  # a run that goes on has its own
+    fits = isinstance(model.base, Modes) and not model.base.fitted  # a run that goes on has its own
     if fits:
         announce(f"fitting the base, {model.config.base.clusters} clusters", quiet or not main)
-        fit_pod(model.base, data)
+        facts |= fit_modes(model.base, data.first(enough_fields(model.base, len(data))))
         average = build_average(model, train)
 
     size, share = model.config.signal.window, accelerator.process_index
