@@ -5,7 +5,7 @@ import pytest
 import torch
 from conftest import tiny
 
-from gridless.bases import fit_pod
+from gridless.bases import fit_modes
 from gridless.data.waves import WaveSource
 from gridless.scoring import field_scores, metrics
 from gridless.scoring.results import grouped, plain_table, read_results, summarise, write_results
@@ -56,7 +56,7 @@ def test_rows_of_fields_go_through_a_file(rows, tmp_path):
 def test_the_base_alone_has_a_row_and_rivals_can_be_left_out():
     base = {"kind": "pod", "clusters": 2, "modes": 20, "rank": 8, "degree": 10}
     model, source = tiny("sensors", {"base": base}), WaveSource(("simple",), "test")
-    fit_pod(model.base, WaveSource(("simple",)))
+    fit_modes(model.base, WaveSource(("simple",)).first(1200))
     task = SparseField(counts=(20,), noises=(0.0,), size=6, fields=2)
     found = field_scores.evaluate_fields(model, source, task, baselines=())
     assert {(row["model"], bool(row["params"])) for row in found} == {("base", False), ("sensors", True)}

@@ -157,10 +157,10 @@ def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
     interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
-    monkeypatch.setattr("gridless.training.fit.fit_pod", None)
+    monkeypatch.setattr("gridless.training.fit.fit_modes", None)
     run(model(), folder=tmp_path / "broken")
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
-    assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert whole["base.cluster_factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 SCRIPT = """

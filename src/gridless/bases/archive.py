@@ -5,7 +5,7 @@ what the modes of the round before make of what was measured (gappy POD, Everson
 Beckers & Rixen 2003). Only modes and weights stay in memory, so an archive may be larger than that.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 from typing import Protocol
@@ -22,7 +22,11 @@ from gridless.bases.training_fields import Decomposition, deviation, spectra
 
 NUMBERS_AT_ONCE = 1 << 24
 COVERED = 0.1  # of the fields must have measured a cell, or it counts as outside
-ROUNDS = 10  # of subspace iteration
+ROUNDS = 30  # of subspace iteration, at most
+FLOOR = (
+    1e-3  # of the variance, at least, is taken for noise when holes are filled: spurious modes would feed themselves
+)
+SETTLED = 1e-5  # relative change of the variance that the modes hold, below which a round was the last
 SPARE = 10  # directions, so that the last modes are found as well as the first
 RUNS = 4  # in time, by turns of one half and the other: neighbours look alike
 
@@ -74,18 +78,25 @@ class Archive:
         width = min(most + SPARE, len(self.fields), int(size))
         generator = torch.Generator().manual_seed(0)
         directions = torch.linalg.qr(torch.randn(len(covered), width, generator=generator) * covered[:, None])[0]
-        weights, outside, prior = torch.zeros(len(self.fields), width), None, None
+        weights, prior, variance = torch.zeros(len(self.fields), width), None, 0.0
         for _ in range(ROUNDS):
-            scatter = torch.zeros_like(directions)
+            scatter, total = torch.zeros_like(directions), torch.zeros_like(covered)
             for some in self._chunks:
                 values, measured = self._anomalies(some)
-                filled = values + (covered - measured) * (weights[some] @ directions.mT)
-                scatter += filled.mT @ (filled @ directions)
+                filled = values + (covered - measured) * (weights[some, :most] @ directions[:, :most].mT)
+                scatter, total = scatter + filled.mT @ (filled @ directions), total + filled.sum(0)
+            shift = total / len(self.fields)  # the mean of filled fields is not that of what was measured
+            self.mean = self.mean + shift.view_as(self.mean)
+            scatter = scatter - len(self.fields) * shift[:, None] * (shift @ directions)
             directions = torch.linalg.qr(scatter)[0]
             weights, outside = self._projected(directions, covered, prior)
             turn = principal(weights)[1]
             directions, weights = directions @ turn, weights @ turn
-            prior = weights.square().mean(0).clamp(min=1e-9), outside.mean().clamp(min=1e-9)
+            variances, before = weights.square().mean(0), variance
+            variance = float(variances.sum())
+            prior = variances.clamp(min=1e-9), (outside.mean() + FLOOR * variance / size).clamp(min=1e-9)
+            if abs(variance - before) <= SETTLED * variance:
+                break
         outside = outside + weights[:, most:].square().sum(1) / size
         modes = directions[:, :most].unflatten(0, self.mean.shape) * size**0.5  # mean square one
         return Decomposition(

@@ -39,5 +39,4 @@ def posterior(
 def chi_square_bound(count: Float[Tensor, "*T"], deviations: float) -> Float[Tensor, "*T"]:
     """What a chi-square of `count` degrees of freedom exceeds as seldom as a normal variable its mean by so many standard
     deviations (Wilson & Hilferty 1931)."""
-    count = count.clamp(min=1)
     return count * (1 - 2 / (9 * count) + deviations * (2 / (9 * count)).sqrt()) ** 3

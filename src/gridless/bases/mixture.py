@@ -48,6 +48,9 @@ class SolvedMixture:
     familiarity: Float[Tensor, " B"]
     """Probability of the first."""
 
+    spread = True
+    differentiable = True
+
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         first = self.first(coords, cell)
         return first + self._correction(first, coords, cell)

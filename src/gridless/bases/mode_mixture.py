@@ -72,7 +72,7 @@ class ModesPosterior:
     precision_root: Float[Tensor, "B T R R"]
     """Of the weights of the cluster's own modes."""
     log_evidence: Float[Tensor, " B"]
-    """Logarithm of the density of the readings, in units of each channel's scale."""
+    """Logarithm of the density of the readings, in their own units."""
     chi_square: Float[Tensor, " B"]
     """Of the readings, a mean over the hypotheses."""
 
@@ -136,7 +136,7 @@ class ModeMixture:
         anomaly = (readings.values - mean).flatten(1) * measured
         modes = self.modes_at(readings.coords).flatten(1, 2) * measured[..., None]  # (b N·C M)
         known = 0 if readings.noise_variance is None else readings.noise_variance.expand_as(readings.values).flatten(1)
-        variance, channels = max(self.variance, 1e-6), readings.values.shape[2]
+        variance = max(self.variance, 1e-6)
         near = self._likely_clusters(modes, anomaly, measured, known, variance)
 
         factors, means = self.cluster_factors.double(), self.cluster_means.double()
@@ -163,9 +163,13 @@ class ModeMixture:
         probability = best.values.softmax(1)
         probability = probability.where(probability > NEGLIGIBLE, 0)
         probability = probability / probability.sum(1, keepdim=True)
-        chi_square = (probability * inside.chi_square).sum(1)
         return ModesPosterior(
-            probability, torch.stack(weights, 1), cluster, inside.precision_root, scores.logsumexp(1), chi_square
+            probability=probability,
+            weights=torch.stack(weights, 1),
+            cluster=cluster,
+            precision_root=inside.precision_root,
+            log_evidence=scores.logsumexp(1) - (readings.measured * self.scale.double().log()).sum((1, 2)),
+            chi_square=(probability * inside.chi_square).sum(1),
         )
 
     def _likely_clusters(

@@ -26,7 +26,7 @@ from gridless.samples import Samples
 
 CELLS = 32  # per axis, where spectra and residuals of formula fields are measured
 FAMILIAR = 0.99  # prior probability that a field is like the training fields
-DEVIATIONS = 4.0  # … beyond which readings are called unlike them, where there is no fallback to compare with
+DEVIATIONS, TOLERANCE = 4.0, 3.0  # with no fallback, readings are unlike them whose chi-square is so much above chance
 
 BUFFERS = ("mean", "modes", "cluster_means", "cluster_factors", "cluster_shares", "residual_std", "scale", "inside")
 EARLIER_NAMES = {
@@ -111,17 +111,20 @@ class Modes(nn.Module):
         posterior = mixture.posterior(readings)
         certain = torch.ones_like(posterior.log_evidence)
         fill = self.config.outside == "nearest"
-        solved = SolvedModes(mixture, posterior, certain, certain, fill, samples.values.dtype)
+        none = torch.zeros_like(readings.values[:, 0])
+        solved = SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
         if not self.fitted:
             return solved
         if self.fallback is None:
-            bound = chi_square_bound(readings.measured.sum((1, 2)).to(certain), DEVIATIONS)
-            excess = (posterior.chi_square / bound).clamp(min=1)
-            _warn(int((excess > 1).sum()), len(excess))
-            return replace(solved, widening=excess.sqrt())
+            count = readings.measured.sum((1, 2)).to(certain).clamp(min=1)
+            excess = (posterior.chi_square - TOLERANCE * chi_square_bound(count, DEVIATIONS)).clamp(min=0)
+            _warn(int((excess > 0).sum()), len(excess))
+            missed = (solved.answer(readings.coords) - readings.values).square() * readings.measured
+            missed = missed.sum(1) / readings.measured.sum(1).clamp(min=1)  # (B C)
+            share = (excess / (excess + count))[:, None]
+            return replace(solved, widening=(1 + excess / count).sqrt(), misfit=share * missed)
         broad = self.fallback.solve(samples)
-        units = (readings.measured * self.scale.double().log()).sum((1, 2))  # a density per unit, not per scale
-        familiarity = _probability(posterior.log_evidence - units, broad.log_evidence.sum(1).to(certain))
+        familiarity = _probability(posterior.log_evidence, broad.log_evidence.sum(1).to(certain))
         _warn(int((familiarity < 0.5).sum()), len(familiarity))
         if (familiarity == 1).all():
             return solved
@@ -169,4 +172,6 @@ def _read_buffers(modes: Modes, state: dict, prefix: str, *_: object) -> None:
         for name in BUFFERS:
             saved = state.get(prefix + name)
             if saved is not None and saved.ndim == getattr(modes, name).ndim:
-                setattr(modes, name, torch.empty_like(saved, dtype=getattr(modes, name).dtype, device=modes.mean.device))
+                setattr(
+                    modes, name, torch.empty_like(saved, dtype=getattr(modes, name).dtype, device=modes.mean.device)
+                )

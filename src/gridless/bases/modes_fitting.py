@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gridless.bases.archive import Archive
 from gridless.bases.clusters import k_means, principal
 from gridless.bases.mode_mixture import chunks
 from gridless.bases.modes import CELLS, Modes
-from gridless.bases.archive import Archive
 from gridless.bases.training_fields import Formulas, TrainingFields
 
 FEWEST = 4  # fields of a cluster that answers
@@ -36,7 +36,9 @@ def fit_modes(modes: Modes, fields: Sequence) -> dict[str, float | int]:
     """
     begun, clusters = time.perf_counter(), len(modes.cluster_shares)
     if len(fields) < 2:
-        raise ValueError(f"modes are what fields differ by: fit_modes takes at least 2 training fields, got {len(fields)}")
+        raise ValueError(
+            f"modes are what fields differ by: fit_modes takes at least 2 training fields, got {len(fields)}"
+        )
     count = modes.config.modes
     if modes.config.representation == "grid":
         training = Archive.of(fields, modes.periodic, modes.channels)

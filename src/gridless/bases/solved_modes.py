@@ -20,25 +20,32 @@ class SolvedModes:
     familiarity: Float[Tensor, " B"]
     """Probability that a field is like the training fields; 1 where nothing else was considered."""
     widening: Float[Tensor, " B"]
-    """The standard deviation is so many times what the modes say, for readings that they do not explain."""
+    """The standard deviation is so many times what the modes say, for readings that they do not explain …"""
+    misfit: Float[Tensor, "B C"]
+    """… and so much variance is added, in units of each channel's scale."""
     fill: bool
     dtype: torch.dtype
 
+    spread = True
+    differentiable = True
+
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self._in_units(self.answer(coords), coords)
+
+    def answer(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
+        """In units of each channel's scale, everywhere."""
         mixture = self.mixture
         anomaly = self.posterior.mean @ mixture.modes.flatten(0, 1).double().mT
         coefficients = mixture.mean.double() + anomaly.unflatten(1, mixture.mean.shape)
-        values = mixture.basis.evaluate(_shared(coords), coefficients)
-        return self._answer(values.expand(len(coords), -1, -1) * mixture.scale.double(), coords)
+        return mixture.basis.evaluate(_shared(coords), coefficients).expand(len(coords), -1, -1)
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """The posterior standard deviation of the field, without a reading's noise: within the clusters, between them, and
         of what they leave out."""
-        std = self._std(*self._variances(coords))
-        return self._answer(std * self.mixture.scale.double(), coords)
+        return self._in_units(self._std(*self._variances(coords)), coords)
 
     def draws(self, n: int, seed: int) -> "ModesDraws":
-        """`n` posterior samples, the same functions wherever they are asked; every field of a batch sees the same numbers."""
+        """`n` posterior samples that are functions; every field of a batch sees the same random numbers."""
         posterior, mixture = self.posterior, self.mixture
         rank, hypotheses = posterior.precision_root.shape[-1], posterior.probability.shape[1]
         generator = torch.Generator().manual_seed(seed)
@@ -65,15 +72,16 @@ class SolvedModes:
             posterior=ModesPosterior(**posterior),
             familiarity=self.familiarity.to(device),
             widening=self.widening.to(device),
+            misfit=self.misfit.to(device),
         )
 
-    def _answer(self, values: Float[Tensor, "B Q C"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
-        values = values.to(self.dtype)
+    def _in_units(self, values: Float[Tensor, "B Q C"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
+        values = (values * self.mixture.scale.double()).to(self.dtype)
         return values if self.fill else values.where(self.mixture.basis.contains(_shared(coords)), torch.nan)
 
     def _std(self, explained: Tensor, residual: Tensor) -> Float[Tensor, "B Q C"]:
         variance = (explained + residual).clamp(min=SMALLEST**2 * self.mixture.variance)
-        return variance.sqrt() * self.widening[:, None, None]
+        return (variance * self.widening[:, None, None].square() + self.misfit[:, None]).sqrt()
 
     def _variances(self, coords: Tensor) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
         """Of what the modes explain, within and between the hypotheses, and of what they leave out."""
