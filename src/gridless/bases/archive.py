@@ -113,10 +113,8 @@ class Archive:
 
     def extended(self, values: Float[Tensor, "G C *F"]) -> Float[Tensor, "G C *F"]:
         """With the cells that were hardly measured filled from their neighbours."""
-        parts = [
-            self.nodes.extended(values[:, c].flatten(1) if values.ndim > 2 else values[:, c, None], known)
-            for c, known in enumerate(self.nodes.inside.unbind(1))
-        ]
+        known = self.nodes.inside.to(values.device).unbind(1)
+        parts = [self.nodes.extended(values[:, c].reshape(len(values), -1), of_one) for c, of_one in enumerate(known)]
         return torch.stack(parts, 1).view_as(values)
 
     def spectra(self) -> Float[Tensor, "S F"]:

@@ -42,7 +42,7 @@ class Readings:
     coords: Float[Tensor, "B N d"]
     values: Float[Tensor, "B N C"]
     measured: Bool[Tensor, "B N C"]
-    noise_variance: Float[Tensor, "B N 1"] | None
+    noise_variance: Float[Tensor, "B N C"] | None
     """What is known about a reading's noise; hypotheses come on top."""
 
     @classmethod
@@ -107,9 +107,9 @@ class ModeMixture:
 
     @property
     def variance(self) -> float:
-        """Of the training fields, a mean over the domain and the channels."""
+        """Of the training fields, a mean over the domain and the channels; of none, next to nothing."""
         within = self.cluster_factors.square().sum((1, 2)) + self.residual_variance.mean(1)
-        return float((self.cluster_shares * (within + self.cluster_means.square().sum(1))).sum())
+        return max(float((self.cluster_shares * (within + self.cluster_means.square().sum(1))).sum()), 1e-6)
 
     def modes_at(self, coords: Float[Tensor, "b Q d"]) -> Float[Tensor, "b Q C M"]:
         return self.basis.evaluate(coords, self.modes.flatten(1)).unflatten(-1, self.modes.shape[1:])
@@ -136,7 +136,7 @@ class ModeMixture:
         anomaly = (readings.values - mean).flatten(1) * measured
         modes = self.modes_at(readings.coords).flatten(1, 2) * measured[..., None]  # (b N·C M)
         known = 0 if readings.noise_variance is None else readings.noise_variance.expand_as(readings.values).flatten(1)
-        variance = max(self.variance, 1e-6)
+        variance = self.variance
         near = self._likely_clusters(modes, anomaly, measured, known, variance)
 
         factors, means = self.cluster_factors.double(), self.cluster_means.double()

@@ -45,6 +45,14 @@ class Modes(nn.Module):
     """
 
     name = "pod"
+    mean: Tensor
+    modes: Tensor
+    cluster_means: Tensor
+    cluster_factors: Tensor
+    cluster_shares: Tensor
+    residual_std: Tensor
+    scale: Tensor
+    inside: Tensor
 
     def __init__(self, modes: config.Pod, signal: config.Signal, fallback: Base | None = None):
         super().__init__()
@@ -100,7 +108,8 @@ class Modes(nn.Module):
         )
 
     def solve(self, samples: Samples) -> SolvedModes | SolvedMixture:
-        """The posterior of each sample. Warns once where readings are unlike the training fields."""
+        """The posterior of each sample. A channel that was not measured is NaN in its readings. Warns once where readings are
+        unlike the training fields. Raises ValueError for another number of axes or channels."""
         if samples.axes != self.axes or samples.channels != self.channels:
             raise ValueError(
                 f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "

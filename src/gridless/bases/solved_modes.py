@@ -117,8 +117,7 @@ class ModesDraws:
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
         solved, mixture = self.solved, self.solved.mixture
         explained, residual = solved._variances(coords)
-        smallest = 1e-12 * max(mixture.variance, 1e-6)
-        ratio = solved._std(explained, residual) / explained.clamp(min=smallest).sqrt()
+        ratio = solved._std(explained, residual) / explained.clamp(min=1e-12 * mixture.variance).sqrt()
         modes = mixture.modes_at(_shared(coords))
         away = self.deviations @ modes.flatten(1, 2).mT
         away = away.unflatten(-1, modes.shape[1:3]) * (ratio * mixture.scale.double())[:, None]
