@@ -108,8 +108,10 @@ class Modes(nn.Module):
         )
 
     def solve(self, samples: Samples) -> SolvedModes | SolvedMixture:
-        """The posterior of each sample. A channel that was not measured is NaN in its readings. Warns once where readings are
-        unlike the training fields. Raises ValueError for another number of axes or channels."""
+        """The posterior of each sample; a NaN reading is a channel that was not measured.
+
+        Warns once where readings are unlike the training fields. Raises ValueError for other axes or channels.
+        """
         if samples.axes != self.axes or samples.channels != self.channels:
             raise ValueError(
                 f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
