@@ -44,8 +44,14 @@ class Pod:
     """That all clusters share."""
     rank: PositiveInt | None = None
     """Modes of each cluster, combinations of the shared ones; None: as many."""
+    representation: Literal["legendre", "grid"] = "legendre"
+    """What holds mean and modes: polynomials, for formula fields; or the grid of an archive, bicubic in between."""
     degree: Annotated[int, Ge(2)] = 24
-    """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
+    """Polynomials per axis: π per cycle per unit, and ten more."""
+    periodic: tuple[bool, ...] = ()
+    """Axes of the grid that join at their ends; (): those that the domain of the training fields says."""
+    outside: Literal["nan", "nearest"] = "nan"
+    """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
 
 
 Base = Annotated[NoBase | Interpolation | Kriging | Pod, Discriminator("kind")]

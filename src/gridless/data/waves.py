@@ -258,6 +258,12 @@ class WaveSource(Sequence[WaveSignal]):
         waves = fresh(self.families, rng, count)
         return [WaveSignal("wave", waves[i]) for i in range(count)]
 
+    def first(self, count: int) -> Waves:
+        """The first `count` fields of the split of every family, one family after another; of a fixed set, all of it."""
+        count = count if self.fields is None else self.fields
+        chosen = np.arange(len(self.families)).repeat(count)
+        return _waves(self.families, chosen, np.concatenate([_numbers(f, self.split, count) for f in self.families]))
+
 
 def place(
     rng: np.random.Generator, batch: int, count: int, placement: str = "random", lattice: int | None = None

@@ -5,7 +5,7 @@ from math import prod
 from torch import nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Kriging, Pod
+from gridless.bases import Constant, Interpolation, Kriging, Modes
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
@@ -122,4 +122,4 @@ def build_base(config: c.Model) -> Base:
         case c.Pod():
             if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
-            return Pod(config.base, config.signal)
+            return Modes(config.base, config.signal, fallback=Kriging())

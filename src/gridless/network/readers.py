@@ -113,7 +113,9 @@ class NetworkCorrection:
         base, finest = Answer(solved(coords, cell), std), self.network.config.signal.finest_cell
         asked = ratio if finest is None else ratio.clamp(finest, 1.0)
         output = self.reader(coords, asked, latents_at)
-        return self.network.head.answer(base, solved.gate(ratio), output, self.units)
+        answer = self.network.head.answer(base, solved.gate(ratio), output, self.units)
+        familiarity = getattr(solved, "familiarity", None)
+        return answer if familiarity is None else believed(answer, base, familiarity)
 
     def draws(self, solved: Solved, n: int, seed: int) -> Draws | None:
         return self.network.head.draws(self, solved, n, seed)
@@ -128,6 +130,15 @@ class NetworkCorrection:
         network = self.network.frozen_copy(device)
         reader = self.reader.to(network, device)
         return NetworkCorrection(network, reader, self.units.to(device), weights_mark(network))
+
+
+def believed(answer: Answer, base: Answer, familiarity: Float[Tensor, " B"]) -> Answer:
+    """The answer as far as the readings are like the fields of training, else the base."""
+    share = familiarity[:, None, None].to(base.mean)
+    mean = base.mean + share * (answer.mean - base.mean)
+    if answer.std is None or base.std is None:
+        return Answer(mean, answer.std)
+    return Answer(mean, (share * answer.std.square() + (1 - share) * base.std.square()).sqrt())
 
 
 def weights_mark(network: Network) -> Tensor | None:
