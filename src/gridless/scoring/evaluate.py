@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from gridless.bases import BASELINES, Interpolation
-from gridless.data.pictures import Photo, write_photo
+from gridless.data import Photo, write_photo
 from gridless.model import FieldModel
 from gridless.samples import Samples
 from gridless.scoring import metrics
