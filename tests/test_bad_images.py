@@ -12,6 +12,7 @@ from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
 from PIL import Image
 
 from gridless.data import ImageError, read_photo, write_photo
+from gridless.data.pictures import _opened
 
 
 def one_line(path, match, **options):
@@ -107,6 +108,18 @@ def test_no_warning_escapes(tmp_path, monkeypatch):
         assert read_photo(tmp_path / "a.png").shape == (H, W, 3)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", H * W // 3)  # and now refuses
     one_line(tmp_path / "a.png", "Pillow's limit")
+
+
+def test_threads_that_overlap_leave_the_warnings_as_they_were(tmp_path):
+    write_photo(tmp_path / "a.png", np.zeros((H, W, 3)))
+    before = list(warnings.filters)
+    first, second = _opened(tmp_path / "a.png"), _opened(tmp_path / "a.png")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert warnings.filters[0][0] == "ignore"
+    second.__exit__(None, None, None)
+    assert list(warnings.filters) == before
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])

@@ -92,9 +92,9 @@ def with_other_ends(data: bytes) -> bytes | None:
     """
     ends, position, per_restart, blocks = [], 2, 0, {}
     while position + 4 <= len(data):
-        start = _MARKER.match(data, position)
+        start = _MARKER.search(data, position)  # bytes between segments are passed over, as decoders do
         if start is None:
-            raise ValueError(f"there is no marker at byte {position}")
+            raise ValueError("it ends before its end mark")
         marker, position = data[start.end() - 1], start.end()
         if marker == 0xD9:
             break
@@ -162,7 +162,8 @@ def check_tiff(tags: Mapping[int, object], data: bytes) -> None:
     expected = rows * -(-width // across) * planes
     if len(offsets) != expected or len(counts) != expected:
         raise ValueError(
-            f"its header announces {height} x {width} pixels in {expected} strips or tiles, it lists {len(offsets)}"
+            f"its header announces {height} x {width} pixels in {expected} strips or tiles, "
+            f"it lists {len(offsets)} places and {len(counts)} lengths"
         )
     row_bytes = -(-across * bits // 8)
     whole, last = down * row_bytes, (down if tiled else height - (rows - 1) * down) * row_bytes
@@ -170,8 +171,9 @@ def check_tiff(tags: Mapping[int, object], data: bytes) -> None:
         if offset + count > len(data) or count < 1:
             raise ValueError(f"its strip or tile {number} lies outside the file")
         size = last if number % rows == rows - 1 and not tiled else whole
-        stored = _stored(data[offset : offset + count], compression, whole, down)
-        if stored is not None and (stored not in (size, whole)) and _number(tags, 262, 1) != _YCBCR:
+        stored = _stored(data[offset : offset + count], compression, whole + row_bytes)
+        subsampled = _number(tags, 262, 1) == _YCBCR
+        if stored is not None and not subsampled and not size <= stored < whole + row_bytes:  # some writers pad
             raise ValueError(
                 f"its header announces {height} x {width} pixels, strip or tile {number} holds {stored} bytes for {size}"
             )
@@ -180,7 +182,7 @@ def check_tiff(tags: Mapping[int, object], data: bytes) -> None:
             raise ValueError(f"its header announces {height} x {width} pixels, strip or tile {number} holds {frame}")
 
 
-def _stored(part: bytes, compression: int, limit: int, rows: int) -> int | None:
+def _stored(part: bytes, compression: int, limit: int) -> int | None:
     if compression == 1:
         return len(part)
     return inflated_size([part], limit) if compression in _DEFLATE else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import io
+import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO
 
 from PIL import Image, TiffImagePlugin
@@ -15,6 +17,7 @@ _MAGIC = {
     b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture",
     b"\xff\x0a": "a JPEG XL picture",
     b"\x00\x00\x00\x0cjP  ": "a JPEG 2000 picture",
+    b"MM\0+": "a TIFF with big-endian offsets of 64 bits",
     b"%PDF": "a PDF document",
     b"8BPS": "a Photoshop document",
     b"<svg": "an SVG drawing",
@@ -38,9 +41,9 @@ def foreign_kind(path: Path) -> str | None:
             if b"avif" in brands or b"avis" in brands:
                 return "an AVIF picture of a kind this installation of Pillow cannot decode"
             return "a HEIC picture" if any(b in _HEIC for b in brands) else "a video"
-        if start[:4] in (b"II*\0", b"MM\0*"):
+        if start[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
             with suppress(Exception):  # damaged as well, then
-                tags = TiffImagePlugin.ImageFileDirectory_v2(start[:8])
+                tags = TiffImagePlugin.ImageFileDirectory_v2(start[: 16 if start[2:3] == b"+" else 8])
                 file.seek(tags.next)
                 tags.load(file)
                 depth = "+".join(map(str, _tuple(tags.get(258, 1))))
@@ -119,6 +122,32 @@ def profile_name(image: Image.Image) -> str | None:
     except Exception:  # damaged, or a Pillow without LittleCMS
         return "(not readable)"
     return None if "srgb" in name.lower() or name == "c2" else name or "(without a name)"  # c2: a small sRGB of the web
+
+
+class _Quiet:
+    """Python warnings are ignored while any thread reads. `warnings.catch_warnings` alone restores, where two threads
+    overlap, what the other had set: everything would stay ignored for good."""
+
+    def __init__(self):
+        self._lock, self._readers, self._caught = Lock(), 0, None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._readers += 1
+            if self._readers == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._caught.__exit__(None, None, None)
+
+
+quiet = _Quiet()
+"""Pillow warns about large pictures and odd metadata; what matters of it is an error here."""
 
 
 @cache

@@ -14,7 +14,6 @@ import os
 import re
 import stat
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,8 +161,7 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
             raise ImageError(f"{show(path)} is {kind}, expected one image file; see gridless.data.folder for folders")
         if status.st_size == 0:
             raise ImageError(f"{show(path)} is empty (0 bytes), expected an image; copy or download it again")
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about large pictures and odd metadata; size is an error here
+        with open(path, "rb") as file, headers.quiet:
             yield file
     except ImageError:
         raise
