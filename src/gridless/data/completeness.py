@@ -3,8 +3,10 @@
 Decoders fill what is missing with black or grey and say nothing that reaches Python, so each format is asked in its own
 terms: a PNG's rows are counted in its inflated data, a TIFF's strips are held against the file, and a JPEG is decoded
 once more with other bytes behind its data: if the picture changes, the decoder was reading past the end.
-WebP, BMP, GIF and AVIF decoders refuse short data themselves. What no check can know: rows of a JPEG or WebP that fill
-up its last block of 8 or 16 (they are in the data), a progressive JPEG that lacks whole scans, an arithmetic-coded JPEG.
+WebP, BMP, GIF and AVIF decoders refuse short data themselves. Not noticed: rows of a JPEG or WebP that fill up its last
+block of 8 or 16 (they are in the data), a JPEG or LZW TIFF that holds more rows than it announces, a JPEG of nothing but
+mid-grey, a progressive JPEG that lacks whole scans, an arithmetic-coded JPEG, an AVIF whose container states another size
+than its stream (libavif stretches it).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def foreign_kind(path: Path) -> str | None:
         if start[4:8] == b"ftyp":
             brands = (start[8:12], *(start[i : i + 4] for i in range(16, 32, 4)))
             if b"avif" in brands or b"avis" in brands:
-                return "an AVIF picture of a kind this installation of Pillow cannot decode"
+                return "an AVIF picture, damaged or of a kind that this Pillow cannot decode"
             return "a HEIC picture" if any(b in _HEIC for b in brands) else "a video"
         if start[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
             with suppress(Exception):  # damaged as well, then

@@ -172,7 +172,7 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
     except UnidentifiedImageError:
         expected = "PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF"
         if (kind := headers.foreign_kind(path)) is not None:
-            raise ImageError(f"{show(path)} is {kind}, which is not read; save it as {expected}") from None
+            raise ImageError(f"{show(path)} is {kind}, which is not read; expected {expected}") from None
         raise ImageError(f"{show(path)} is not an image, or its header is damaged; expected {expected}") from None
     except Image.DecompressionBombError:  # Pillow's own limit, about 179 million pixels
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
