@@ -12,6 +12,7 @@ from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
 from PIL import Image
 
 from gridless.data import ImageError, read_photo, write_photo
+from gridless.data.pictures import _opened
 
 
 def one_line(path, match, **options):
@@ -47,8 +48,11 @@ def bad_files():
     yield "no_width.png", raw_png(0, 5, 8, 2), "no pixels|not an image"
     yield "no_height16.png", raw_png(5, 0, 16, 2), "no pixels|not an image"
     yield "float.tif", saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "16-bit grey"
-    tags = {258: (16, 16, 16)}  # a TIFF of 16-bit colour, of which Pillow would keep the high bytes
-    yield "colour16.tif", saved(rgb, "TIFF", tiffinfo=tags).replace(struct.pack("<3H", 8, 8, 8), b"\x10\0" * 3), "loss"
+    tags = {258: (16, 16, 16)}  # the data hold half as many bytes
+    yield "short16.tif", saved(rgb, "TIFF", tiffinfo=tags).replace(struct.pack("<3H", 8, 8, 8), b"\x10\0" * 3), "741"
+    yield "picture.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "a HEIC picture, which is not read"
+    yield "picture.jxl", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100), "a JPEG XL picture, which is not read"
+    yield "drawing.png", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, which is not read"
     yield "line\nbreak.png", b"nothing", "not an image"
 
 
@@ -106,6 +110,18 @@ def test_no_warning_escapes(tmp_path, monkeypatch):
     one_line(tmp_path / "a.png", "Pillow's limit")
 
 
+def test_threads_that_overlap_leave_the_warnings_as_they_were(tmp_path):
+    write_photo(tmp_path / "a.png", np.zeros((H, W, 3)))
+    before = list(warnings.filters)
+    first, second = _opened(tmp_path / "a.png"), _opened(tmp_path / "a.png")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert warnings.filters[0][0] == "ignore"
+    second.__exit__(None, None, None)
+    assert list(warnings.filters) == before
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
 def test_every_format_is_refused_before_decoding(tmp_path, monkeypatch, format):
     (tmp_path / "a").write_bytes(saved(Image.fromarray(noise(3)), format))
@@ -128,7 +144,8 @@ BAD_WRITES = [
     ("a.png", np.zeros((0, 2, 3)), {}, "expected .H, W, C."),
     ("a.png", np.zeros((2, 2, 3), np.uint8), {}, "uint8, expected floats"),
     ("a.png", np.full((2, 2, 3), np.nan), {}, "12 of 12 values are NaN"),
-    ("a.webp", np.zeros((1, 16_384, 1)), {}, "cannot hold"),
+    ("a.webp", np.zeros((1, 16_384, 1)), {}, r"its limit is 16,383 pixels a side; use \.png"),
+    ("a.jpg", np.zeros((65_501, 1, 1)), {}, r"its limit is 65,500 pixels a side; use \.png"),
 ]
 
 
@@ -169,6 +186,6 @@ def test_a_failed_write_changes_nothing(tmp_path, monkeypatch, suffix, failure, 
 
 def test_target_that_is_a_folder(tmp_path):
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(ImageError, match="cannot be written"):
+    with pytest.raises(ImageError, match="is a folder"):
         write_photo(tmp_path / "a.png", np.zeros((2, 2, 3)))
     assert leftovers(tmp_path) == ["a.png"]

@@ -56,6 +56,10 @@ def test_what_is_not_cifar10_is_refused(tmp_path, batches):
     (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073 * 2 - 1))
     with pytest.raises(ImageError, match=r"6145 bytes, expected a multiple of 3073"):
         cifar10(tmp_path)
+    (tmp_path / "data_batch_2").write_bytes(pickle.dumps({b"data": [], b"labels": []}))
+    (tmp_path / "data_batch_1.bin").write_bytes(bytes(3073))
+    with pytest.raises(ImageError, match=r"data_batch_2 holds no pictures"):
+        cifar10(tmp_path)
     (tmp_path / "data_batch_1.bin").write_bytes(bytes([77]) + bytes(3072))
     with pytest.raises(ImageError, match=r"the class 77, CIFAR-10 has 0 … 9"):
         cifar10(tmp_path)

@@ -7,10 +7,10 @@ import numpy as np
 import png  # an independent PNG codec: Pillow is not asked to confirm itself
 import pytest
 from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
-from PIL import Image
+from PIL import Image, features
 
 from gridless.data import ImageError, Photo, read_photo, resize_bicubic, write_photo
-from gridless.data.pictures import quantise
+from gridless.data.pictures import photo_size, quantise, safe_name
 
 
 def save_png(path, samples, **options):
@@ -141,12 +141,69 @@ def test_orientation_of_a_16_bit_png(tmp_path):
     np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, samples[::-1].swapaxes(0, 1))
 
 
-def test_gif_first_frame(tmp_path):
-    frames = [Image.new("P", (W, H), k) for k in (1, 2)]
-    for frame in frames:
-        frame.putpalette([0, 0, 0, 250, 10, 20, 1, 2, 3])
-    (tmp_path / "a.gif").write_bytes(saved(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+def test_a_gif_of_one_frame(tmp_path):
+    image = Image.new("P", (W, H), 1)
+    image.putpalette([0, 0, 0, 250, 10, 20, 1, 2, 3])
+    (tmp_path / "a.gif").write_bytes(saved(image, "GIF"))
     np.testing.assert_array_equal(read_photo(tmp_path / "a.gif").pixels, np.full((H, W, 3), (250, 10, 20)))
+
+
+def test_avif_and_its_alpha(tmp_path):
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    image = Image.new("RGBA", (W, H), (200, 40, 90, 128))
+    (tmp_path / "a.avif").write_bytes(saved(image, "AVIF", quality=100, subsampling="4:4:4"))
+    photo = read_photo(tmp_path / "a.avif")
+    assert photo.shape == (H, W, 3) and np.abs(photo.pixels.astype(int) - (200, 40, 90)).max() <= 2
+    assert np.abs(photo.alpha.astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_colour_tiff_keeps_its_low_bytes(tmp_path, channels, byteorder, compression):
+    """Pillow alone gives the high bytes and says nothing."""
+    tifffile = pytest.importorskip("tifffile")
+    samples = noise(channels, 16)
+    options = {"photometric": "rgb", "extrasamples": ["unassalpha"] if channels == 4 else None}
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        samples,
+        byteorder=byteorder,
+        compression=compression,
+        predictor=compression is not None,
+        rowsperstrip=5,
+        extratags=[(274, "H", 1, 6, False)],
+        **options,
+    )
+    photo = read_photo(tmp_path / "a.tif")
+    upright = samples[::-1].swapaxes(0, 1)  # orientation 6
+    np.testing.assert_array_equal(photo.pixels, upright[..., :3])
+    assert photo.depth == 16 and (photo.alpha is None) == (channels == 3)
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, upright[..., 3])
+
+
+def test_the_size_is_read_from_the_header(tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for format in ("JPEG", "WEBP", "PNG", "TIFF"):
+        (tmp_path / format).write_bytes(saved(Image.new("RGB", (W, H)), format, exif=exif))
+        (tmp_path / f"{format}-plain").write_bytes(saved(Image.new("RGB", (W, H)), format))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    for format in ("JPEG", "WEBP", "PNG", "TIFF"):
+        assert photo_size(tmp_path / format) == (W, H) and photo_size(tmp_path / f"{format}-plain") == (H, W)
+
+
+def test_a_colour_profile_is_named_unless_it_is_srgb(tmp_path):
+    from PIL import ImageCms
+
+    for kind, expected in (("LAB", "Lab identity built-in"), ("sRGB", None)):
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
+        (tmp_path / "a.png").write_bytes(saved(Image.new("RGB", (W, H)), "PNG", icc_profile=profile))
+        assert read_photo(tmp_path / "a.png").profile == expected
+    (tmp_path / "a.png").write_bytes(saved(Image.new("RGB", (W, H)), "PNG", icc_profile=b"nothing"))
+    assert read_photo(tmp_path / "a.png").profile == "(not readable)"
 
 
 def test_16_bit_grey_tiff_of_both_byte_orders(tmp_path):
@@ -248,6 +305,17 @@ def test_photo_values_and_rgb():
     ]:
         with pytest.raises(ImageError):
             Photo("a", pixels, alpha)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", "..", ".", "", "   ", "a\nb", "nul\0"])
+def test_a_name_stays_inside_its_folder(tmp_path, name):
+    pixels = np.zeros((2, 2, 1), np.uint8)
+    with pytest.raises(ImageError, match="file name without folders") as caught:
+        Photo(name, pixels)
+    assert "\n" not in str(caught.value)
+    safe = Photo(safe_name(name), pixels).name
+    (tmp_path / safe).mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == [safe]
 
 
 @pytest.mark.parametrize("channels", [1, 3])

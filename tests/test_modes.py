@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
+from gridless.scoring.field_scores import question
 from scipy.interpolate import RegularGridInterpolator
 
 import gridless as gl
@@ -20,7 +21,6 @@ from gridless.bases.modes_fitting import _describe
 from gridless.config import Pod as PodConfig
 from gridless.config import Signal, Train
 from gridless.data.waves import FAMILIES, WaveSource, fixed, place, read
-from gridless.scoring.field_scores import question
 
 
 def fitted(config: PodConfig, source: WaveSource, fallback=None) -> Modes:

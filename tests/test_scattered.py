@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from gridless.scoring.field_scores import question
 
 import gridless as gl
 from gridless.bases import SCATTERED, Scattered
-from gridless.scoring.field_scores import question
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def report(
 @app.command
 def predict(
     run: Annotated[str, Parameter(help="A run folder, a model that ships, or a Hub repository.")],
-    picture: Annotated[Path, Parameter(help="PNG, JPEG, WebP, BMP or TIFF.")],
+    picture: Annotated[Path, Parameter(help="PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF.")],
     *,
     output: Annotated[Path, _output("The new file; its suffix says the format.")],
     scale: Annotated[float, Parameter(help="Of width and height; need not be whole.")] = 4.0,
@@ -173,6 +173,9 @@ def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | 
 def main(argv: list[str] | None = None) -> None:
     """The command line: whatever goes wrong is one line and exit code 2."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
     try:
         app([a for a in argv if a != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:

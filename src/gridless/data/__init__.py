@@ -3,16 +3,20 @@
 from importlib import import_module
 
 from .cifar10 import cifar10, cifar10_labels
-from .photos import folder, photos
-from .pictures import ImageError, Photo, read_photo, resize_bicubic, write_photo
+from .folders import PhotoFolder, folder
+from .photos import photos
+from .picture_writing import write_photo
+from .pictures import ImageError, Photo, quantise, read_photo, resize_bicubic
 
 __all__ = [
     "ImageError",
     "Photo",
+    "PhotoFolder",
     "cifar10",
     "cifar10_labels",
     "folder",
     "photos",
+    "quantise",
     "read_photo",
     "resize_bicubic",
     "waves",

@@ -71,6 +71,8 @@ def _batch(file: Path) -> tuple[UInt8[np.ndarray, "N 32 32 3"], UInt8[np.ndarray
             planes = planes.reshape(len(labels), 3 * SIDE * SIDE)
         except (pickle.UnpicklingError, KeyError, EOFError, ValueError, TypeError, IndexError) as error:
             raise ImageError(f"{file} is not a python batch of CIFAR-10 ({error}); fetch it again") from None
+    if not len(labels):
+        raise ImageError(f"{file} holds no pictures, expected a batch of CIFAR-10; fetch it again")
     if labels.max() >= CLASSES:
         raise ImageError(f"{file} holds the class {labels.max()}, CIFAR-10 has 0 … {CLASSES - 1}; is it CIFAR-100?")
     return np.ascontiguousarray(planes.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)), labels

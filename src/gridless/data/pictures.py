@@ -1,20 +1,19 @@
-"""Reading and writing pictures, nothing lost.
+"""Pictures, and reading them with nothing lost.
 
     file -> read_photo -> Photo (integers, as stored) -> .values in [0, 1] -> model -> write_photo -> file
 
-Pillow does the decoding, under three rules of ours: the header is judged before a pixel is allocated, a damaged file is
-an error rather than a grey area, and 16-bit colour stays 16-bit (Pillow alone silently keeps the high byte of it).
+Pillow does the decoding, under rules of ours: the header is judged before a pixel is allocated, a file that holds less
+or more than one whole picture is an error rather than a grey area or a first frame, and 16-bit colour stays 16-bit
+(Pillow alone silently keeps the high byte of it).
 """
 
 from __future__ import annotations
 
 import io
 import os
-import secrets
+import re
 import stat
-import struct
-import warnings
-import zlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,18 +23,14 @@ import numpy as np
 from jaxtyping import Float32, UInt, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-FORMATS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-}
-"""Suffix -> Pillow's name of the formats that are written; GIF (its first frame) is read as well."""
+from . import headers
+from .completeness import check_png, check_tiff, with_other_ends
 
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # samples per pixel -> colour type in a PNG header
+READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+"""Of the files that are read; what a file is, its bytes say."""
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # Pillow's others may start external programs
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")  # in a name that becomes part of a path
 
 
 class ImageError(ValueError):
@@ -44,15 +39,22 @@ class ImageError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A picture as it was stored."""
+    """A picture as it was stored. Raises ImageError for arrays that are none, and for a name that is no file name."""
 
     name: str
+    """Safe as a file name: reports and evaluations write into folders of this name."""
     pixels: np.ndarray
     """(H W C) uint8 or uint16, C = 1 grey or 3 RGB."""
     alpha: np.ndarray | None = None
     """(H W) of the same dtype, 0 = transparent; None if the file has none."""
+    profile: str | None = None
+    """Name of an embedded colour profile other than sRGB. The pixels are as stored, not converted."""
 
     def __post_init__(self):
+        if self.name != safe_name(self.name):
+            raise ImageError(
+                f"a picture's name must be a file name without folders, got {self.name!r}; try {safe_name(self.name)!r}"
+            )
         _check_shape(self.pixels, "pixels")
         if self.pixels.dtype not in (np.uint8, np.uint16):
             raise ImageError(f"pixels are {self.pixels.dtype}, a Photo holds uint8 or uint16; see quantise for floats")
@@ -71,6 +73,11 @@ class Photo:
         return self.pixels.shape
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of memory that pixels and alpha take."""
+        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    @property
     def values(self) -> Float32[np.ndarray, "H W C"]:
         """The pixels in [0, 1]; `quantise` at the same depth gives them back exactly."""
         return self.pixels.astype(np.float32) / np.float32(2**self.depth - 1)
@@ -78,6 +85,12 @@ class Photo:
     def rgb(self) -> UInt[np.ndarray, "H W 3"]:
         """The pixels with three channels, grey repeated."""
         return np.broadcast_to(self.pixels, (*self.shape[:2], 3)).copy()
+
+
+def safe_name(text: str) -> str:
+    """The text as a file name: separators and control characters become '-', as do names made of dots; never empty."""
+    text = _UNSAFE.sub("-", text)
+    return text if text.strip(". ") else text.replace(".", "-").replace(" ", "-") or "-"
 
 
 def quantise(values: np.ndarray, depth: int = 8) -> UInt[np.ndarray, "H W C"]:
@@ -107,7 +120,7 @@ def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> UInt8[np.ndarra
     height, width = size
     if height < 1 or width < 1:
         raise ImageError(f"cannot resize {pixels.shape[:2]} to {tuple(size)}, expected at least one row and one column")
-    resized = _to_pillow(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    resized = as_image(pixels).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(resized).reshape(height, width, -1).copy()
 
 
@@ -115,66 +128,97 @@ def resize_bicubic(pixels: np.ndarray, size: tuple[int, int]) -> UInt8[np.ndarra
 
 
 def read_photo(path: str | os.PathLike, max_pixels: int = 64_000_000) -> Photo:
-    """The picture in a PNG, JPEG, WebP, BMP, GIF (first frame) or TIFF file, turned upright by its EXIF orientation.
+    """The picture in a PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF file, turned upright by its EXIF orientation.
 
-    16-bit PNG of every kind and 16-bit grey TIFF stay 16-bit. CMYK becomes RGB, palettes are looked up, transparency
-    becomes `alpha`. Raises ImageError if the file is missing, damaged, cut off or no picture, if reading would lose
-    depth, or if the header announces more than `max_pixels` (nothing is decoded then).
+    16 bits stay 16 bits. CMYK becomes RGB, palettes are looked up, transparency becomes `alpha`. Raises ImageError if the
+    file is missing, damaged, cut off or no picture, if it holds several frames, pages or further channels, if reading
+    would lose depth, or if the header announces more than `max_pixels` (nothing is decoded then).
     """
     path = Path(path)
+    with _opened(path) as file:
+        return _decode(path, file, max_pixels)
+
+
+def photo_size(path: str | os.PathLike, max_pixels: int = 64_000_000) -> tuple[int, int]:
+    """(height, width) of the picture that `read_photo` reads, from the header alone. Raises ImageError as it does, for
+    what the header says."""
+    path = Path(path)
+    with _opened(path) as file:
+        image = _judged(path, file, max_pixels)
+        height, width = image.size[::-1]
+        if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+            return height, width  # Pillow has turned the former's; of the latter it would decode the picture to look on
+        return (width, height) if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else (height, width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """The file, if it is one; whatever a decoder makes of it is said in one line that names it."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise ImageError(f"{_show(path)} is {kind}, expected one image file; see gridless.data.folder for folders")
+            raise ImageError(f"{show(path)} is {kind}, expected one image file; see gridless.data.folder for folders")
         if status.st_size == 0:
-            raise ImageError(f"{_show(path)} is empty (0 bytes), expected an image; copy or download it again")
-        with open(path, "rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns about large pictures and odd metadata; size is an error here
-            return _decode(path, file, max_pixels)
+            raise ImageError(f"{show(path)} is empty (0 bytes), expected an image; copy or download it again")
+        with open(path, "rb") as file, headers.quiet:
+            yield file
     except ImageError:
         raise
     except FileNotFoundError:
-        raise ImageError(f"{_show(path)} does not exist, expected an image file; check the path") from None
+        raise ImageError(f"{show(path)} does not exist, expected an image file; check the path") from None
     except PermissionError:
-        raise ImageError(f"{_show(path)} may not be read (permission denied); change its permissions") from None
+        raise ImageError(f"{show(path)} may not be read (permission denied); change its permissions") from None
     except UnidentifiedImageError:
-        raise ImageError(
-            f"{_show(path)} is not an image, or its header is damaged; expected PNG, JPEG, WebP, BMP, GIF or TIFF"
-        ) from None
+        expected = "PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF"
+        if (kind := headers.foreign_kind(path)) is not None:
+            raise ImageError(f"{show(path)} is {kind}, which is not read; expected {expected}") from None
+        raise ImageError(f"{show(path)} is not an image, or its header is damaged; expected {expected}") from None
     except Image.DecompressionBombError:  # Pillow's own limit, about 179 million pixels
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise ImageError(f"{_show(path)} announces more than {limit} pixels, Pillow's limit; cut it up first") from None
+        raise ImageError(f"{show(path)} announces more than {limit} pixels, Pillow's limit; cut it up first") from None
     except Exception as error:  # a decoder fed with damaged bytes raises anything: OSError, SyntaxError, struct.error …
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"{_show(path)} is damaged or cut off ({reason}); copy or download it again") from error
+        raise ImageError(f"{show(path)} is damaged or cut off ({reason}); copy or download it again") from error
 
 
-def _decode(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Photo:
+def _judged(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Image.Image:
+    """The file's picture, not decoded yet, if its header announces one that can be read whole."""
     image = _open(file)
     width, height = image.size
     if width < 1 or height < 1:
-        raise ImageError(f"{_show(path)} has no pixels (height {height}, width {width}), expected at least 1 x 1")
+        raise ImageError(f"{show(path)} has no pixels (height {height}, width {width}), expected at least 1 x 1")
     if width * height > max_pixels:
         raise ImageError(
-            f"{_show(path)} announces {height} x {width} = {height * width} pixels, the limit is {max_pixels}; "
+            f"{show(path)} announces {height} x {width} = {height * width} pixels, the limit is {max_pixels}; "
             "if you trust it, raise max_pixels"
         )
-    depth, colour_type = 8, None
+    if (parts := headers.several(image)) is not None:
+        raise ImageError(
+            f"{show(path)} holds {parts}, expected one picture; save the one you want as a file of its own"
+        )
+    if (reason := headers.loss(image, file)) is not None:
+        raise ImageError(f"{show(path)} {reason}; save it as PNG")
+    return image
+
+
+def _decode(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Photo:
+    image = _judged(path, file, max_pixels)
+    profile = headers.profile_name(image)
+    file.seek(0)
+    data, depth, colour_type = file.read(), 8, None
     if image.format == "PNG":
-        file.seek(24)
-        depth, colour_type = file.read(2)
-        image.verify()  # the checksum of every chunk up to the end mark: Pillow skips them when it decodes
-        image = _open(file)
-    if image.format == "TIFF":
-        bits, photometric = image.tag_v2.get(258, (1,)), image.tag_v2.get(262)
-        if max(bits) > 8 and (tuple(bits) != (16,) or photometric != 1 or not image.mode.startswith("I;16")):
-            raise ImageError(
-                f"{_show(path)} is a TIFF of {'+'.join(map(str, bits))} bits, which cannot be read without loss; "
-                "expected 8 bits or 16-bit grey: save it as a 16-bit PNG"
-            )
-    if depth == 16 and colour_type != 0:
-        samples, transparent = _samples_16(file, colour_type)
+        depth, colour_type = check_png(data)
+    elif image.format == "TIFF":
+        check_tiff(image.tag_v2, data)
+        headers.silence_libtiff()
+        depth = max(headers.bits(image))
+    elif image.format in ("JPEG", "MPO"):
+        other = with_other_ends(data)
+        if other is not None and not np.array_equal(np.asarray(image), np.asarray(_open(io.BytesIO(other)))):
+            raise ValueError("its data end before its last pixel")
+    if depth == 16 and (colour_type or image.mode in ("RGB", "RGBA")):
+        samples, transparent = _samples_16(io.BytesIO(data), colour_type)
     else:
         samples, transparent = _samples(path, image, depth)
 
@@ -183,7 +227,8 @@ def _decode(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Photo:
     if transparent is not None and alpha is None:  # one colour is declared transparent (a PNG's tRNS chunk)
         hidden = (pixels == np.asarray(transparent)).all(axis=-1)
         alpha = np.where(hidden, 0, np.iinfo(pixels.dtype).max).astype(pixels.dtype)
-    return Photo(path.stem, np.ascontiguousarray(pixels), None if alpha is None else np.ascontiguousarray(alpha))
+    alpha = None if alpha is None else np.ascontiguousarray(alpha)
+    return Photo(safe_name(path.stem), np.ascontiguousarray(pixels), alpha, profile)
 
 
 def _samples(path: Path, image: Image.Image, depth: int) -> tuple[np.ndarray, object]:
@@ -206,123 +251,59 @@ def _samples(path: Path, image: Image.Image, depth: int) -> tuple[np.ndarray, ob
         case "I;16" | "I;16B" | "I;16L":
             return np.asarray(image).astype(np.uint16)[..., None], transparent
         case mode:
-            raise ImageError(f"{_show(path)} holds {mode} samples, expected 8- or 16-bit grey or RGB; save it as PNG")
+            raise ImageError(f"{show(path)} holds {mode} samples, expected 8- or 16-bit grey or RGB; save it as PNG")
     return np.atleast_3d(np.asarray(image)), transparent
 
 
-def _samples_16(file: io.BufferedIOBase, colour_type: int) -> tuple[np.ndarray, object]:
-    """A 16-bit PNG in colour or with alpha: (H W 2|3|4) uint16 samples and the transparent colour, if one is declared.
+def _samples_16(file: io.BytesIO, colour_type: int | None) -> tuple[np.ndarray, object]:
+    """16-bit colour, or grey with alpha: (H W 2|3|4) uint16 samples and the transparent colour, if one is declared.
 
-    Pillow has no 16-bit colour mode. Its decoder, told how to unpack the bytes of a pixel, gives us each of them: grey
-    with alpha is four bytes, "an RGBA pixel"; colour is read twice, as big-endian (the high bytes) and, on purpose, as
-    little-endian (the low bytes). A reader in pure Python would need some 2 s per million pixels.
+    Pillow has no 16-bit colour mode. Its decoder, told how to unpack the bytes of a pixel, gives us each of them: a PNG's
+    grey with alpha is four bytes, "an RGBA pixel"; colour is read twice, in its own byte order (the high bytes) and, on
+    purpose, in the other (the low bytes). A reader in pure Python would need some 2 s per million pixels.
     """
     if colour_type == 4:
-        samples, transparent = _unpack(file, "RGBA")
+        samples, transparent = _unpack(file, {"LA;16B": "RGBA"})
         return samples.view(">u2").astype(np.uint16), transparent
-    mode = "RGB" if colour_type == 2 else "RGBA"
-    high, transparent = _unpack(file, f"{mode};16B")
-    low, _ = _unpack(file, f"{mode};16L")
+    native, other = ("L", "B") if sys.byteorder == "little" else ("B", "L")
+    orders = {"L": "B", "B": "L", "N": other}
+    high, transparent = _unpack(file, {})
+    low, _ = _unpack(file, {f"{m};16{o}": f"{m};16{orders[o]}" for m in ("RGB", "RGBX", "RGBA") for o in orders})
     return high.astype(np.uint16) << 8 | low, transparent
 
 
-def _unpack(file: io.BufferedIOBase, raw_mode: str) -> tuple[np.ndarray, object]:
+def _unpack(file: io.BytesIO, raw_modes: dict[str, str]) -> tuple[np.ndarray, object]:
     image = _open(file)
-    image.tile = [image.tile[0]._replace(args=raw_mode)]
+    image.tile = [tile._replace(args=_replaced(tile.args, raw_modes)) for tile in image.tile]
     ImageOps.exif_transpose(image, in_place=True)
     return np.ascontiguousarray(image), image.info.get("transparency")
 
 
+def _replaced(args: str | tuple, raw_modes: dict[str, str]) -> str | tuple:
+    mode, rest = (args, None) if isinstance(args, str) else (args[0], args[1:])
+    mode = raw_modes.get(mode, mode)
+    return mode if rest is None else (mode, *rest)
+
+
 def _open(file: io.BufferedIOBase) -> Image.Image:
-    """Reads the header only, and knows the listed formats only (others start external programs)."""
-    return Image.open(file, formats=(*dict.fromkeys(FORMATS.values()), "GIF"))
+    """Reads the header only, and knows the listed formats only."""
+    file.seek(0)
+    return Image.open(file, formats=_FORMATS)
 
 
-# ------------------------------------------------------------------------------------------------------------- writing
+# -------------------------------------------------------------------------------------------------------------- shared
 
 
-def write_photo(path: str | os.PathLike, values: np.ndarray, depth: int = 8, alpha: np.ndarray | None = None) -> None:
-    """Writes values (H W C) in [0, 1], clipped and rounded by `quantise`, in the format that the suffix names.
-
-    depth  8 or 16; 16 for .png, and for grey without alpha .tif
-    alpha  (H W) in [0, 1], 0 = transparent; .png, .webp and .tif keep it
-    Everything is lossless but JPEG (quality 95, no chroma subsampling). The file appears whole or not at all: if
-    anything fails, an older file of that name is untouched. Raises ImageError, also if the folder does not exist.
-    """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ImageError(f"{_show(path)} ends in {path.suffix!r}, expected one of {' '.join(FORMATS)}")
-    if depth not in (8, 16):
-        raise ImageError(f"depth is {depth!r}, expected 8 or 16 bits per sample")
-    if alpha is not None and FORMATS[suffix] in ("JPEG", "BMP"):
-        raise ImageError(f"{_show(path)}: {suffix} cannot keep alpha; use .png, or composite the picture first")
-
-    samples = quantise(values, depth)
-    if alpha is not None:
-        if tuple(alpha.shape) != samples.shape[:2]:
-            raise ImageError(f"alpha has shape {tuple(alpha.shape)}, expected (H, W) = {samples.shape[:2]}")
-        samples = np.concatenate([samples, quantise(alpha[..., None], depth)], axis=-1)
-    if depth == 16 and not (suffix == ".png" or (FORMATS[suffix] == "TIFF" and samples.shape[-1] == 1)):
-        raise ImageError(f"{_show(path)}: {suffix} cannot keep 16 bits of {samples.shape[-1]} channels; use .png")
-    if not path.parent.is_dir():
-        raise ImageError(f"the folder {_show(path.parent)} does not exist; create it first")
-    try:
-        data = _encode_png_16(samples) if depth == 16 and suffix == ".png" else _encode(samples, FORMATS[suffix])
-    except (OSError, ValueError, struct.error) as error:  # the format's own limits, such as 16383 pixels in WebP
-        raise ImageError(f"{_show(path)}: {suffix} cannot hold {samples.shape} samples ({error}); use .png") from error
-    with aside(path) as file:
-        file.write(data)
-
-
-def _encode(samples: np.ndarray, format: str) -> bytes:
-    if format == "WEBP" and samples.shape[-1] < 3:  # WebP has no grey
-        samples = np.concatenate([samples[..., :1]] * 3 + [samples[..., 1:]], axis=-1)
-    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(format, {})
-    buffer = io.BytesIO()
-    _to_pillow(samples).save(buffer, format=format, **options)
-    return buffer.getvalue()
-
-
-def _encode_png_16(samples: UInt[np.ndarray, "H W C"]) -> bytes:
-    """A PNG of 16-bit samples, C = 1 … 4 (Pillow writes only C = 1): header, one compressed block, end mark."""
-    height, width, channels = samples.shape
-    row = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    left = np.pad(row, ((0, 0), (2 * channels, 0)))[:, : -2 * channels]
-    # Filter 1, the difference to the same byte of the pixel on the left, compresses better than the bytes themselves.
-    filtered = np.pad(row - left, ((0, 0), (1, 0)), constant_values=1)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0)
-    blocks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(filtered.tobytes())) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + blocks
-
-
-@contextmanager
-def aside(path: Path) -> Iterator[io.BufferedIOBase]:
-    """Whole or not at all: a temporary file in the same folder, so on the same disk, takes the name once complete."""
-    temporary = path.parent / f".gridless-{secrets.token_hex(6)}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException as error:  # KeyboardInterrupt too must leave nothing behind
-        temporary.unlink(missing_ok=True)
-        if not isinstance(error, OSError):
-            raise
-        raise ImageError(f"{_show(path)} cannot be written ({error.strerror or error})") from error
-
-
-def _to_pillow(samples: np.ndarray) -> Image.Image:
+def as_image(samples: np.ndarray) -> Image.Image:
+    """Samples (H W 1|2|3|4) as Pillow's image."""
     return Image.fromarray(samples[..., 0] if samples.shape[-1] == 1 else samples)
+
+
+def show(path: str | os.PathLike) -> str:
+    """A path in a message, on one line whatever it holds."""
+    return repr(str(path))
 
 
 def _check_shape(array: np.ndarray, what: str) -> None:
     if array.ndim != 3 or array.shape[-1] not in (1, 3) or 0 in array.shape:
         raise ImageError(f"{what} have shape {tuple(array.shape)}, expected (H, W, C) with C = 1 (grey) or 3 (RGB)")
-
-
-def _show(path: Path) -> str:
-    return repr(str(path))  # keeps a message on one line whatever the name holds

@@ -11,10 +11,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from gridless.data.pictures import ImageError, aside, quantise
+from gridless.files import replacing
+
+from .picture_writing import FORMATS, check_holds
+from .pictures import ImageError, quantise, show
 
 SIDE = 256  # of a tile, in pixels
-CLASSIC = 2**32 - 2**25  # bytes that offsets of 32 bits reach, less room for the tables
+CLASSIC = int(FORMATS[".tif"].bytes)  # beyond it, offsets of 64 bits
 
 
 def write_tiles(
@@ -26,8 +29,8 @@ def write_tiles(
     """Writes an (H, W, C) picture, losslessly compressed; `tile(part)` gives the values in [0, 1] of rows and columns.
 
     C = 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGB and alpha); depth 8 or 16 bits. Values are clipped and rounded
-    by `quantise`. The file appears whole or not at all. Raises ImageError, also if the disk is too full, and
-    ImportError without tifffile.
+    by `quantise`. 16-bit grey with alpha is written as RGB with alpha: few readers know the former. The file appears whole
+    or not at all. Raises ImageError, also if the disk is too full, and ImportError without tifffile.
     """
     try:
         import tifffile
@@ -35,35 +38,40 @@ def write_tiles(
         raise ImportError("a tiled TIFF needs tifffile: pip install 'gridless[tiff]', or write a .png") from error
     height, width, channels = shape
     path, dtype = Path(path), np.dtype(f"uint{depth}")
-    if not path.parent.is_dir():
-        raise ImageError(f"the folder {str(path.parent)!r} does not exist; create it first")
-    size, free = height * width * channels * dtype.itemsize, shutil.disk_usage(path.parent).free
+    check_holds(path, (height, width, 1 if channels < 3 else 3), depth, channels % 2 == 0, tiled=True)
+    stored = 4 if (channels, depth) == (2, 16) else channels
+    size, free = height * width * stored * dtype.itemsize, shutil.disk_usage(path.parent).free
     if size > free:
-        raise ImageError(f"{str(path)!r} may need {size:,} bytes, the disk has {free:,} left; make a smaller picture")
+        raise ImageError(f"{show(path)} may need {size:,} bytes, the disk has {free:,} left; make a smaller picture")
 
     def tiles() -> Iterator[np.ndarray]:
         for rows, columns in product(_cuts(height), _cuts(width)):
             values = tile((rows, columns))
             colours, alpha = (values, None) if channels % 2 else (values[..., :-1], values[..., -1:])
             parts = [quantise(part, depth) for part in (colours, alpha) if part is not None]
+            if stored > channels:
+                parts.insert(0, parts[0].repeat(2, -1))
             yield np.concatenate(parts, -1) if channels > 1 else parts[0][..., 0]
 
-    with aside(path) as file:
-        tifffile.imwrite(
-            file,
-            tiles(),
-            shape=shape if channels > 1 else shape[:2],
-            dtype=dtype,
-            bigtiff=size > CLASSIC,
-            tile=(SIDE, SIDE),
-            photometric="rgb" if channels > 2 else "minisblack",
-            planarconfig="contig" if channels > 1 else None,
-            extrasamples=None if channels % 2 else ["unassalpha"],
-            compression="zlib",
-            predictor=True,
-            maxworkers=1,
-            metadata=None,
-        )
+    try:
+        with replacing(path) as part, part.open("wb") as file:
+            tifffile.imwrite(
+                file,
+                tiles(),
+                shape=(height, width, stored) if stored > 1 else (height, width),
+                dtype=dtype,
+                bigtiff=size > CLASSIC,
+                tile=(SIDE, SIDE),
+                photometric="rgb" if stored > 2 else "minisblack",
+                planarconfig="contig" if stored > 1 else None,
+                extrasamples=None if stored % 2 else ["unassalpha"],
+                compression="zlib",
+                predictor=True,
+                maxworkers=1,
+                metadata=None,
+            )
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} cannot be written ({error.strerror or error})") from error
 
 
 def _cuts(length: int) -> list[slice]:

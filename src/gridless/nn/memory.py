@@ -1,4 +1,10 @@
-"""How many points a network answers at once. The answers do not depend on it."""
+"""How many points a network answers at once, and how much memory there is. The answers do not depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import torch
@@ -18,8 +24,50 @@ def points_at_once(device: torch.device) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had without swapping; on a GPU with what torch keeps to give out again."""
+    """Bytes that can be had without swapping, by the machine and by the container; on a GPU with what torch keeps to
+    give out again."""
     if device.type != "cuda":
-        return psutil.virtual_memory().available
+        host, container = psutil.virtual_memory().available, container_memory()
+        return host if container is None else min(host, container)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
+
+
+def container_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that the control groups of this process still allow (Linux, version 1 or 2), None without a limit.
+
+    Every group up to the top may have a limit, and the tightest counts. What the kernel would give back at once, file
+    pages not used lately, does not count as used. `root`: where /proc and /sys are.
+    """
+    free = [room for group, names in _groups(root) if (room := _room(group, *names)) is not None]
+    return min(free, default=None)
+
+
+_V2 = ("memory.max", "memory.current", "inactive_file")
+_V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+
+
+def _groups(root: Path) -> Iterator[tuple[Path, tuple[str, str, str]]]:
+    """The process's control groups, innermost first, with the names of their files and of a line in memory.stat."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers in ("", "memory"):
+            top, names = root / "sys/fs/cgroup" / controllers, _V1 if controllers else _V2
+            group = top / path.strip("/")
+            yield top, names  # inside a container the path may be the host's, and the top the container's own
+            while group != top:
+                yield group, names
+                group = group.parent
+
+
+def _room(group: Path, limit: str, usage: str, cache: str) -> int | None:
+    with suppress(OSError, ValueError):  # no such file, or "max"
+        most, used = (int((group / name).read_text(encoding="utf-8")) for name in (limit, usage))
+        stat = (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+        given_back = next((int(line.split()[1]) for line in stat if line.startswith(f"{cache} ")), 0)
+        return max(0, most - used + given_back)
+    return None

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from gridless.data.pictures import write_photo
+from gridless.data import write_photo
+from gridless.data.pictures import safe_name
 from gridless.data.sources import signals as as_signals
 from gridless.field import Field
 from gridless.protocols import Case, Task
@@ -327,8 +328,7 @@ def _text(value: float | str) -> str:
 
 def _save(folder: Path, case: Case, answers: Mapping[str, Prediction]) -> None:
     """The pictures of one case."""
-    name = case.name.replace("/", "-").replace("\\", "-").lstrip(".") or "picture"
-    place = folder / name / f"x{_text(case.tags.get('scale', 1.0))}"
+    place = folder / safe_name(case.name) / f"x{_text(case.tags.get('scale', 1.0))}"
     place.mkdir(parents=True, exist_ok=True)
     write_photo(place / "input.png", case.samples.on_grid()[0].numpy())
     write_photo(place / "truth.png", case.truth / 255)

@@ -27,7 +27,7 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
         case "photos":
             pictures = photos(split)
         case "folder":
-            pictures = folder(_split_folder(data.path, split))
+            pictures = folder(_split_folder(data.path, split), recursive=True)
         case "cifar10":
             if data.path is None:
                 raise ConfigError("data.kind 'cifar10' needs data.path (--data DIR), a directory with its batches")
