@@ -23,10 +23,10 @@ import gridless as gl
 from gridless.config import Optimizer, Train
 from gridless.config.merging import ConfigError
 from gridless.data.waves import WaveSource
-from gridless.pretrained import load, save
 from gridless.tasks import SparseField
 from gridless.training import fingerprint
 from gridless.training.locking import held
+from gridless.weights.pretrained import load, save
 
 
 def interrupted(monkeypatch, steps: int, run) -> None:

@@ -15,7 +15,7 @@ FLOORS = (
     ("model", "tasks"),
     ("network", "bases"),
     ("data", "field"),
-    ("nn", "protocols", "pretrained"),
+    ("nn", "protocols", "weights"),
     ("samples", "coords", "intake", "domain"),
     ("config", "files"),
 )

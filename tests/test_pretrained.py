@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import gridless as gl
-from gridless import pretrained
-from gridless.pretrained import load, save
+from gridless.weights import pretrained
+from gridless.weights.pretrained import load, save
 
 
 @pytest.fixture

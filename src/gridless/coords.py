@@ -82,8 +82,8 @@ def scaled(shape: Sequence[int], scale: float | Sequence[float], domain: Domain 
     factors = [scale] * len(shape) if isinstance(scale, (int, float)) else list(scale)
     if len(factors) != len(shape):
         raise ValueError(f"scale takes one number or {len(shape)}, one per axis, got {len(factors)}")
-    if not all(0 < factor < 1e6 for factor in factors):
-        raise ValueError(f"scale must be a positive number below a million, got {scale}")
+    if not all(0 < factor <= 1e9 for factor in factors):
+        raise ValueError(f"scale must be a positive number up to a thousand million, got {scale}")
     nodes = [domain is not None and axis.samples == "nodes" for axis in (domain.axes if domain else shape)]
     return tuple(
         max(1, round((n - 1) * factor) + 1) if is_node else max(1, round(n * factor))

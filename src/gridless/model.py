@@ -37,8 +37,8 @@ from gridless.network.processors import SelfAttentionProcessor
 from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
 from gridless.network.tokenizers import pad_to
 from gridless.nn.memory import points_at_once
-from gridless.pretrained import load, save
 from gridless.samples import Samples
+from gridless.weights.pretrained import load, save
 
 STEP_TOLERANCE = 0.05  # of the distance from sample to sample that a model was trained at
 

@@ -18,8 +18,8 @@ from gridless.files import (
     write_json,
     write_text,
 )
-from gridless.pretrained import read_tensors, save, tensor_header, write_tensors
 from gridless.training.plan import Plan, State
+from gridless.weights.pretrained import read_tensors, save, tensor_header, write_tensors
 
 FACTS = {"complete": bool, "start": int, "steps": int, "train_seconds": (int, float), "train": dict}
 
