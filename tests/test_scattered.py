@@ -237,6 +237,6 @@ def test_unfitted_pod_answers_the_mean_of_the_signal(points):
 
 def test_an_unknown_baseline_names_those_there_are():
     with pytest.raises(
-        ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, linear"
+        ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, idw, linear"
     ):
         Scattered("spline")
