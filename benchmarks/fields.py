@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 import gridless as gl
-from gridless.runs.verbs import build_task, load_run
+from gridless.tasks import task_of
+from gridless.training.loading import load_run
 from gridless.scoring import metrics
 from gridless.scoring.field_scores import question
 from gridless.scoring.results import number, read_results
@@ -92,7 +93,7 @@ def scores(run: Path) -> list[dict]:
 
 def measure(run: Path) -> dict:
     model, recipe, facts = load_run(run)
-    task, families = build_task(recipe.task), recipe.data.families
+    task, families = task_of(recipe.task), recipe.data.families
     about = {name: facts[name] for name in ("params", "steps", "train_seconds", "seed", "commit", "hardware")}
     return about | {
         "command": f"gridless train {run.name}", "fields": task.fields, "scores": scores(run),

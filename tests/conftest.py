@@ -1,6 +1,7 @@
 """What several tests share: tiny models of every preset, woken from their zero head."""
 
 import os
+from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
@@ -12,6 +13,8 @@ import gridless as gl
 from gridless.config import Model
 from gridless.config.merging import build, dump, merge
 
+CLAIM_RECIPES = sorted(map(str, (Path(__file__).parents[1] / "benchmarks" / "claims" / "recipes").glob("*.toml")))
+"""Recipes by path, which do not ship."""
 PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent")
 VARIANTS = {
     "skip-and-widths": ("mamba-ginr", {"decoder": {"skip": True, "widths": [24, 40]}}),

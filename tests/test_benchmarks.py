@@ -22,6 +22,14 @@ def test_the_speed_page_is_that_of_the_committed_results():
     assert (ROOT / "docs" / "speed.md").read_text() == speed_page.page()
 
 
+def test_the_sizes_beside_the_speed_ratio_are_those_of_the_two_models():
+    import decode
+
+    ours, liif = (sum(p.numel() for p in model.parameters()) for model in (decode.photo_model(), decode.Liif()))
+    sizes = f"{ours / 1e3:.0f} k against {liif / 1e6:.2f} M parameters"
+    assert sizes in " ".join((ROOT / "docs" / "speed.md").read_text(encoding="utf-8").split())
+
+
 def test_the_page_of_waves_is_that_of_the_committed_results():
     import fields
 

@@ -36,13 +36,13 @@ def test_effects_are_paired_and_their_errors_are_over_pictures_and_over_seeds():
     assert gains.shape == (2, 3)
     found = effect(gains)
     assert found.mean == pytest.approx(2.5)
-    assert found.over_pictures == pytest.approx(2 * 1 / 3**0.5)  # 1.5, 2.5, 3.5
-    assert found.over_seeds == pytest.approx(2 * 0.5**0.5 / 2**0.5)  # 2, 3
+    assert found.over_pictures == pytest.approx(4.3027 * 1 / 3**0.5, rel=1e-4)  # 1.5, 2.5, 3.5
+    assert found.over_seeds == pytest.approx(12.7062 * 0.5**0.5 / 2**0.5, rel=1e-4)  # 2, 3
     assert effect(gains[:1]).over_seeds is None
     table = as_markdown(comparison()).splitlines()
     assert table[0] == "| arm | equal | params | steps | PSNR of the floats | full − arm |"
     assert table[2] == "| full | both | 1,234 | 5 | 31.00 |  |"
-    assert table[3] == "| less | steps | 1,234 | 5 | 28.50 | +2.500 ± 1.155 (± 1.000) |"
+    assert table[3] == "| less | steps | 1,234 | 5 | 28.50 | +2.500 ± 2.484 (± 6.353) |"
 
 
 def test_an_arm_without_its_whole_model_has_a_score_and_no_effect():

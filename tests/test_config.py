@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from conftest import CLAIM_RECIPES
 
 import gridless as gl
-from gridless.config import Model, Recipe
+from gridless.config import Model, Recipe, Train
 from gridless.config.merging import (
     ConfigError,
     build,
@@ -55,7 +56,20 @@ def test_a_recipe_that_extends_another_is_a_diff(tmp_path):
     assert recipe(recipe_table(more), {})[0] == recipe(recipe_table("waves"), {"train": {"batch": 3}})[0]
 
 
-@pytest.mark.parametrize("name", shipped("recipes"))
+def test_the_recipe_beside_the_extending_file_comes_before_one_that_ships(tmp_path):
+    (tmp_path / "waves.toml").write_text('extends = "waves"\n[train]\nsteps = 7\n')  # its own name: the one that ships
+    (tmp_path / "more.toml").write_text('extends = "waves"\n[train]\nbatch = 3\n')
+    whole = recipe(recipe_table(tmp_path / "more.toml"), {})[0]
+    assert whole == recipe(recipe_table("waves"), {"train": {"batch": 3, "steps": 7}})[0]
+    (tmp_path / "waves.toml").write_text('extends = "more"\n')
+    with pytest.raises(ConfigError, match="which extends it"):
+        recipe_table(tmp_path / "more.toml")
+    (tmp_path / "more.toml").write_text('extends = "foto"\n')
+    with pytest.raises(ConfigError, match="no recipe 'foto'"):
+        recipe_table(tmp_path / "more.toml")
+
+
+@pytest.mark.parametrize("name", [*shipped("recipes"), *CLAIM_RECIPES])
 def test_every_recipe_and_every_arm_parses(name):
     whole, arms = recipe(recipe_table(name), {})
     build_base(whole.model)
@@ -77,6 +91,78 @@ def test_later_layers_win_and_a_new_kind_starts_afresh():
     old, new = {"d": {"kind": "lainr", "hidden": 8}}, {"d": {"kind": "scent", "depth": 2}}
     assert merge(old, new) == {"d": {"kind": "scent", "depth": 2}}
     assert old == {"d": {"kind": "lainr", "hidden": 8}}
+
+
+NAMED = {  # a part whose preset or recipe need not say its kind, and something that the table below says about it
+    "tokenizer": ("patches", {"stem": {"width": 5}}),
+    "encoder": ("mamba", {"depth": 7}),
+    "decoder": ("lainr", {"hidden": 24}),
+    "head": ("point", {}),
+    "base": ("none", {}),
+}
+
+
+@pytest.mark.parametrize("part", NAMED)
+@pytest.mark.parametrize("names", ["neither", "preset", "recipe"])
+def test_naming_the_kind_that_a_part_has_changes_nothing(part, names):
+    """A table without a kind is of the default kind, or of the preset's."""
+    kind, settings = NAMED[part]
+    named = {part: {"kind": kind, **settings}}
+    below = {part: settings} if names == "neither" else named
+    assert merge(below, {part: {"kind": kind}})[part] == {"kind": kind, **settings}
+    own = named if names == "recipe" else {part: settings} if settings else {}
+    table = {"preset": "mamba-ginr", "size": "tiny", "model": own}
+    plain = recipe(table, {})[0]
+    assert recipe(table, {"model": {part: {"kind": kind}}})[0] == plain
+
+
+@pytest.mark.parametrize(
+    ("flag", "path"),
+    [("tokenizer.kind patches", "tokenizer"), ("encoder.kind mamba", "encoder"), ("decoder.kind scent", "decoder")],
+)
+def test_naming_a_presets_own_kind_on_the_command_line_resets_nothing(flag, path):
+    """`--model.tokenizer.kind patches` dropped the stem, `--model.encoder.kind mamba` turned depth 1 into 2."""
+    plain = recipe(recipe_table("photos"), {})[0].model
+    named = recipe(recipe_table("photos"), parse_flags([f"--model.{flag.split()[0]}", flag.split()[1]]))[0].model
+    assert getattr(named, path) == getattr(plain, path) and named == plain
+
+
+def test_naming_the_task_or_data_of_a_recipe_resets_nothing():
+    for flags in (["--task.kind", "super-resolution"], ["--data.kind", "photos"]):
+        table = recipe_table("photos")
+        assert recipe(table, parse_flags(flags))[0] == recipe(table, {})[0]
+    bare = {"preset": "hybrid", "task": {"recolour": True}, "data": {"held_out": 3}}
+    named = recipe(bare, {"task": {"kind": "super-resolution"}, "data": {"kind": "photos"}})[0]
+    assert named.task.recolour and named.data.held_out == 3
+
+
+def test_another_kind_than_the_presets_starts_afresh():
+    table = {"preset": "mamba-ginr", "size": "tiny", "model": {"encoder": {"depth": 7}}}
+    assert recipe(table, {"model": {"encoder": {"kind": "transformer"}}})[0].model.encoder.depth == 6
+    assert merge({"encoder": {"depth": 7}}, {"encoder": {"kind": "transformer"}}) == {
+        "encoder": {"kind": "transformer"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("warmup", 5),
+        ("warmup", 1),
+        ("floor", 3),
+        ("floor", 0),
+        ("ema", float("nan")),
+        ("ema", 1.5),
+        ("clip", 0),
+        ("clip", float("inf")),
+        ("lr", float("inf")),
+        ("lr", float("nan")),
+        ("weight_decay", float("inf")),
+    ],
+)
+def test_a_mistyped_optimiser_is_refused(option, value):
+    with pytest.raises(ConfigError, match=f"optimizer.{option}"):
+        build(Train, {"optimizer": {option: value}})
 
 
 def test_what_a_recipe_changes_for_one_preset_leaves_the_others_alone():

@@ -8,10 +8,13 @@ import torch
 from conftest import tiny
 
 import gridless as gl
+from gridless import config
 from gridless.config import FlowHead
 from gridless.config.merging import merge, recipe, recipe_table
+from gridless.network.decoders.joint import SharedState
 from gridless.network.flow import arrived, flow_loss, heun, mixed, spectrum
-from gridless.runs.verbs import build_task, load_data
+from gridless.tasks import task_of
+from gridless.training.loading import load_data
 
 LATENT = {"encoder": {"tokens": {"count": 6, "read": "tokens"}}, "head": {"kind": "flow", "steps": 3, "samples": 2}}
 TECHNIQUES = {
@@ -58,7 +61,7 @@ def test_published_size(name, count):
 @pytest.mark.parametrize("name", ["v1", "v2"])
 def test_the_waves_recipe_trains_them_as_they_were(name):
     whole, _ = recipe(recipe_table("waves"), {"preset": name, "size": "tiny"})
-    task, data = build_task(whole.task), load_data(whole.data, "train")
+    task, data = task_of(whole.task), load_data(whole.data, "train")
     batches = [task.draw(data, np.random.default_rng(seed), 32, 200, whole.train.queries) for seed in (0, 1)]
     fields = [{tuple(values.flatten().tolist()) for values in batch.samples.values} for batch in batches]
     assert fields[0] & fields[1] and batches[0].coords.shape == (200, 51, 2)  # the same readings come again
@@ -77,9 +80,36 @@ def test_a_perfect_velocity_arrives(path):
         return mixed(path, x0, x1, t)[1]
 
     torch.testing.assert_close(heun(velocity, x0, steps), x1, rtol=0, atol=1e-9 if path == "linear" else 1e-4)
-    t = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
-    x, slope = mixed(path, x0, x1, t)
-    torch.testing.assert_close(arrived(path, x, slope, t), x1)
+    for t in torch.tensor([[0.1, 0.5, 0.9], [0.021, 0.99, 0.9999], [1 - 1e-6, 1 - 1e-9, 1.0]], dtype=torch.float64):
+        x, slope = mixed(path, x0, x1, t)
+        torch.testing.assert_close(arrived(path, x, slope, t), x1, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("path", ["linear", "cosine"])
+def test_an_error_of_the_velocity_is_enlarged_within_bounds_at_any_time(path):
+    """The frequency and consistency terms square it: towards the start of a cosine path it was enlarged 1,000 times."""
+    t = torch.cat([torch.zeros(1), torch.logspace(-8, 0, 99)])
+    error = arrived(path, torch.zeros(100, 1), torch.ones(100, 1), t)
+    assert error.isfinite().all() and (error.diff(dim=0) < 1e-6).all() and float(error.max()) <= 10
+    assert float(error[-1]) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_held_input_is_exact_for_short_steps():
+    """h_n = e^{dt A} h_{n−1} + (e^{dt A} − 1) / A · B u_n, in float64 by a loop; the short step left two digits."""
+    torch.manual_seed(0)
+    layer, x = SharedState(config.SharedState(dt="fixed", hold=True), 8), torch.randn(1, 40, 8)
+    with torch.no_grad():
+        layer.A_log.sub_(5)  # slow: dt A is about −2e-6
+        layer.B.weight.mul_(1000)  # so that what is added to x stands out of its rounding
+        layer.gate.weight.zero_(), layer.gate.bias.fill_(100), layer.D.zero_()
+        got = layer(x, None) - x
+        u, A = layer.norm(x).double(), -layer.A_log.double().exp()
+        h, want = torch.zeros(1, len(A), dtype=torch.float64), []
+        for n in range(40):
+            h = (A / 1024).exp() * h + torch.expm1(A / 1024) / A * (u[:, n] @ layer.B.weight.double().T)
+            want.append(h @ layer.C.weight.double().T)
+    want = torch.stack(want, 1)
+    assert float((got - want).abs().max() / want.abs().max()) < 1e-5
 
 
 def test_the_loss_of_a_blind_velocity_is_the_variance():

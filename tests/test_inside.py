@@ -21,7 +21,7 @@ from gridless.reports.inside.reading import attention, modulations, pooled_laten
 from gridless.reports.inside.vectors import (
     centred_cosine,
 )
-from gridless.runs.verbs import train_run
+from gridless.runs.train import train_run
 
 RNG = np.random.default_rng
 READERS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "scent")

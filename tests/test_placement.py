@@ -40,7 +40,7 @@ def test_the_encoder_reads_the_tokens(kind):
     """With depth 0 the latents are the tokens themselves and the patches come back unchanged, in order."""
     from conftest import tiny
 
-    from gridless.samples import Tokens
+    from gridless.network.encoded import Tokens
 
     diff = {"encoder": {"depth": 0, "final": "last-mlp", "tokens": {"placement": kind, "group": 2}}}
     encoder = tiny("mamba-ginr", diff).encoder

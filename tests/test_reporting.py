@@ -15,6 +15,7 @@ from PIL import Image
 from gridless.reports import plots
 from gridless.reports import report as reporting
 from gridless.scoring import results
+from gridless.scoring.statistics import t_quantile
 
 BASELINES = ("nearest", "bicubic")
 IMAGES = ("cat", "dog", "owl")
@@ -97,7 +98,7 @@ def test_every_mean_and_gain_of_the_csv_is_on_both_pages(tmp_path):
             assert f'<td class="best"><span class="mean">{best:.{digits}f}<' in html
             assert f"**{best:.{digits}f}**" in markdown
             gains = got["hybrid"] - got["bicubic"]
-            margin = 2 * gains.std(ddof=1) / math.sqrt(len(gains))
+            margin = t_quantile(0.975, len(gains) - 1) * gains.std(ddof=1) / math.sqrt(len(gains))
             sign = "−" if gains.mean() < 0 else "+"
             text = f"{sign}{abs(gains.mean()):.{digits}f} ± {margin:.{digits}f}"
             assert text in html and text in markdown
@@ -116,16 +117,16 @@ def test_paired_margin_by_hand():
     table = results.summarise(rows, "psnr_rgb")
     bicubic, net = table.lines  # the trained one is last
     assert (bicubic.label, net.label, net.params, table.scales) == ("bicubic", "net", 7, (2.0,))
-    # gains 1, 3, 2: mean 2, standard deviation 1, two standard errors 2 / sqrt 3; unpaired it would be about 6
+    # gains 1, 3, 2: mean 2, standard deviation 1, t(2) = 4.303; unpaired it would be about 13
     assert net.cells[0].gain == pytest.approx(2)
-    assert net.cells[0].margin == pytest.approx(2 / math.sqrt(3))
+    assert net.cells[0].margin == pytest.approx(4.3027 / math.sqrt(3), rel=1e-4)
     assert (net.cells[0].best, bicubic.cells[0].best, bicubic.cells[0].gain) == (True, False, None)
     # an image that bicubic lacks counts for the mean, not for the gain
     more = results.summarise([*rows, rows[0] | {"image": "d", "value": 99.0}], "psnr_rgb").lines[1].cells[0]
     assert (more.count, more.gain, more.mean) == (4, pytest.approx(2), pytest.approx(181 / 4))
     # the same image again (a second seed) is averaged before, so it does not narrow the margin
     again = results.summarise(rows + [row | {"seed": 1} for row in rows], "psnr_rgb").lines[1].cells[0]
-    assert (again.count, again.margin) == (3, pytest.approx(2 / math.sqrt(3)))
+    assert (again.count, again.margin) == (3, pytest.approx(4.3027 / math.sqrt(3), rel=1e-4))
 
 
 def test_fewer_images_do_not_compete_for_the_best(tmp_path):

@@ -1,20 +1,13 @@
 """fit(): learns, stops and goes on bit for bit, loses nothing."""
 
-import json
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 import traceback
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from conftest import LOCAL, PRESETS, tiny
+from conftest import CLAIM_RECIPES, LOCAL, PRESETS, tiny
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -23,10 +16,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.config.merging import build, dump, merge, recipe, recipe_table, shipped
-from gridless.data.waves import WaveSource
-from gridless.runs.verbs import build_task, load_data
-from gridless.tasks import SparseField, as_rgb8
-from gridless.training.fit import build_accelerator, build_optimizer, learning_rate, training_step
+from gridless.tasks import task_of
+from gridless.training.loading import load_data
+from gridless.training.optimiser import build_optimizer, learning_rate
+from gridless.training.steps import build_accelerator, training_step
 
 
 def pictures(count: int = 3, side: int = 48) -> list[np.ndarray]:
@@ -65,7 +58,7 @@ def test_overfits_one_batch_beyond_40_db(preset):
 
 def test_the_schedule_rises_falls_and_never_stops():
     train = Train(steps=100, optimizer=Optimizer(lr=1.0, warmup=0.1, floor=0.01))
-    rates = [learning_rate(step, 100, train) for step in range(100)]
+    rates = [learning_rate((step + 1) / 100, train) for step in range(100)]
     assert rates[0] == pytest.approx(0.1) and max(rates) == pytest.approx(1.0) and rates[-1] == pytest.approx(0.01)
     assert all(a < b for a, b in zip(rates[:9], rates[1:10], strict=True))
     assert all(a >= b for a, b in zip(rates[10:-1], rates[11:], strict=True))
@@ -112,72 +105,6 @@ def test_a_training_step_never_waits_for_the_device(preset, diff):
     assert any("_local_scalar_dense" in found for found in waits.found)  # a user's coordinates are looked at
 
 
-def interrupted(monkeypatch, steps: int, run) -> None:
-    """`run()`, stopped by Ctrl-C after so many training steps."""
-    from gridless.training import fit as training
-
-    real, count = training.training_step, iter(range(100))
-
-    def breaks(*args):
-        if next(count) == steps:
-            raise KeyboardInterrupt
-        return real(*args)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "training_step", breaks)
-        run()
-
-
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
-    train = Train(steps=12, batch=2, queries=20, checkpoint_every=5, optimizer=Optimizer(ema=ema))
-
-    def run(folder):
-        torch.manual_seed(0)
-        model = gl.FieldModel(tiny("hybrid", LOCAL).config)
-        gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=folder, quiet=True)
-        return load_file(folder / "model.safetensors")
-
-    whole = run(tmp_path / "whole")
-    interrupted(monkeypatch, 8, lambda: run(tmp_path / "broken"))
-    with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
-        file.write('{"step": 7, "loss"')  # a line the stop cut short
-    resumed = run(tmp_path / "broken")
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [5, 10, 12]
-    assert json.loads((tmp_path / "broken" / "run.json").read_text())["complete"]
-    assert not list((tmp_path / "broken").glob("checkpoint-*"))
-
-
-@pytest.mark.parametrize("stopped", [1, 4])  # before and after the first checkpoint of a step
-def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
-    train = Train(steps=6, batch=2, queries=9, checkpoint_every=2, loss="head", optimizer=Optimizer(ema=0.9))
-    model = lambda: gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)  # noqa: E731
-    run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
-    run(model(), folder=tmp_path / "whole")
-    interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
-    monkeypatch.setattr("gridless.training.fit.fit_pod", None)
-    run(model(), folder=tmp_path / "broken")
-    whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
-    assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
-SCRIPT = """
-import os, sys, numpy as np, torch
-sys.path[:0] = {paths!r}
-from test_training import pictures
-from conftest import LOCAL, tiny
-import gridless as gl
-from gridless.config import Train
-torch.set_num_threads(1)
-torch.manual_seed(0)
-model = gl.FieldModel(tiny("hybrid", LOCAL).config)
-train = Train(steps=400, batch=2, queries=20, checkpoint_every=10)
-gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=sys.argv[1], quiet=True)
-"""
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch's tracer, about itself
 @pytest.mark.parametrize("preset", PRESETS)
 def test_compiled_training_is_the_same_training(preset, tmp_path, monkeypatch):
@@ -210,47 +137,7 @@ def test_a_profile_says_where_the_time_goes_and_changes_nothing(tmp_path):
     assert not (tmp_path / "False" / "profile.txt").exists()
 
 
-@pytest.mark.slow
-def test_killed_five_times_ends_at_the_same_bits(tmp_path):
-    """kill −9 at random moments of a training in a process of its own."""
-    script = tmp_path / "train.py"
-    script.write_text(SCRIPT.format(paths=[os.path.dirname(__file__)]))
-
-    def start(folder):
-        return subprocess.Popen([sys.executable, str(script), str(folder)], stderr=subprocess.DEVNULL)
-
-    whole = start(tmp_path / "whole")
-    assert whole.wait() == 0
-    rng, folder, kills = random.Random(0), tmp_path / "killed", 0
-    progress = lambda: max([int(p.name.rsplit("-", 1)[1]) for p in folder.glob("checkpoint-*")], default=0)  # noqa: E731
-    while kills < 5:
-        process, goal = start(folder), progress() + rng.randint(20, 60)
-        while progress() < goal and process.poll() is None:
-            time.sleep(rng.uniform(0.001, 0.01))
-        assert process.poll() is None, "the training ended before it was killed often enough"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    final = start(folder)
-    assert final.wait() == 0
-    a, b = load_file(tmp_path / "whole" / "model.safetensors"), load_file(folder / "model.safetensors")
-    assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert steps == sorted(set(steps)) and steps[-1] == 400
-
-
-def test_a_budget_in_seconds_becomes_steps_once(tmp_path):
-    train = Train(seconds=0.5, batch=1, queries=10, checkpoint_every=5)
-    model = gl.FieldModel(tiny("mamba-ginr").config)
-    facts = gl.fit(model, pictures(), gl.Reconstruction(), train=train, folder=tmp_path, quiet=True)
-    assert facts["steps"] >= 10 and json.loads((tmp_path / "run.json").read_text())["steps"] == facts["steps"]
-    again = gl.fit(model, pictures(), gl.Reconstruction(), train=train, folder=tmp_path, quiet=True)
-    assert again["steps"] == facts["steps"]
-    with pytest.raises(ValueError, match=r"another train.seconds \(0.5, not 50.0\)"):
-        gl.fit(model, pictures(), gl.Reconstruction(), train=replace(train, seconds=50.0), folder=tmp_path, quiet=True)
-
-
-@pytest.mark.parametrize("name", shipped("recipes"))
+@pytest.mark.parametrize("name", [*shipped("recipes"), *CLAIM_RECIPES])
 def test_every_recipe_and_every_arm_takes_two_steps(name):
     whole, arms = recipe(recipe_table(name), {})
     photos = gl.data.photos("train")[:2]
@@ -260,7 +147,7 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
             one = build(Recipe, merge(dump(one), {"model": {"base": SMALL_POD}}))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
         data = load_data(one.data, "train") if one.data.kind == "waves" else photos
-        facts = gl.fit(gl.FieldModel(one.model), data, build_task(one.task), train=train, quiet=True)
+        facts = gl.fit(gl.FieldModel(one.model), data, task_of(one.task), train=train, quiet=True)
         assert facts["steps"] == 2
 
 
@@ -272,7 +159,7 @@ def test_every_system_trains_on_the_photo_recipe(preset):
     assert (whole.model.processor.depth == 1) == (
         preset in ("hybrid", "scent")
     )  # the hybrid's by the recipe's own diff
-    gl.fit(gl.FieldModel(whole.model), pictures(1, 96), build_task(whole.task), train=whole.train, quiet=True)
+    gl.fit(gl.FieldModel(whole.model), pictures(1, 96), task_of(whole.task), train=whole.train, quiet=True)
 
 
 def test_a_diverged_run_says_so():
@@ -323,8 +210,6 @@ def test_16_bits_train_as_8():
 
 
 def test_weights_that_are_no_matrices_do_not_decay():
-    from gridless.training.fit import build_optimizer
-
     model = tiny("mamba-ginr", LOCAL)
     names = {id(p): name for name, p in model.named_parameters()}
     decayed = {names[id(p)] for p in build_optimizer(model, Train(steps=1)).param_groups[0]["params"]}

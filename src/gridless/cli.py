@@ -58,7 +58,7 @@ def train(
 
     Any setting can be given by its path: --model.encoder.depth 2 --train.steps 500.
     """
-    from gridless.runs.verbs import train_run
+    from gridless.runs.train import train_run
 
     parsed = _recipe(recipe, flags, data, preset, size)[0]
     output = output or Path("runs", Path(recipe).stem)
@@ -76,7 +76,7 @@ def evaluate(
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
-    from gridless.runs.verbs import evaluate_run
+    from gridless.runs.evaluation import evaluate_run
     from gridless.scoring.results import grouped, headline, plain_table
 
     rows = evaluate_run(run, scales, split, data)
@@ -91,29 +91,12 @@ def evaluate(
 @app.command
 def report(
     *runs: Run,
-    output: Annotated[
-        Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside, --claims: docs.")
-    ] = None,
+    output: Annotated[Path | None, _output("Where the page goes; may be a run folder. --inside: RUN/inside.")] = None,
     inside: Annotated[
         bool, Parameter(negative="", help="Of one run, what happens in the model: attention, tokens, spectra …")
     ] = False,
-    claims: Annotated[
-        bool, Parameter(negative="", help="Instead: the verdicts on the documents' claims, from results/claims.")
-    ] = False,
 ) -> None:
     """One self-contained page about one or more evaluated runs: report.html, report.md, results.csv."""
-    if claims:
-        from gridless.claims import page
-
-        if runs:
-            raise ValueError("report --claims reads results/claims and takes no run")
-        text, target = page(Path("results/claims")), (output or Path("docs")) / "claims.md"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_suffix(".part")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(target)
-        print(target)
-        return
     if inside:
         from gridless.reports.inside.page import report_inside
 
@@ -140,7 +123,7 @@ def predict(
     by tile and may be larger than memory."""
     from gridless.model import FieldModel
     from gridless.runs.predict import predict_file
-    from gridless.runs.verbs import device
+    from gridless.training.loading import device
 
     height, width = predict_file(FieldModel.from_pretrained(run, device()), picture, output, scale)
     print(f"{output}: {width} × {height}")

@@ -1,10 +1,13 @@
 """Coordinates: cell centres (i + ½) / n in [0, 1] per axis, in array order (y, x) or (t, y, x)."""
 
+from collections.abc import Sequence
 from math import prod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from gridless.domain import Domain
 
 
 def grid(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float[Tensor, "N d"]:
@@ -12,24 +15,42 @@ def grid(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float[
 
     `grid(2, 3)` is six points; the first is (0.25, 1/6).
     """
-    return grid_rows(shape, 0, prod(shape), dtype=dtype, device=device)
+    return lattice_points([centres(n, device) for n in shape], 0, prod(shape)).to(dtype)
 
 
-def grid_rows(
-    shape: tuple[int, ...],
-    start: int,
-    stop: int,
-    dtype=torch.float32,
-    device=None,
-    part: tuple[range, ...] | None = None,
-) -> Float[Tensor, "N d"]:
-    """Points start … stop of `grid(*shape)`, or of a `part` of it, without making the others."""
-    index = torch.arange(start, stop, device=device)
-    axes = []
-    for n, inside in zip(reversed(shape), reversed(part or [range(n) for n in shape]), strict=True):
-        axes.append((index % len(inside) + inside.start).to(torch.float64).add_(0.5).div_(n))
-        index = index // len(inside)
-    return torch.stack(axes[::-1], -1).to(dtype)
+def centres(count: int, device=None) -> Float[Tensor, " count"]:
+    """Cell centres of one axis, float64."""
+    return torch.arange(count, dtype=torch.float64, device=device).add_(0.5).div_(count)
+
+
+def lattice(
+    shape: Sequence[int], seen: Sequence[int] | None = None, domain: Domain | None = None, device=None
+) -> tuple[list[Float[Tensor, " n"]], Float[Tensor, " d"]]:
+    """The coordinates of every axis of a grid of `shape` over a field of samples of the shape `seen`, and its cell.
+
+    Cells divide the whole axis. Nodes (`domain`) run from the first to the last of the seen ones, so that both ends stay.
+    """
+    axes, cell = [], []
+    for i, count in enumerate(shape):
+        nodes = domain is not None and domain.axes[i].samples == "nodes" and seen is not None
+        if nodes and count > 1 and seen[i] > 1:
+            step = (seen[i] - 1) / (count - 1) / seen[i]
+            axes.append(0.5 / seen[i] + step * torch.arange(count, dtype=torch.float64, device=device))
+        else:
+            step = 1 / count
+            axes.append(centres(count, device))
+        cell.append(step)
+    return axes, torch.tensor(cell, dtype=torch.float64)
+
+
+def lattice_points(axes: Sequence[Float[Tensor, " n"]], start: int, stop: int) -> Float[Tensor, "N d"]:
+    """Points start … stop of the grid that these axes span, last axis fastest, without making the others."""
+    index = torch.arange(start, stop, device=axes[0].device)
+    columns = []
+    for axis in reversed(axes):
+        columns.append(axis[index % len(axis)])
+        index = index // len(axis)
+    return torch.stack(columns[::-1], -1)
 
 
 def cells(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float[Tensor, " d"]:
@@ -37,7 +58,7 @@ def cells(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float
     return torch.tensor([1 / n for n in shape], dtype=dtype, device=device)
 
 
-def sizes(shape: tuple[int, ...], dtype: torch.dtype = torch.float32, device=None) -> Float[Tensor, " d"]:
+def sizes(shape: Sequence[int], dtype: torch.dtype = torch.float32, device=None) -> Float[Tensor, " d"]:
     """A shape as a vector. Filled in place: copied from a list, the host would wait for a GPU."""
     return torch.stack([torch.full((), n, dtype=dtype, device=device) for n in shape])
 
@@ -53,3 +74,18 @@ def even_points(count: int, axes: int) -> Float[Tensor, "count axes"]:
         inner = even_points(n, axes - 1)
         parts.append(torch.cat([torch.full((n, 1), (r + 0.5) / rows), inner], -1))
     return torch.cat(parts)[:count]
+
+
+def scaled(shape: Sequence[int], scale: float | Sequence[float], domain: Domain | None = None) -> tuple[int, ...]:
+    """The shape at `scale` times the resolution (one number, or one per axis), at least one sample per axis. Nodes keep
+    both ends: n of them become (n − 1) · scale + 1."""
+    factors = [scale] * len(shape) if isinstance(scale, (int, float)) else list(scale)
+    if len(factors) != len(shape):
+        raise ValueError(f"scale takes one number or {len(shape)}, one per axis, got {len(factors)}")
+    if not all(0 < factor < 1e6 for factor in factors):
+        raise ValueError(f"scale must be a positive number below a million, got {scale}")
+    nodes = [domain is not None and axis.samples == "nodes" for axis in (domain.axes if domain else shape)]
+    return tuple(
+        max(1, round((n - 1) * factor) + 1) if is_node else max(1, round(n * factor))
+        for n, factor, is_node in zip(shape, factors, nodes, strict=True)
+    )

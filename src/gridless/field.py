@@ -1,6 +1,6 @@
 """A field: a function of coordinates that answers at any place and resolution. A value, not a module's state."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -8,230 +8,306 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import cells, grid_rows, sizes
+from gridless.coords import lattice, lattice_points, scaled, sizes
+from gridless.domain import Coordinates
+from gridless.protocols import Answer, Correction, Solved
 from gridless.samples import Samples
 
-CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`blocks.py`)
+CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
+GRADIENTS_AT_ONCE = 1 << 12  # … whose graph is held
+
+Points = Float[Tensor, "*B Q d"] | Coordinates
 
 
 class Field:
-    """`base(coords) + correction(coords)` for the samples it was encoded from.
+    """The solved base of some samples, and what a network corrects of it.
 
-    `correction(coords, cell)` takes coordinates in [0, 1] and the asked cell relative to a sample's (1 = same size). With
-    `spread`, it gives the standard deviations behind the values. `posterior(n, seed)` gives n posterior samples as one
-    such correction, (B n Q C). `joint`: an answer depends on the other questions of its call, which are never divided.
-    `checked`: coordinates outside the domain are refused; looking makes the host wait for a GPU.
+    `joint`: an answer depends on the other questions of its call, which are never divided. `checked`: coordinates outside
+    the domain are refused; looking makes the host wait for a GPU. A field can be pickled and moved; one whose model was
+    trained on since refuses to answer.
     """
 
     def __init__(
         self,
         samples: Samples,
-        base,
-        correction: Callable[[Tensor, Tensor], Tensor] | None = None,
+        solved: Solved,
+        correction: Correction | None = None,
         finest_cell: float | None = None,
-        *,
-        spread: bool = False,
-        posterior: Callable[[int, int], Callable[[Tensor, Tensor], Tensor]] | None = None,
-        joint: bool = False,
         checked: bool = True,
     ):
-        self.samples = samples
-        self._base, self._correction, self._finest, self._checked = base, correction, finest_cell, checked
-        self._spread, self._posterior, self.joint = spread, posterior, joint
+        self.samples, self.solved, self.correction = samples, solved, correction
+        self.finest_cell, self.checked = finest_cell, checked
 
     def __call__(
         self,
-        coords: Float[Tensor, "*B Q d"],
+        coords: Points,
         cell: Float[Tensor, "*B #Q d"] | None = None,
         chunk: int | None = None,
         latents_at: Float[Tensor, "*B Q d"] | None = None,
     ) -> Float[Tensor, "*B Q C"]:
-        """Values at `coords` in [0, 1] per axis, in array order; every sample of the batch may be asked elsewhere.
+        """Values at `coords`: a tensor in [0, 1] per axis, in array order, or a dictionary in the units of the domain; every
+        sample of the batch may be asked elsewhere.
 
-        `cell` is the size of the asked pixel (per point, or one for all); it may stay on the CPU, where the base reads it.
-        Without it a model answers as finely as it was trained to, and a classical base interpolates. `chunk`: so many
-        points at once. `latents_at`: where the latents are read, if not at the coordinates that are decoded (modulation
-        and decoding coordinates; a field of one window whose decoder attends). Raises ValueError for coordinates outside
-        the domain, and for chunks of a joint field.
+        `cell` is the size of the asked pixel in units of the whole (per point, or one for all); it may stay on the CPU,
+        where the base reads it. Without it a model answers as finely as it was trained to, and a classical base
+        interpolates. `chunk`: so many points at once. `latents_at`: where the latents are read, if not at the coordinates
+        that are decoded (a field of one window whose decoder attends). Raises ValueError for coordinates outside the
+        domain, for chunks of a joint field, and if the model was trained on since.
         """
-        return self._asked(coords, cell, chunk, latents_at)[..., : self.samples.channels]
+        return self._asked(coords, cell, chunk, latents_at, spread=False).mean
+
+    def answer(
+        self, coords: Points, cell: Float[Tensor, "*B #Q d"] | None = None, latents_at: Tensor | None = None
+    ) -> Answer:
+        """Values and, where the field knows them, their standard deviations."""
+        return self._asked(coords, cell, None, latents_at, spread=self.has_spread)
 
     @property
     def has_spread(self) -> bool:
         """Whether the field knows how sure it is."""
-        return self._spread
+        return self.solved.spread if self.correction is None else self.correction.spread
+
+    @property
+    def joint(self) -> bool:
+        return self.correction is not None and self.correction.joint
 
     def std(
-        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+        self, coords: Points, cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
     ) -> Float[Tensor, "*B Q C"]:
-        """The standard deviations of the values at `coords`. Raises ValueError for a model that has none."""
+        """The standard deviations of the values at `coords`: of the field, not of a reading of it. Raises ValueError for a
+        model that has none."""
         return self.mean_and_std(coords, cell, chunk)[1]
 
     def mean_and_std(
-        self, coords: Float[Tensor, "*B Q d"], cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+        self, coords: Points, cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
     ) -> tuple[Float[Tensor, "*B Q C"], Float[Tensor, "*B Q C"]]:
         """Both at once, for the price of one."""
-        if not self._spread:
-            raise ValueError("this field has no spread; use a model with head.kind 'gaussian' or 'flow', or gp")
-        return self._asked(coords, cell, chunk).chunk(2, -1)
+        if not self.has_spread:
+            raise ValueError("this field has no spread; use a model with head.kind 'gaussian' or 'flow', or kriging")
+        answer = self._asked(coords, cell, chunk, None, spread=True)
+        return answer.mean, answer.std
 
-    def sample(
-        self, coords: Float[Tensor, "*B Q d"], n: int = 1, seed: int = 0, chunk: int | None = None
-    ) -> Float[Tensor, "n *B Q C"]:
+    def sample(self, coords: Points, n: int = 1, seed: int = 0, chunk: int | None = None) -> Float[Tensor, "n *B Q C"]:
         """`n` posterior samples at `coords`; a seed stands for the same functions wherever they are asked (of a joint
         field: for the same answers to the same question). Raises ValueError for a model that has none."""
-        if self._posterior is None:
-            raise ValueError(
-                "this field has no posterior samples; use a model with head.kind 'flow' or base.kind 'pod'"
-            )
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        x, squeeze = self._batched(coords)
-        draws, step = self._posterior(n, seed), self._chunk(chunk, x.shape[1])
-        if x.shape[1] == 0:
-            return self.samples.values.new_empty(n, *([] if squeeze else [len(x)]), 0, self.samples.channels)
-        cell = self._relative(None, x)
-        parts = []
-        for q in range(0, x.shape[1], step):
-            part = x[:, q : q + step]
-            parts.append(self._base(self.samples, part, None)[:, None] + draws(part, cell))
-        out = torch.cat(parts, 2).transpose(0, 1)
-        return out[:, 0] if squeeze else out
+        if not (isinstance(n, int) and n >= 1 and isinstance(seed, int) and seed >= 0):
+            raise ValueError(f"n must be at least 1 and seed a whole number from 0 on, got {n} and {seed}")
+        self._check_fresh()
+        draws = self.solved.draws(n, seed) if self.correction is None else self.correction.draws(self.solved, n, seed)
+        if draws is None:
+            raise ValueError("this field has no posterior samples; use head.kind 'flow', base.kind 'kriging' or 'pod'")
+        x, tail = self._batched(coords)
+        step = self._chunk(chunk, x.shape[1])
+        parts = [draws(x[:, q : q + step]) for q in range(0, x.shape[1], step)]
+        if not parts:
+            parts = [self.samples.values.new_empty(len(x), n, 0, self.samples.channels)]
+        return torch.cat(parts, 2).transpose(0, 1).reshape(n, *tail, self.samples.channels)
 
-    def _asked(
-        self, coords: Tensor, cell: Tensor | None, chunk: int | None, latents_at: Tensor | None = None
-    ) -> Tensor:
-        x, squeeze = self._batched(coords)
-        if x.shape[1] == 0:
-            out = self.samples.values.new_empty(len(x), 0, self.samples.channels * (1 + self._spread))
-            return out[0] if squeeze else out
-        if cell is not None:
-            cell = torch.as_tensor(cell, dtype=x.dtype)
-            points, d = x.shape[1:]
-            if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
-                expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
-                raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
-            cell = cell.expand(len(x), 1, x.shape[-1]) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
-            cell = cell.expand(len(x), -1, -1)
-        chunk = self._chunk(chunk, x.shape[1])
-        at = None if latents_at is None else self._batched(latents_at)[0]
-        parts = [
-            self._answer(x[:, q : q + chunk], _slice(cell, q, chunk), None if at is None else at[:, q : q + chunk])
-            for q in range(0, x.shape[1], chunk)
-        ]
-        out = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-        return out[0] if squeeze else out
-
-    def to_image(
+    def to_grid(
         self,
-        scale: float | None = None,
-        shape: tuple[int, ...] | None = None,
+        scale: float | Sequence[float] | None = None,
+        shape: Sequence[int] | None = None,
         chunk: int | None = None,
         out: np.ndarray | None = None,
         part: tuple[slice, ...] | None = None,
     ) -> Tensor | np.ndarray:
-        """The field on a grid of the given shape, or `scale` times the samples' grid: (H W C), (B H W C) for a batch.
+        """The field on a grid of the given shape, or `scale` times the samples' grid (one number or one per axis):
+        (*grid C), (B *grid C) for a batch.
 
-        Works through the points in blocks; memory beyond the result does not grow with it. `part`: only these rows and
-        columns. `out`: a float array of that shape to write into and return, such as a `numpy.memmap` of an answer larger
+        Works through the points in blocks; memory beyond the result does not grow with it. `part`: only these ranges of
+        the grid. `out`: a float array of that shape to write into and return, such as a `numpy.memmap` of an answer larger
         than memory.
         """
-        if (scale is None) == (shape is None):
-            raise ValueError("give scale=… or shape=…, one of the two")
-        if shape is None:
-            if self.samples.shape is None:
-                raise ValueError("scattered samples have no grid to scale; give shape=…")
-            shape = scaled(self.samples.shape, scale)
-        inside = tuple(range(n)[s] for n, s in zip(shape, part or (slice(None),) * len(shape), strict=False))
-        if len(inside) != len(shape) or any(i.step != 1 for i in inside):
-            raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
-        size, values = tuple(map(len, inside)), self.samples.values
-        if self.joint and size != tuple(shape):
+        values, domain, seen = self.samples.values, self.samples.domain, self.samples.shape
+        shape = self._grid_shape(scale, shape)
+        ranges = _ranges(shape, part)
+        size = tuple(map(len, ranges))
+        if self.joint and size != shape:
             raise ValueError(
                 f"this field's answers depend on one another (a joint decoder), so {part} cannot be asked alone"
             )
+        axes, cell = lattice(shape, seen, domain, values.device)
+        axes = [axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)]
         count = prod(size)
         rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
         if rows is None:
             rows = values.new_empty(len(values), count, values.shape[-1])
-        cell = cells(*shape, dtype=torch.float64).expand(len(values), 1, -1)
-        chunk = self._chunk(chunk, count)
+        cell, chunk = cell.expand(len(values), 1, -1), self._chunk(chunk, count)
+        self._check_fresh()
         for start in range(0, count, chunk):
             stop = min(start + chunk, count)
-            points = grid_rows(shape, start, stop, torch.float64, values.device, inside).expand(len(values), -1, -1)
             with torch.no_grad():
-                answer = self._answer(points, cell)[..., : values.shape[-1]]
+                points = lattice_points(axes, start, stop).expand(len(values), -1, -1)
+                answer = self._answer(points, cell, None, spread=False).mean
             rows[:, start:stop] = answer if out is None else answer.cpu().numpy()
         if out is not None:
             return out
         picture = rows.unflatten(1, size)
         return picture[0] if len(picture) == 1 else picture
 
-    def gradient(
-        self, coords: Float[Tensor, "*B Q d"], cell: Tensor | None = None, create_graph: bool = False
-    ) -> Float[Tensor, "*B Q C d"]:
-        """Derivative of every channel along every axis, exact (automatic differentiation), per unit of the domain.
+    def to_image(
+        self,
+        scale: float | Sequence[float] | None = None,
+        shape: Sequence[int] | None = None,
+        chunk: int | None = None,
+        out: np.ndarray | None = None,
+        part: tuple[slice, ...] | None = None,
+    ) -> Tensor | np.ndarray:
+        """`to_grid`, as one says it of a picture: (H W C)."""
+        return self.to_grid(scale, shape, chunk, out, part)
 
-        `create_graph=True` lets a loss on the gradient train the model.
+    def gradient(
+        self, coords: Points, cell: Tensor | None = None, create_graph: bool = False
+    ) -> Float[Tensor, "*B Q C d"]:
+        """Derivative of every channel along every axis, exact (automatic differentiation): per unit of [0, 1], or in the
+        domain's units where coordinates come in a dictionary.
+
+        `create_graph=True` lets a loss on the gradient train the model. Raises ValueError for a joint field, whose answers
+        have no derivative of their own, and for baselines that answer without torch.
         """
-        with torch.enable_grad():
-            x, squeeze = self._batched(coords)
-            if not (create_graph and x.requires_grad):
-                x = x.detach().clone().requires_grad_(True)
-            values = self(x, cell)
+        if self.joint:
+            raise ValueError(
+                "this field's answers depend on one another (a joint decoder): a derivative of one by its own place alone "
+                "does not exist; use a decoder that answers each question alone"
+            )
+        if not self.solved.differentiable:
+            raise ValueError("this baseline answers without torch and has no gradient; use kriging or an interpolation")
+        self._check_fresh()
+        x, tail = self._batched(coords)
+        cell = self._cells(cell, x)
+        step = x.shape[1] if create_graph else GRADIENTS_AT_ONCE
+        parts = [
+            self._gradient(x[:, q : q + step], _slice(cell, q, step), create_graph)
+            for q in range(0, x.shape[1], max(1, step))
+        ]
+        channels, axes = self.samples.channels, self.samples.axes
+        out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, channels, axes)
+        if isinstance(coords, Mapping):
+            out = out / self.samples.domain.lengths.to(out)
+        return out.reshape(*tail, channels, axes)
+
+    def to(self, device) -> "Field":
+        """The same field on another device."""
+        correction = None if self.correction is None else self.correction.to(device)
+        return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
+
+    def _gradient(self, coords: Tensor, cell: Tensor | None, create_graph: bool) -> Float[Tensor, "B Q C d"]:
+        with torch.inference_mode(False), torch.enable_grad():
+            if not (create_graph and coords.requires_grad):
+                coords = coords.detach().clone().requires_grad_(True)
+            values = self._answer(coords, cell, None, spread=False).mean
             columns = [
-                torch.autograd.grad(values[..., c].sum(), x, retain_graph=True, create_graph=create_graph)[0]
+                torch.autograd.grad(
+                    values[..., c].sum(), coords, retain_graph=True, create_graph=create_graph, materialize_grads=True
+                )[0]
                 for c in range(values.shape[-1])
             ]
-        out = torch.stack(columns, -2)
-        return out[0] if squeeze else out
+        return torch.stack(columns, -2)
+
+    def _asked(
+        self, coords: Points, cell: Tensor | None, chunk: int | None, latents_at: Tensor | None, spread: bool
+    ) -> Answer:
+        self._check_fresh()
+        x, tail = self._batched(coords)
+        cell, step = self._cells(cell, x), self._chunk(chunk, x.shape[1])
+        at = None if latents_at is None else self._batched(latents_at)[0]
+        parts = [
+            self._answer(x[:, q : q + step], _slice(cell, q, step), None if at is None else at[:, q : q + step], spread)
+            for q in range(0, x.shape[1], step)
+        ]
+        if not parts:
+            empty = self.samples.values.new_empty(len(x), 0, self.samples.channels)
+            parts = [Answer(empty, empty if spread else None)]
+        mean = parts[0].mean if len(parts) == 1 else torch.cat([part.mean for part in parts], 1)
+        std = torch.cat([part.std for part in parts], 1).reshape(*tail, -1) if spread else None
+        return Answer(mean.reshape(*tail, mean.shape[-1]), std)
+
+    def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None, spread: bool) -> Answer:
+        if self.correction is None:
+            return Answer(self.solved(coords, cell), self.solved.std(coords, cell) if spread else None)
+        return self.correction.answer(self.solved, coords, cell, self._ratio(cell, coords), latents_at)
+
+    def _ratio(self, cell: Tensor | None, coords: Tensor) -> Float[Tensor, "B #Q d"]:
+        """The asked cell over a sample's."""
+        if cell is None or self.samples.shape is None:
+            return coords.new_full((len(coords), 1, coords.shape[-1]), self.finest_cell or 0.0)
+        ratio = cell * sizes(self.samples.shape, cell.dtype, cell.device)
+        return ratio.to(coords.device, non_blocking=True)
+
+    def _check_fresh(self) -> None:
+        if self.correction is not None:
+            self.correction.check_fresh()
 
     def _chunk(self, chunk: int | None, points: int) -> int:
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk is a number of points, at least 1, got {chunk}")
         if self.joint and chunk is not None and chunk < points:
             raise ValueError(
                 f"this field's answers depend on one another (a joint decoder), so {points} questions cannot be asked "
                 f"in chunks of {chunk}; leave chunk out, or ask fewer questions"
             )
-        return points if self.joint else chunk or CHUNK
+        return max(1, points) if self.joint else chunk or CHUNK
 
-    def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None = None) -> Tensor:
-        out = self._base(self.samples, coords, cell)
-        if self._correction is None:
-            return out
-        own = self._relative(cell, coords)
-        ratio = own if self._finest is None else own.clamp(self._finest, 1.0)
-        correction = self._correction(coords, ratio, *(() if latents_at is None else (latents_at,)))
-        correction = (self._base.gate(own) * correction).to(out.dtype)
-        if self._spread:
-            value, std = correction.chunk(2, -1)
-            return torch.cat([out + value, std], -1)
-        return out + correction
+    def _grid_shape(self, scale: float | Sequence[float] | None, shape: Sequence[int] | None) -> tuple[int, ...]:
+        if (scale is None) == (shape is None):
+            raise ValueError("give scale=… or shape=…, one of the two")
+        if shape is None:
+            if self.samples.shape is None:
+                raise ValueError("scattered samples have no grid to scale; give shape=…")
+            return scaled(self.samples.shape, scale, self.samples.domain)
+        if len(shape) != self.samples.axes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+            raise ValueError(f"shape must be {self.samples.axes} whole numbers of at least 1, got {tuple(shape)}")
+        return tuple(int(n) for n in shape)
 
-    def _relative(self, cell: Tensor | None, coords: Tensor) -> Tensor:
-        """The asked cell over a sample's, (B 1|Q d)."""
-        if cell is None or self.samples.shape is None:
-            return coords.new_full((len(coords), 1, coords.shape[-1]), self._finest or 0.0)
-        ratio = cell * sizes(self.samples.shape, cell.dtype, cell.device)
-        return ratio.to(coords.device, non_blocking=True)
+    def _cells(self, cell: Tensor | None, coords: Tensor) -> Float[Tensor, "B #Q d"] | None:
+        if cell is None:
+            return None
+        cell = torch.as_tensor(cell, dtype=coords.dtype)
+        points, d = coords.shape[1:]
+        if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
+            expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
+            raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
+        if self.checked and cell.device.type == "cpu" and not (cell > 0).all():
+            raise ValueError(f"cell is the size of a pixel, a positive number, got {float(cell.min()):g}")
+        cell = cell.expand(len(coords), 1, d) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
+        return cell.expand(len(coords), -1, -1)
 
-    def _batched(self, coords: Tensor) -> tuple[Tensor, bool]:
-        b, d = len(self.samples), self.samples.axes
+    def _batched(self, coords: Points) -> tuple[Float[Tensor, "B Q d"], tuple[int, ...]]:
+        """Coordinates in [0, 1] for every field of the batch, and the shape that answers have before their channels."""
+        b, d, device = len(self.samples), self.samples.axes, self.samples.values.device
+        if isinstance(coords, Mapping):
+            if self.samples.domain is None:
+                raise ValueError(
+                    "these samples have no domain, so coordinates have no names; ask with a tensor in [0, 1]"
+                )
+            u = self.samples.domain.to_unit(coords).to(device)
+            outer = u.shape[:-1] if b == 1 else (b, *u.shape[:-1])
+            return u.reshape(-1, d).expand(b, -1, -1), tuple(outer)
+        coords = torch.as_tensor(coords)
+        if not coords.is_floating_point():
+            raise ValueError(f"coordinates must be floats in [0, 1], got {coords.dtype}")
         if coords.ndim not in (2, 3) or coords.shape[-1] != d or (coords.ndim == 3 and len(coords) not in (1, b)):
             raise ValueError(f"expected coordinates (Q, {d}) or ({b}, Q, {d}), got {tuple(coords.shape)}")
-        low, high = map(float, coords.detach().aminmax()) if self._checked and coords.numel() else (0.0, 1.0)
-        if not (low >= -1e-6 and high <= 1 + 1e-6):
+        low, high = map(float, coords.detach().aminmax()) if self.checked and coords.numel() else (0.0, 1.0)
+        if not (low >= -1e-5 and high <= 1 + 1e-5):
             raise ValueError(
                 f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide pixels by the size"
             )
-        squeeze = coords.ndim == 2 and b == 1
-        return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), squeeze
+        count = coords.shape[-2]
+        outer = (count,) if coords.ndim == 2 and b == 1 else (b, count)
+        return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), outer
 
 
-def scaled(shape: tuple[int, ...], scale: float) -> tuple[int, ...]:
-    """The shape at `scale` times the resolution, at least one sample per axis."""
-    if not scale > 0:
-        raise ValueError(f"scale must be positive, got {scale}")
-    return tuple(max(1, round(n * scale)) for n in shape)
+def _ranges(shape: tuple[int, ...], part: tuple[slice, ...] | None) -> tuple[range, ...]:
+    """The indices per axis that `part` asks for."""
+    part = (slice(None),) * len(shape) if part is None else part
+    if len(part) != len(shape) or any(s.step not in (None, 1) for s in part):
+        raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
+    for n, piece in zip(shape, part, strict=True):
+        start, stop = 0 if piece.start is None else piece.start, n if piece.stop is None else piece.stop
+        if not 0 <= start < stop <= n:
+            raise ValueError(f"part must lie within 0 … {n} of every axis of {tuple(shape)}, got {piece}")
+    return tuple(range(n)[piece] for n, piece in zip(shape, part, strict=True))
 
 
 def _rows(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:

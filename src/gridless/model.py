@@ -1,26 +1,23 @@
 """FieldModel: samples in, field out.
 
-Samples → tokenizer → Tokens → encoder, processor → Encoded → decoder, head → Field
+Samples → units → tokenizer → Tokens → encoder, processor → Encoded → decoder, head → Field
 """
 
-import json
-import os
-import tempfile
+from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from math import prod
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gridless import config as c
-from gridless.bases import Pod
-from gridless.config.merging import build, dump, load_json
-from gridless.coords import sizes
+from gridless.config.merging import build
+from gridless.domain import Domain
 from gridless.field import Field
 from gridless.network.building import (
     build_base,
@@ -31,18 +28,19 @@ from gridless.network.building import (
     build_tokenizer,
     latent_count,
 )
-from gridless.network.heads import faithful_loss, likelihood_loss, weighted
+from gridless.network.encoded import Encoded, Tokens
+from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
-from gridless.network.mosaic import Mosaic, Windows, axis_starts, check_overlap
-from gridless.network.posterior import flow_head_loss, posterior, summary
+from gridless.network.mosaic import Mosaic, Windows, check_overlap
+from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
+from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
 from gridless.network.tokenizers import pad_to
 from gridless.nn.memory import points_at_once
-from gridless.pretrained import default_card, file_of
-from gridless.samples import Encoded, Samples, Tokens
+from gridless.pretrained import load, save
+from gridless.samples import Samples
 
-FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
-FILES = ("config.json", "model.safetensors", "README.md")
+STEP_TOLERANCE = 0.05  # of the distance from sample to sample that a model was trained at
 
 
 class FieldModel(
@@ -57,7 +55,9 @@ class FieldModel(
         super().__init__()
         config = build(c.Model, config, "model")
         self.config, signal, width = config, config.signal, config.width
-        check_overlap(signal.window, signal.overlap)
+        for window in signal.windows:
+            check_overlap(window, signal.overlap)
+        self.points = isinstance(config.tokenizer, c.Points)
         self.tokenizer = build_tokenizer(config)
         attention = getattr(config.decoder, "attention", None)
         positions = attention is not None and attention.bias.kind == "euclid"
@@ -67,7 +67,7 @@ class FieldModel(
         self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
         self.local = None
-        if isinstance(config.tokenizer, c.Points) and (local or not self.latents):
+        if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
             raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
         if local and (local.patches or (local.stem and stem is not None)):
@@ -77,6 +77,7 @@ class FieldModel(
         self.head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base = build_base(config)
+        self.domain = None if config.domain is None else Domain(**vars(config.domain))
 
     # --- fields ---------------------------------------------------------------------------------------------------
 
@@ -85,101 +86,15 @@ class FieldModel(
         scattered samples, and grids as the points of their cell centres.
 
         `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
-        (`model.eval()`) the encoding is kept without a graph to the weights.
+        (`model.eval()`) the field holds no graph to the weights, only one to samples that require a gradient.
         """
-        signal = self.config.signal
-        if samples.axes != signal.axes or samples.channels != signal.channels:
-            raise ValueError(
-                f"this model takes {signal.axes} axes and {signal.channels} channels, got samples with "
-                f"{samples.axes} axes and {samples.channels} channels"
-            )
-        samples = replace(samples, values=samples.values.to(next(self.parameters()).dtype))
-        if isinstance(self.config.tokenizer, c.Points):
-            return self._encode_points(samples)
-        values, mask, shape = samples.on_grid(), samples.mask_on_grid(), samples.shape
-        size = sizes(shape, torch.float64, values.device)
-        if self.decoder.joint and max(shape) > signal.window:
-            raise ValueError(
-                f"this decoder's queries read one another, so one window answers at once: samples up to "
-                f"{signal.window} per axis, got {shape}; raise signal.window or switch the joint attention off"
-            )
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
-            if max(shape) <= signal.window:
-                encoded = self.encode_window(values, mask, pad)
-
-                def correction(coords, cell, latents_at=None):
-                    unit = lambda x: None if x is None else (x * size / signal.window).to(values.dtype)  # noqa: E731
-                    return self.decode(encoded, unit(coords), cell, unit(latents_at))
-            else:
-                windows = Windows(shape, signal.window, signal.overlap)
-
-                def cut(wanted):
-                    tiles = [
-                        tuple(slice(o, o + n) for o, n in zip(origin, windows.size, strict=True))
-                        for _, origin in wanted
-                    ]
-                    rows = [b for b, _ in wanted]
-                    part = torch.stack([values[b][t] for b, t in zip(rows, tiles, strict=True)])
-                    hole = None if mask is None else torch.stack([mask[b][t] for b, t in zip(rows, tiles, strict=True)])
-                    with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
-                        return self.encode_window(part, hole, pad)
-
-                mosaic = Mosaic(windows, len(values), cut, self.decode, signal.window)
-
-                def correction(coords, cell, latents_at=None):
-                    if latents_at is not None:
-                        raise ValueError(
-                            f"latents_at needs samples within one window of {signal.window} per axis, got {shape}"
-                        )
-                    return mosaic((coords * size).to(values.dtype), cell)
-
-        settings = {"spread": self.spread, "joint": self.decoder.joint, "checked": not self.training}
-        return Field(samples, self.base, correction, signal.finest_cell, **settings)
-
-    def _encode_points(self, samples: Samples) -> Field:
-        points, finest, joint = samples.as_points(), self.config.signal.finest_cell, self.decoder.joint
-        if isinstance(self.config.head, c.FlowHead):
-            draws = posterior(self, points)
-            correction = summary(draws(self.config.head.samples, 0))
-            return Field(samples, self.base, correction, finest, spread=True, posterior=draws, joint=joint)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.training):
-            encoded = self.read(self.latent(points))
-
-        def correction(coords, cell, latents_at=None):
-            at = None if latents_at is None else latents_at.to(points.values.dtype)
-            return self.decode(encoded, coords.to(points.values.dtype), cell, at)
-
-        if not isinstance(self.base, Pod):
-            return Field(samples, self.base, correction, finest, spread=self.spread, joint=joint)
-        solved = self.base.solved(points)
-
-        def shared(coords, cell, latents_at=None):
-            """What precision-weighting with the base adds to it."""
-            base = solved(points, coords)
-            own = self._guess(encoded, coords, cell, latents_at)
-            value, std = weighted(*own, base, solved.std(coords).to(base.dtype))
-            return torch.cat([value - base, std], -1)
-
-        return Field(samples, solved, shared, finest, spread=True, posterior=solved.posterior(shared), joint=joint)
-
-    def _guess(
-        self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The network's own value and standard deviation, before they are weighted with the base's."""
-        dtype = encoded.latents.x.dtype
-        at = None if latents_at is None else latents_at.to(dtype)
-        value, std = self.decode(encoded, coords.to(dtype), cell, at).chunk(2, -1)
-        return self.config.signal.mean + value, std
-
-    def latent(self, points: Samples) -> Tokens:
-        """Latents of scattered readings."""
-        values = (points.values - self.config.signal.mean) / self.config.signal.std
-        tokens = self.tokenizer(points.coords.to(values.dtype), values, points.mask)
-        return self.processor(self.encoder(tokens)[0])
-
-    def read(self, latents: Tokens) -> Encoded:
-        """Latents as the decoder reads them, once per field."""
-        return Encoded(self.decoder.prepare(latents))
+        samples = self._accepted(samples)
+        network = self if self.training else self.frozen_copy()
+        with torch.inference_mode(False):  # what is kept must be of use outside of it too
+            solved = self.base.solve(samples)
+            reader = network.reader(samples, pad)
+            correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
+        return Field(samples, solved, correction, self.config.signal.finest_cell, checked=not self.training)
 
     def forward(
         self,
@@ -188,31 +103,76 @@ class FieldModel(
         cell: Float[Tensor, "B #Q d"] | None = None,
         latents_at: Float[Tensor, "B Q d"] | None = None,
         target: Float[Tensor, "B Q C"] | None = None,
+        measured: Bool[Tensor, "B Q"] | None = None,
+        loss: str | None = None,
     ) -> Tensor:
-        """`encode` and ask, in one call: (B Q C). With a `target`, the head's own training loss."""
+        """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
+        a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
             return self.encode(samples)(coords, cell, latents_at=latents_at)
-        match self.config.head:
-            case c.GaussianHead() if isinstance(self.base, Pod):
-                points = samples.as_points()
-                encoded = self.read(self.latent(points))
-                mean, std = self._guess(encoded, coords, cell)
-                some = slice(FIELDS_WITH_BASE)
-                solved = self.base.solved(points.select(some))
-                base = solved(points, coords[some]), solved.std(coords[some])
-                both = weighted(mean[some].detach(), std[some], *base)
-                return 0.5 * (target - mean).square().mean() + likelihood_loss(*both, target[some])
-            case c.FlowHead():
-                return flow_head_loss(self, samples, coords, cell, target)
-            case c.GaussianHead():
-                return faithful_loss(*self.encode(samples).mean_and_std(coords, cell), target)
-        raise ValueError(f"head.kind {self.config.head.kind!r} has no loss of its own; train.loss takes mse or l1")
+        return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
+
+    def units(self, samples: Samples) -> Units:
+        """What the network's standard values mean: the model's own level and deviation, or those of each field."""
+        signal, values = self.config.signal, samples.values
+        if signal.mean is not None:
+            given = (torch.as_tensor(x, dtype=values.dtype, device=values.device) for x in (signal.mean, signal.std))
+            return Units(*(x.expand(1, 1, signal.outputs) for x in given))
+        if signal.outputs != signal.channels:
+            one = values.new_ones(1, 1, signal.outputs)
+            return Units(torch.zeros_like(one), one)
+        return self._seen_units(samples)
+
+    def reader(self, samples: Samples, pad: bool = True) -> Reader:
+        """What the network says of these samples, anywhere."""
+        if self.points:
+            points = samples.as_points()
+            if isinstance(self.config.head, c.FlowHead):
+                return FlowReader.of(self, points, self.config.head.samples, 0)
+            return PointReader(self, self.read(self.latent(points)), points)
+        signal, shape = self.config.signal, samples.shape
+        samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.windows, strict=True))
+        whole = samples_fit and not any(samples.joins)
+        if self.decoder.joint and not whole:
+            raise ValueError(
+                f"this decoder's queries read one another, so one window answers at once: samples up to "
+                f"{signal.windows}, got {shape}; raise signal.window or switch the joint attention off"
+            )
+        values, mask = self.standard_grid(samples), samples.mask_on_grid()
+        if whole:
+            return WindowReader(self, self.encode_window(values, mask, pad), shape, signal.unit)
+        windows = Windows(shape, signal.windows, signal.overlap, samples.joins)
+        return Mosaic(self, windows, values, mask, signal.unit, pad)
+
+    def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
+        """The values of a grid as the network sees them."""
+        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.shape)
+
+    def latent(self, points: Samples) -> Tokens:
+        """Latents of scattered readings."""
+        values = self._seen_units(points).standard(points.values).to(self._dtype)
+        tokens = self.tokenizer(self.positions(points, points.coords), values, points.mask)
+        return self.processor(self.encoder(tokens)[0])
+
+    def read(self, latents: Tokens) -> Encoded:
+        """Latents as the decoder reads them, once per field."""
+        return Encoded(self.decoder.prepare(latents))
+
+    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B p"]:
+        """Where coordinates lie, in as many numbers as the model reads."""
+        places = samples.positions(coords)
+        missing = self.config.signal.places - places.shape[-1]
+        if missing < 0:
+            raise ValueError(
+                f"positions in {', '.join(samples.domain.names)} have {places.shape[-1]} numbers, this model reads "
+                f"{self.config.signal.places}; build it with signal.positions = {places.shape[-1]}"
+            )
+        return F.pad(places, (0, missing)).to(self._dtype)
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
     ) -> Encoded:
-        """Latents and local features of windows no larger than the trained one."""
-        signal = self.config.signal
+        """Latents and local features of windows no larger than the trained one, in standard units."""
         shape = self.tokenizer.padded(values.shape[1:-1])
         if shape != tuple(values.shape[1:-1]):
             if not pad:
@@ -222,7 +182,6 @@ class FieldModel(
                 )
             values = pad_to(values, shape)
             mask = None if mask is None else pad_to(mask[..., None], shape)[..., 0]
-        values = (values - signal.mean) / signal.std
         tokens, token_shape, pixels = self.tokenizer(values, mask)
         latents, context = self.encoder(tokens)
         if latents is not None:
@@ -238,13 +197,14 @@ class FieldModel(
         coords: Float[Tensor, "B Q d"],
         cell: Float[Tensor, "B #Q d"],
         latents_at: Float[Tensor, "B Q d"] | None = None,
-    ) -> Float[Tensor, "B Q C"]:
-        """The correction to the base; coordinates in units of the window, the cell relative to a sample's.
+    ) -> Float[Tensor, "B Q k"]:
+        """The head's outputs; coordinates in units of the window (of positions, for scattered points), the cell relative to
+        a sample's.
 
         In blocks of points that fit the cache and the memory, unless a graph is recorded, which keeps all of them, or the
         points read one another."""
-        cell, block = cell.expand_as(coords), coords.shape[1]
-        if not (torch.is_grad_enabled() or self.decoder.joint):
+        cell, block = cell.expand(*coords.shape[:2], -1), coords.shape[1]
+        if not (self.training or coords.requires_grad or self.decoder.joint):
             block = max(1, points_at_once(coords.device) // len(coords))
         if latents_at is not None and not hasattr(self.decoder, "asked"):
             raise ValueError(
@@ -252,25 +212,84 @@ class FieldModel(
             )
         asked = (coords, cell) if latents_at is None else (coords, cell, latents_at)
         parts = zip(*(x.split(block, 1) for x in asked), strict=True)
-        answers = [self._decode(encoded, *part) for part in parts]
-        return answers[0] if len(answers) == 1 else torch.cat(answers, 1)
+        outputs = [self._decode(encoded, *part) for part in parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
     def _decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
-    ) -> Float[Tensor, "B Q C"]:
+    ) -> Float[Tensor, "B Q k"]:
         cell = None if self.cell is None else cell.to(coords.dtype)
         local = None if cell is None else self.cell(cell)
         if self.local is not None:
             read = self.local(encoded.local, coords, cell)
             local = read if local is None else local + read
-        return self.head(self.decoder(coords, encoded.latents, local, *latents_at)) * self.config.signal.std
+        return self.head(self.decoder(coords, encoded.latents, local, *latents_at))
 
-    # --- saving and loading ---------------------------------------------------------------------------------------
+    def _accepted(self, samples: Samples) -> Samples:
+        """The samples as this model takes them. Raises ValueError for other axes, channels or steps."""
+        signal = self.config.signal
+        if samples.axes != signal.axes or samples.channels != signal.channels:
+            raise ValueError(
+                f"this model takes {signal.axes} axes and {signal.channels} channels, got samples with "
+                f"{samples.axes} axes and {samples.channels} channels"
+            )
+        if samples.domain is None and self.domain is not None:
+            samples = replace(samples, domain=self.domain)
+        if self.config.step is not None and samples.shape is not None and samples.domain is not None:
+            steps = [abs(axis.length) / n for axis, n in zip(samples.domain.axes, samples.shape, strict=True)]
+            for axis, step, trained in zip(samples.domain.axes, steps, self.config.step, strict=True):
+                if abs(step / trained - 1) > STEP_TOLERANCE:
+                    raise ValueError(
+                        f"this model was trained on samples {trained:g} {axis.unit} apart along {axis.name}, these are "
+                        f"{step:g} apart; resample them to its step".replace("  ", " ")
+                    )
+        values = samples.values if samples.values.dtype in (torch.float32, torch.float64) else samples.values.float()
+        if values.is_inference():
+            samples = samples.cloned()
+            values = samples.values
+        return replace(samples, values=values)
+
+    def _seen_units(self, samples: Samples) -> Units:
+        """Those of what is seen."""
+        signal, values = self.config.signal, samples.values
+        if signal.mean is not None and signal.outputs == signal.channels:
+            return self.units(samples)
+        level, scale = samples.standard()
+        return Units(level[:, None].to(values.dtype), scale[:, None].to(values.dtype))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
+    # --- copies, saving and loading ---------------------------------------------------------------------------------
+
+    def frozen_copy(self, device: torch.device | str | None = None) -> "FieldModel":
+        """This model for answering: the same weights in the same memory (on another `device`: copied), without gradients
+        and never in training. What trains this model later is seen in its copy, and a field refuses then."""
+        copy = self.__dict__.get("_frozen")
+        if device is None and copy is not None and _same_memory(copy, self):
+            return copy
+        kept = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.parameters()}
+        kept |= {id(b): b.detach() for b in self.buffers()}
+        copy = deepcopy(self, kept).eval()
+        if device is not None:
+            return deepcopy(copy).to(device)
+        self.__dict__["_frozen"] = copy
+        return copy
+
+    def __getstate__(self) -> Mapping:
+        """Without the copy, which is made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
+
+    @property
+    def base_has_spread(self) -> bool:
+        """Whether the base knows how sure it is."""
+        return getattr(self.base, "has_spread", False)
 
     @property
     def spread(self) -> bool:
         """Whether the fields of this model know how sure they are."""
-        return not isinstance(self.config.head, c.PointHead)
+        return self.head.has_spread or self.base_has_spread
 
     @property
     def name(self) -> str:
@@ -280,13 +299,15 @@ class FieldModel(
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
-        """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, and features
-        to read locally."""
+        """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
+        read locally, and its own level and deviation where the model has none of its own."""
         signal = self.config.signal
-        shape = shape or (signal.window,) * signal.axes
-        windows = prod(len(axis_starts(n, signal.window, signal.overlap)) for n in shape)
-        local = 0 if self.local is None else self.config.decoder.hidden * prod(min(n, signal.window) for n in shape)
-        return windows * (self.latents * self.encoder.width + local)
+        shape = shape or signal.windows
+        windows = prod(Windows(shape, signal.windows, signal.overlap).shape)
+        pixels = prod(min(n, w) for n, w in zip(shape, signal.windows, strict=True))
+        local = 0 if self.local is None else self.config.decoder.hidden * pixels
+        own = 0 if signal.mean is not None else 2 * signal.channels
+        return windows * (self.latents * self.encoder.width + local) + own
 
     def save_pretrained(
         self,
@@ -303,29 +324,27 @@ class FieldModel(
         loaded has its own type again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows
         both itself.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as aside:
-            self._save_pretrained(Path(aside), card, dtype)
-            for name in FILES:
-                os.replace(Path(aside, name), folder / name)
-
-    def _save_pretrained(self, folder: Path, card: str | None = None, dtype: torch.dtype | None = None) -> None:
-        folder.joinpath("config.json").write_text(json.dumps(dump(self.config), indent=2) + "\n")
-        stored = {
-            k: v.to(dtype=dtype if v.is_floating_point() else None).contiguous() for k, v in self.state_dict().items()
-        }
-        save_file(stored, folder / "model.safetensors")
-        folder.joinpath("README.md").write_text(card or default_card(self.name, self.parameter_count()))
+        save(self, folder, card=card, dtype=dtype)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path, device: str | torch.device = "cpu") -> "FieldModel":
-        """A folder, a name that ships with the package, or a Hub repository; ready to answer (`eval`)."""
-        model = cls(load_json(file_of(name, "config.json")))
-        weights = file_of(name, "model.safetensors")
-        try:
-            model.load_state_dict(load_file(weights))
-        except (SafetensorError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise ValueError(f"{weights} does not hold the weights of its config.json: {reason}") from error
-        return model.to(device).eval()
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        device: str | torch.device = "cpu",
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+    ) -> "FieldModel":
+        """The model in a folder, by a name that ships with the package, or of a Hub repository (owner/name; the last three
+        are the Hub's: a branch, tag or commit, an access token, and whether to do without the network); ready to answer
+        (`eval`). Raises ValueError, naming the file, where one is missing or damaged; OSError where the Hub is not
+        reached."""
+        hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
+        return load(cls, name, device, **hub)
+
+
+def _same_memory(first: nn.Module, second: nn.Module) -> bool:
+    """Whether both have the same weights in the same place."""
+    pairs = zip([*first.parameters(), *first.buffers()], [*second.parameters(), *second.buffers()], strict=True)
+    return all(a.data_ptr() == b.data_ptr() and a.dtype == b.dtype for a, b in pairs)

@@ -1,113 +1,153 @@
-"""What was measured, and what the network makes of it: values that flow one way and never change."""
+"""What was measured: values that flow one way and never change.
+
+Samples      measured values, on a grid or at points          what a user has
+Tokens       vectors with positions                            what a tokenizer makes of them, and the latents
+FeatureGrid  features on a regular grid
+Encoded      what one window became
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless.coords import grid
+from gridless.domain import Coordinates, Domain
+from gridless.intake import as_tensor, finite, measured, merged, positive, unit_coordinates
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Measured values, on a grid (`shape`) or at `coords`; `mask` is False where nothing was measured."""
+    """Measured values, on a grid (`shape`) or at `coords` in [0, 1] per axis; `mask` is False where nothing was measured.
+
+    `noise`: the standard deviation of each reading's error, in units of the value. `domain`: what the axes are called
+    outside. `level` and `scale`: mean and standard deviation per channel of the whole field that these samples are a part
+    of, where they are known; else `standard()` takes those of the samples.
+    """
 
     values: Float[Tensor, "B N C"]
     shape: tuple[int, ...] | None = None
     coords: Float[Tensor, "B N d"] | None = None
     mask: Bool[Tensor, "B N"] | None = None
+    noise: Float[Tensor, "B N"] | None = None
+    domain: Domain | None = None
+    level: Float[Tensor, "B C"] | None = None
+    scale: Float[Tensor, "B C"] | None = None
 
     def __post_init__(self):
         if self.values.ndim != 3:
             raise ValueError(f"values must be (B, N, C), got {tuple(self.values.shape)}; Samples.from_grid takes grids")
         if (self.shape is None) == (self.coords is None):
             raise ValueError("samples lie on a grid (shape=…) or at points (coords=…): give exactly one of the two")
-        b, n, _ = self.values.shape
+        b, n, c = self.values.shape
+        if n == 0 or c == 0:
+            raise ValueError("no samples: at least one value and one channel are needed")
         if self.shape is not None and prod(self.shape) != n:
             raise ValueError(f"a grid of shape {self.shape} holds {prod(self.shape)} samples, got values for {n}")
         if self.coords is not None and self.coords.shape[:2] != (b, n):
             raise ValueError(f"coords must be ({b}, {n}, d) to match values, got {tuple(self.coords.shape)}")
-        if self.mask is not None and self.mask.shape != (b, n):
-            raise ValueError(f"mask must be ({b}, {n}) to match values, got {tuple(self.mask.shape)}")
-        if n == 0:
-            raise ValueError("no samples: at least one value is needed")
+        for name in ("mask", "noise"):
+            part = getattr(self, name)
+            if part is not None and part.shape != (b, n):
+                raise ValueError(f"{name} must be ({b}, {n}) to match values, got {tuple(part.shape)}")
+        if self.domain is not None and len(self.domain.axes) != self.axes:
+            raise ValueError(f"the domain names {len(self.domain.axes)} axes, the samples have {self.axes}")
 
     @classmethod
-    def from_grid(cls, values: Float[Tensor, "*B_grid C"], axes: int = 2, mask: Tensor | None = None) -> "Samples":
-        """An array (*grid C) or a batch (B *grid C) of `axes` dimensions. Non-finite values need a mask."""
-        values = torch.as_tensor(values)
-        if not values.is_floating_point():
-            raise ValueError(
-                f"values must be floats (pictures in [0, 1]), got {values.dtype}; divide by the largest value"
-            )
-        mask = None if mask is None else torch.as_tensor(mask)
-        if mask is not None and (mask.shape != values.shape[:-1] or mask.dtype != torch.bool):
-            expected = f"bool {tuple(values.shape[:-1])}"
-            raise ValueError(f"mask must be {expected} to match values, got {mask.dtype} {tuple(mask.shape)}")
+    def from_grid(
+        cls,
+        values: Float[Tensor, "*B_grid C"],
+        axes: int = 2,
+        mask: Bool[Tensor, "*B_grid"] | None = None,
+        noise: Float[Tensor, "*B_grid"] | None = None,
+        domain: Domain | None = None,
+    ) -> "Samples":
+        """An array (*grid C) or a batch (B *grid C) of `axes` dimensions. Non-finite values need a mask; a numpy masked
+        array brings its own. `noise`: standard deviation of the values, one number or one for each sample."""
+        values, mask = measured(values, mask)
+        noise = None if noise is None else as_tensor(noise).expand(values.shape[:-1])
         if values.ndim == axes + 1:
-            values, mask = values[None], None if mask is None else mask[None]
+            values, mask, noise = values[None], _first(mask), _first(noise)
         if values.ndim != axes + 2:
             expected = f"(*grid, C) or (B, *grid, C) with {axes} grid axes"
             raise ValueError(f"expected {expected}, got {tuple(values.shape)}")
+        if mask is not None and not mask.flatten(1).any(1).all():
+            raise ValueError("nothing was measured: every field needs at least one sample that the mask keeps")
         shape = tuple(values.shape[1:-1])
-        if mask is not None:
-            mask = mask.flatten(1)
-        return cls(_finite(values.flatten(1, -2), mask), shape=shape, mask=mask)
+        flat = lambda x: None if x is None else x.flatten(1)  # noqa: E731
+        values = finite(values.flatten(1, -2), flat(mask))
+        return cls(values, shape=shape, mask=flat(mask), noise=positive(flat(noise), flat(mask)), domain=domain)
 
     @classmethod
     def from_points(
         cls,
-        coords: Float[Tensor, "*B N d"],
+        coords: Float[Tensor, "*B N d"] | Coordinates,
         values: Float[Tensor, "*B N C"],
         mask: Bool[Tensor, "*B N"] | None = None,
+        noise: Float[Tensor, "*B N"] | None = None,
+        domain: Domain | None = None,
     ) -> "Samples":
-        """Readings (N, C) of sensors at coordinates (N, d) in [0, 1] per axis, or a batch of both.
+        """Readings (N, C) of sensors, or a batch of them, at coordinates (N, d) in the domain's units: an array in the order
+        of its axes, or a dictionary by their names. Without a domain, numbers within [0, 1] are taken as they are; for
+        others a domain is made around them, and a warning says which.
 
         Non-finite readings need a mask. Readings at one place are averaged: the first carries the mean, the others are
         masked. Raises ValueError for shapes that do not fit, no sensor, and coordinates outside the domain.
         """
-        coords, values = torch.as_tensor(coords), torch.as_tensor(values)
-        if not (coords.is_floating_point() and values.is_floating_point()):
-            raise ValueError(f"coords and values must be floats, got {coords.dtype} and {values.dtype}")
-        if values.ndim not in (2, 3) or coords.shape[:-1] != values.shape[:-1]:
+        values, mask = measured(values, mask)
+        noise = None if noise is None else as_tensor(noise).expand(values.shape[:-1])
+        u, domain = unit_coordinates(coords, mask, domain, values.shape[:-1])
+        if values.ndim not in (2, 3) or u.shape[:-1] != values.shape[:-1]:
             expected = "coords (N, d) and values (N, C), or (B, N, d) and (B, N, C)"
-            raise ValueError(f"expected {expected}, got {tuple(coords.shape)} and {tuple(values.shape)}")
-        mask = None if mask is None else torch.as_tensor(mask)
-        if mask is not None and (mask.shape != values.shape[:-1] or mask.dtype != torch.bool):
-            expected = f"bool {tuple(values.shape[:-1])}"
-            raise ValueError(f"mask must be {expected} to match values, got {mask.dtype} {tuple(mask.shape)}")
+            raise ValueError(f"expected {expected}, got {tuple(u.shape)} and {tuple(values.shape)}")
         if values.ndim == 2:
-            coords, values, mask = coords[None], values[None], None if mask is None else mask[None]
+            u, values, mask, noise = u[None], values[None], _first(mask), _first(noise)
         if values.shape[1] == 0 or (mask is not None and not mask.any(1).all()):
             raise ValueError("no sensor: every field needs at least one reading")
-        values = _finite(values, mask)
-        if mask is not None:
-            coords = coords.masked_fill(~mask[..., None], 0)
-        if not (coords.isfinite().all() and coords.min() >= 0 and coords.max() <= 1):
-            low, high = float(coords.min()), float(coords.max())
-            raise ValueError(
-                f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide by the extent"
-            )
-        values, mask = _merged(coords, values, mask)
-        return cls(values, coords=coords, mask=mask)
-
-    @classmethod
-    def from_image(cls, path: str | Path) -> "Samples":
-        """A picture as RGB in [0, 1]: shape (H, W), three channels."""
-        from gridless.data.pictures import read_photo
-
-        photo = read_photo(path)
-        values = torch.from_numpy(photo.values)
-        return cls.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
+        values, noise = finite(values, mask), positive(noise, mask)
+        values, mask, noise = merged(u, values, mask, noise)
+        return cls(values, coords=u.to(values.dtype), mask=mask, noise=noise, domain=domain)
 
     @staticmethod
     def stack(samples: Sequence["Samples"]) -> "Samples":
-        """Batches of one shape behind one another."""
-        return samples[0] if len(samples) == 1 else _joined(samples)
+        """Batches behind one another: grids of one shape, or any numbers of points (the shorter ones are padded).
+
+        Raises ValueError for grids of different shapes, grids beside points, and different domains, axes or channels.
+        """
+        if not samples:
+            raise ValueError("nothing to stack: at least one Samples is needed")
+        first = samples[0]
+        if len(samples) == 1:
+            return first
+        kinds = {(s.shape, s.axes, s.channels) for s in samples}
+        if len(kinds) > 1:
+            named = ", ".join(f"{'points' if k[0] is None else k[0]} of {k[1]} axes, {k[2]} channels" for k in kinds)
+            raise ValueError(f"samples of one kind can be stacked, got {named}")
+        if any(s.domain != first.domain for s in samples):
+            raise ValueError("samples of different domains cannot be stacked; their coordinates mean different places")
+        longest = max(s.values.shape[1] for s in samples)
+        return joined([s._padded(longest, samples) for s in samples])
+
+    def _padded(self, count: int, others: Sequence["Samples"]) -> "Samples":
+        """With `count` samples, and every part that one of the others has."""
+        b, n, _ = self.values.shape
+        more = count - n
+        mask, noise, level, scale = self.mask, self.noise, self.level, self.scale
+        if more or any(s.mask is not None or s.values.shape[1] != n for s in others):
+            mask = self.values.new_ones(b, n, dtype=torch.bool) if mask is None else mask
+            mask = torch.nn.functional.pad(mask, (0, more))
+        if any(s.noise is not None for s in others):
+            noise = self.values.new_zeros(b, n) if noise is None else noise
+            noise = torch.nn.functional.pad(noise, (0, more))
+        if any(s.level is not None for s in others) and level is None:
+            level, scale = self.standard()
+        pad = lambda x: None if x is None else torch.nn.functional.pad(x, (0, 0, 0, more))  # noqa: E731
+        return replace(
+            self, values=pad(self.values), coords=pad(self.coords), mask=mask, noise=noise, level=level, scale=scale
+        )
 
     @property
     def axes(self) -> int:
@@ -122,8 +162,23 @@ class Samples:
 
     def select(self, index: slice) -> "Samples":
         """Some fields of the batch."""
-        part = lambda x: None if x is None else x[index]  # noqa: E731
-        return Samples(self.values[index], self.shape, part(self.coords), part(self.mask))
+        return mapped(self, lambda t: t[index])
+
+    def standard(self) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C"]]:
+        """Mean and standard deviation per channel: of the whole field where they are known, else of what was measured. The
+        deviation of equal readings is zero."""
+        if self.level is not None and self.scale is not None:
+            return self.level, self.scale
+        real = self.values.new_ones(self.values.shape[:2]) if self.mask is None else self.mask.to(self.values.dtype)
+        count = real.sum(1, keepdim=True).clamp(min=1)
+        shift = self.values[:, :1]  # a large common offset must not cost digits
+        away = (self.values - shift) * real[..., None]
+        mean = away.sum(1) / count
+        square = ((away - mean[:, None]) * real[..., None]).square().sum(1) / count
+        root = torch.where(square > 0, square, 1.0).sqrt() * (square > 0)  # the gradient of a root at zero is no number
+        level = mean + shift[:, 0]
+        rounding = 4 * torch.finfo(self.values.dtype).eps * level.detach().abs()
+        return level, torch.where(root > rounding, root, torch.zeros_like(root))
 
     def on_grid(self) -> Float[Tensor, "B *grid C"]:
         """The values in their grid. Raises for scattered samples."""
@@ -136,101 +191,35 @@ class Samples:
         if self.coords is not None:
             return self
         coords = grid(*self.shape, dtype=self.values.dtype, device=self.values.device)
-        return Samples(self.values, coords=coords.expand(len(self.values), -1, -1), mask=self.mask)
+        return replace(self, shape=None, coords=coords.expand(len(self.values), -1, -1))
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
         return None if self.mask is None else self.mask.unflatten(1, self.shape)
 
+    @property
+    def joins(self) -> tuple[bool, ...]:
+        """Axes whose end is their beginning."""
+        return (False,) * self.axes if self.domain is None else self.domain.joins
+
+    def positions(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]:
+        """Where coordinates in [0, 1] lie, so that distances mean something (`Domain.embed`)."""
+        return coords if self.domain is None else self.domain.embed(coords)
+
+    def cloned(self) -> "Samples":
+        """A copy in memory of its own."""
+        return mapped(self, torch.clone)
+
     def to(self, device) -> "Samples":
-        return _moved(self, device)
+        return moved_parts(self, device)
 
 
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """A set of vectors with positions (in units of the window); `mask` is False on padding."""
-
-    x: Float[Tensor, "B T D"]
-    pos: Float[Tensor, "B T d"]
-    mask: Bool[Tensor, "B T"] | None = None
-
-    def to(self, device) -> "Tokens":
-        return _moved(self, device)
+def _first(part: Tensor | None) -> Tensor | None:
+    return None if part is None else part[None]
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureGrid:
-    """Features on a regular grid of nodes at (i + ½) · pitch, in units of the window; read at a query by `local.py`."""
-
-    x: Float[Tensor, "B *grid D"]
-    pitch: float
-    mask: Bool[Tensor, "B *grid"] | None = None
-
-    def to(self, device) -> "FeatureGrid":
-        return _moved(self, device)
-
-
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """What one window became: latents for the whole, features at the samples for the place."""
-
-    latents: Tokens | None
-    local: FeatureGrid | None = None
-
-    def parts(self) -> dict[str, Tokens | FeatureGrid]:
-        return {name: part for name, part in vars(self).items() if part is not None}
-
-    def to(self, device) -> "Encoded":
-        return replace(self, **{name: part.to(device) for name, part in self.parts().items()})
-
-    def select(self, index: Tensor | slice) -> "Encoded":
-        """The samples `index` of the batch."""
-        return replace(self, **{name: _mapped(part, lambda t: t[index]) for name, part in self.parts().items()})
-
-    def nbytes(self) -> int:
-        return sum(t.nbytes for part in self.parts().values() for t in vars(part).values() if isinstance(t, Tensor))
-
-    @staticmethod
-    def stack(encoded: Sequence["Encoded"]) -> "Encoded":
-        """Batches behind one another."""
-        first = encoded[0]
-        if len(encoded) == 1:
-            return first
-        return replace(first, **{name: _joined([getattr(e, name) for e in encoded]) for name in first.parts()})
-
-
-def _finite(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Measured values must be finite; what was not measured becomes zero, so that a NaN cannot travel."""
-    if mask is not None:
-        values = values.masked_fill(~mask[..., None], 0)
-    bad = int((~values.isfinite()).sum())
-    if bad:
-        raise ValueError(
-            f"{bad} of {values.numel()} values are NaN or infinite; give mask=… (False there) or fill them"
-        )
-    return values
-
-
-def _merged(coords: Tensor, values: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Readings at one place become their mean, held by the first of them; the others are masked."""
-    real = torch.ones(coords.shape[:2], dtype=torch.bool, device=coords.device) if mask is None else mask
-    values, keep = values.clone(), real.clone()
-    for b in range(len(coords)):
-        index = real[b].nonzero().flatten()
-        places, owner, count = coords[b, index].unique(dim=0, return_inverse=True, return_counts=True)
-        if len(places) == len(index):
-            continue
-        mean = values.new_zeros(len(places), values.shape[-1]).index_add(0, owner, values[b, index]) / count[:, None]
-        first = torch.full_like(count, len(index)).scatter_reduce(
-            0, owner, torch.arange(len(index), device=index.device), "amin"
-        )
-        keep[b, index] = False
-        keep[b, index[first]] = True
-        values[b, index[first]] = mean
-    return values, mask if mask is None and keep.all() else keep
-
-
-def _moved(value, device):
-    return _mapped(value, lambda t: moved(t, device))
+def moved_parts(value, device):
+    """A dataclass of tensors on another device."""
+    return mapped(value, lambda t: moved(t, device))
 
 
 def moved(tensor: Tensor, device) -> Tensor:
@@ -240,10 +229,12 @@ def moved(tensor: Tensor, device) -> Tensor:
     return tensor.to(device)
 
 
-def _joined(parts):
+def joined(parts):
+    """Dataclasses of tensors, batches behind one another."""
     names = [k for k, v in vars(parts[0]).items() if isinstance(v, Tensor)]
     return replace(parts[0], **{k: torch.cat([getattr(p, k) for p in parts]) for k in names})
 
 
-def _mapped(value, change):
+def mapped(value, change):
+    """A dataclass with every tensor changed."""
     return replace(value, **{k: change(v) for k, v in vars(value).items() if isinstance(v, Tensor)})

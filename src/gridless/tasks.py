@@ -1,294 +1,312 @@
-"""What is seen and what is asked. Training draws from a task; evaluation lists its cases."""
+"""What is seen and what is asked. Training draws from a task; evaluation lists its cases.
+
+The options of every task are declared in `config/tasks.py`; these classes are the same with what they do.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from math import floor
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from gridless.bases import Interpolation
-from gridless.data.pictures import Photo, quantise, resize_bicubic
-from gridless.data.waves import PLACEMENTS, WaveSource, place, read
-from gridless.samples import Samples, moved
+from gridless import config
+from gridless.bases.interpolation import Interpolation
+from gridless.config import Uniform
+from gridless.config.frozen import config as frozen
+from gridless.coords import grid, lattice
+from gridless.data.cropping import even_crops, grid_signal, middle, noisy, padded, pick, random_crop
+from gridless.data.signals import Formula, GridSignal, Reading, Signal
+from gridless.data.sources import Source
+from gridless.data.waves import PLACEMENTS, place
+from gridless.protocols import Batch, Case, Task
+from gridless.samples import Samples
 
-CROPS = 4  # of one picture and scale, when pictures are evaluated in crops
 FROZEN = 40_000_004  # seed of the places at which the fields of a fixed set are read
+VALIDATED_SIDE = 192  # samples along an axis that a validation takes of a larger signal
+READINGS = 50_000_005  # seed of where the sensors of an evaluation stand and what noise they have
 
 
-@dataclass(frozen=True)
-class Uniform:
-    """A range to draw from."""
-
-    low: float
-    high: float
-
-    def __post_init__(self):
-        if not 0 < self.low <= self.high:
-            raise ValueError(f"Uniform needs 0 < low ≤ high, got {self.low}, {self.high}")
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Seen samples, asked coordinates with their cell, and the values there."""
-
-    samples: Samples
-    coords: Float[Tensor, "B Q d"]
-    cell: Float[Tensor, "B 1 d"]
-    target: Float[Tensor, "B Q C"]
-    latents_at: Float[Tensor, "B Q d"] | None = None
-    """Where the latents are read, if not at `coords`."""
-
-    def to(self, device) -> "Batch":
-        """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
-        coords, target = moved(self.coords, device), moved(self.target, device)
-        latents_at = None if self.latents_at is None else moved(self.latents_at, device)
-        return Batch(self.samples.to(device), coords, self.cell, target, latents_at)
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One question of an evaluation: the seen picture, the asked grid and the true picture on it, 8 bits."""
-
-    name: str
-    scale: float
-    seen: np.ndarray
-    truth: np.ndarray
-
-    def samples(self) -> Samples:
-        return Samples.from_grid(torch.from_numpy(self.seen.astype(np.float32) / 255))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.truth.shape[:2]
-
-
-@dataclass(frozen=True)
-class SuperResolution:
-    """A small picture is seen, the large one asked. The small one is Pillow's bicubic reduction of the large one, 8 bits.
-
-    `scale`: what training draws from (a number or Uniform); `scales`: what evaluation asks; `recolour`: whether
-    training crops get random colours, so that a few photos are not learned by heart; `seen`: evaluation cuts a picture
-    into crops that are seen at this size (at most CROPS of them, spread evenly) instead of asking for it whole.
-    """
-
-    scale: Uniform | float = Uniform(1, 4)
-    scales: Sequence[float] = (2, 3, 4)
-    recolour: bool = False
-    seen: int | None = None
-
-    name = "super-resolution"
-
-    def prepared(self, data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
-        return prepared_pictures(data)
+@frozen
+class SuperResolution(config.SuperResolution):
+    """A coarse grid is seen, the fine one asked. Pictures are made smaller by Pillow's bicubic, in 8 bits; other data by the
+    same kernel on floats."""
 
     def draw(
-        self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
+        self,
+        signals: Sequence[Signal] | Source,
+        rng: np.random.Generator,
+        *,
+        window: tuple[int, ...],
+        batch: int,
+        queries: int | None,
     ) -> Batch:
-        """`batch` random crops, `size`² seen, `queries` random pixels of each asked (size² if None)."""
-        span = self.scale if isinstance(self.scale, Uniform) else Uniform(self.scale, self.scale)
-        seen, asked, cells, truth = [], [], [], []
-        queries = queries or size * size
+        """Random crops; with a `queries` of None as many points as are seen."""
+        spans = self._spans(len(window))
+        count, parts = queries or int(np.prod(window)), []
         for _ in range(batch):
-            photo = photos[rng.integers(len(photos))]
-            largest = min(photo.shape[:2])
-            if largest < size * span.low:
-                raise ValueError(
-                    f"a picture of {photo.shape[0]}×{photo.shape[1]} is too small to be seen at {size}×{size}; "
-                    "use larger pictures or a smaller signal.window"
-                )
-            side = min(round(size * rng.uniform(span.low, span.high)), largest)
-            crop = random_crop(photo, side, rng)
-            crop = recoloured(crop, rng) if self.recolour else crop
-            index = rng.integers(side * side, size=queries)
-            seen.append(resize_bicubic(crop, (size, size)) if side != size else crop)
-            asked.append(np.stack([(index // side + 0.5) / side, (index % side + 0.5) / side], -1))
-            cells.append([[1 / side, 1 / side]])
-            truth.append(crop.reshape(-1, crop.shape[-1])[index])
-        samples = Samples.from_grid(_unit(np.stack(seen)))
-        coords, cell = (torch.from_numpy(np.asarray(x, np.float32)) for x in (asked, cells))
-        return Batch(samples, coords, cell, _unit(np.stack(truth)))
+            least = [n * span.low for n, span in zip(window, spans, strict=True)]
+            signal = grid_signal(pick(signals, rng, least), len(window))
+            factors = _factors(spans, rng)
+            sides = [
+                _fine(n, factor, nodes, most)
+                for n, factor, nodes, most in zip(window, factors, signal.nodes, signal.shape, strict=True)
+            ]
+            crop = random_crop(signal, sides, rng)
+            crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
+            crop = crop.recoloured(rng) if self.recolour else crop
+            seen = crop.reduced(window) if tuple(sides) != tuple(window) else crop
+            index = rng.integers(int(np.prod(sides)), size=count)
+            parts.append((seen, *_asked_cells(crop, index, window)))
+        return _batch(parts)
 
-    def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
-        """Each scale: the picture cropped to round(⌊H/s⌋·s), and its reduction to ⌊H/s⌋."""
-        for scale in self.scales if scales is None else scales:
-            if self.seen is not None:
-                side = round(self.seen * scale)
-                for number, truth in enumerate(even_crops(as_rgb8(photo), side)):
-                    yield Case(f"{photo.name}-{number}", scale, resize_bicubic(truth, (self.seen, self.seen)), truth)
-                continue
-            truth = as_rgb8(photo)
-            small = tuple(floor(n / scale + 1e-9) for n in truth.shape[:2])  # 33 / 1.1 is 29.999… in floats
-            if min(small) < 1:
-                raise ValueError(f"{photo.name} ({truth.shape[0]}×{truth.shape[1]}) is too small for ×{scale:g}")
-            height, width = (round(n * scale) for n in small)
-            cut = truth[:height, :width]
-            yield Case(photo.name, scale, resize_bicubic(cut, small), cut)
+    def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
+        """Each scale: the signal cropped to round(⌊n/s⌋·s), and its reduction to ⌊n/s⌋."""
+        for signal in signals:
+            signal = middle(grid_signal(signal), self.largest)
+            for scale in self._asked_scales(signal.axes):
+                factors = scale if isinstance(scale, tuple) else (scale,) * signal.axes
+                if len(factors) != signal.axes:
+                    raise ValueError(f"{signal.name} has {signal.axes} axes, task.scales names {len(factors)}")
+                for crop, coarse in self._pairs(signal, factors):
+                    seen = crop.reduced(coarse) if coarse != crop.shape else crop
+                    yield _grid_case(crop.name, seen.samples(), crop, {"scale": scale_label(scale)})
+
+    def for_validation(self) -> "SuperResolution":
+        return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
+
+    def _pairs(self, signal: GridSignal, factors: Sequence[float]) -> Iterator[tuple[GridSignal, tuple[int, ...]]]:
+        """What is asked, and the shape at which it is seen."""
+        sizes = list(zip(signal.shape, factors, signal.nodes, strict=True))
+        if self.seen is not None:
+            coarse = (self.seen,) * signal.axes
+            sides = [_fine(self.seen, factor, nodes) for _, factor, nodes in sizes]
+            yield from ((crop, coarse) for crop in even_crops(signal, sides))
+            return
+        # 33 / 1.1 is 29.999… in floats
+        coarse = tuple(floor((n - nodes) / factor + 1e-9) + nodes for n, factor, nodes in sizes)
+        if min(coarse) < 1:
+            raise ValueError(f"{signal.name} {signal.shape} is too small for ×{scale_label(tuple(factors))}")
+        sides = [_fine(n, factor, nodes) for n, (_, factor, nodes) in zip(coarse, sizes, strict=True)]
+        yield signal.crop((0,) * signal.axes, sides), coarse
+
+    def _spans(self, axes: int) -> list[Uniform]:
+        factors = self.scale if isinstance(self.scale, tuple) else (self.scale,) * axes
+        if len(factors) != axes:
+            raise ValueError(f"task.scale names {len(factors)} axes, the signals have {axes}")
+        return [f if isinstance(f, Uniform) else Uniform(f, f) for f in factors]
+
+    def _asked_scales(self, axes: int) -> list[float | tuple[float, ...]]:
+        if self.scales is not None:
+            return list(self.scales)
+        per_axis = isinstance(self.scale, tuple)
+        spans = self._spans(axes)
+        highest = max(span.high for span in spans)
+        if all(span.low == span.high for span in spans):
+            return [tuple(span.low for span in spans) if per_axis else highest]
+        whole = range(2, floor(highest) + 1) or (highest,)
+        if not per_axis:
+            return [float(n) for n in whole]
+        return [tuple(s.low if s.low == s.high else min(float(n), s.high) for s in spans) for n in whole]
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """The picture is seen, the same picture is asked.
-
-    `turned`: training crops come in their eight orientations. `jitter`: training asks at points shifted by N(0, jitter²)
-    (units of the picture, fresh for every point, kept inside); the target is the picture's value there, read by the
-    bicubic kernel, or with `resampled=False` still that of the unshifted pixel, as the published notebooks have it.
-    `offset`: what is decoded lies N(0, offset²) beside the point where the latents are read.
-    `seen`: evaluation cuts a picture into crops of this size (at most CROPS) instead of asking for it whole.
-    """
-
-    turned: bool = True
-    jitter: float = 0.0
-    offset: float = 0.0
-    resampled: bool = True
-    seen: int | None = None
-
-    name = "reconstruction"
-
-    def prepared(self, data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
-        return prepared_pictures(data)
+@frozen
+class Reconstruction(config.Reconstruction):
+    """A grid is seen, the same grid is asked."""
 
     def draw(
-        self, photos: Sequence[np.ndarray], rng: np.random.Generator, size: int, batch: int, queries: int | None
+        self,
+        signals: Sequence[Signal] | Source,
+        rng: np.random.Generator,
+        *,
+        window: tuple[int, ...],
+        batch: int,
+        queries: int | None,
     ) -> Batch:
-        chosen = [photos[rng.integers(len(photos))] for _ in range(batch)]
-        crops = np.stack([random_crop(photo, size, rng, self.turned) for photo in chosen])
-        every = np.arange(size * size)
-        index = np.stack(
-            [every if queries is None else rng.choice(every, queries, replace=False) for _ in range(batch)]
-        )
-        coords = torch.from_numpy(
-            np.stack([(index // size + 0.5) / size, (index % size + 0.5) / size], -1).astype(np.float32)
-        )
-        target = np.take_along_axis(crops.reshape(batch, -1, crops.shape[-1]), index[..., None], 1)
-        samples, target, latents_at = Samples.from_grid(_unit(crops)), _unit(target), None
+        """Random crops of the window's size; with a `queries` of None all of their samples are asked."""
+        every, parts = np.arange(int(np.prod(window))), []
+        if queries is not None and queries > len(every):
+            raise ValueError(f"train.queries {queries} are more than the {len(every)} samples of a window {window}")
+        for _ in range(batch):
+            signal = grid_signal(pick(signals, rng, window), len(window))
+            crop = random_crop(signal, window, rng)
+            crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
+            index = every if queries is None else rng.choice(every, queries, replace=False)
+            parts.append((crop, *_asked_cells(crop, index, window)))
+        batch = _batch(parts)
+        samples, coords, target, latents_at = batch.samples, batch.coords, batch.target, None
         if self.jitter:
             coords = _shifted(coords, self.jitter, rng)
         if self.offset:
             latents_at, coords = coords, _shifted(coords, self.offset, rng)
         if (self.jitter or self.offset) and self.resampled:
-            target = Interpolation("bicubic")(samples, coords)
-        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / size), target, latents_at)
+            target = Interpolation("bicubic", fill=True).solve(samples)(coords)
+        return Batch(samples, coords, batch.cell, target, latents_at, batch.measured)
 
-    def cases(self, photo: Photo, scales: Sequence[float] | None = None) -> Iterator[Case]:
-        picture = as_rgb8(photo)
-        if self.seen is None:
-            yield Case(photo.name, 1, picture, picture)
-            return
-        for number, crop in enumerate(even_crops(picture, self.seen)):
-            yield Case(f"{photo.name}-{number}", 1, crop, crop)
+    def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
+        for signal in signals:
+            signal = middle(grid_signal(signal), self.largest)
+            crops = [signal] if self.seen is None else even_crops(signal, (self.seen,) * signal.axes)
+            for crop in crops:
+                yield _grid_case(crop.name, crop.samples(), crop, {"scale": 1.0})
+
+    def for_validation(self) -> "Reconstruction":
+        return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
 
 
-@dataclass(frozen=True)
-class SparseField:
-    """A few readings of a field are seen, the field is asked anywhere.
+@frozen
+class SparseField(config.SparseField):
+    """A few readings of a field are seen; the field is asked anywhere (a formula), at its other samples (a grid), or at the
+    stations that were left out."""
 
-    `sensors`: how many, log-uniform, one number for a batch; `noise`: half of the fields are read without, the others
-    with a standard deviation from this range; `placement`: random, grid, clustered or "any" of them. `lattice`: read and
-    ask different cell centres of a lattice × lattice grid instead of any coordinates; `frozen`: a field of a fixed set
-    is always read and asked at the same places. Evaluation: `counts` of sensors × `noises`, `fields` fixed fields of each
-    family, asked on a `size` × `size` grid.
-    """
-
-    sensors: tuple[int, int] = (51, 51)
-    noise: tuple[float, float] = (0.0, 0.0)
-    placement: str = "random"
-    lattice: int | None = None
-    frozen: bool = False
-    counts: Sequence[int] = (26, 51, 102, 204)
-    noises: Sequence[float] = (0.0, 0.05, 0.1)
-    size: int = 32
-    fields: int = 64
-
-    name = "sparse-field"
-
-    def prepared(self, data: WaveSource) -> WaveSource:
-        if not isinstance(data, WaveSource):
-            raise ValueError("a sparse field is drawn from waves; set data.kind to 'waves'")
-        return data
-
-    def draw(self, data: WaveSource, rng: np.random.Generator, size: int, batch: int, queries: int | None) -> Batch:
-        """Fresh readings and questions; `queries` None asks as many points as the evaluation's grid has."""
+    def draw(
+        self,
+        signals: Sequence[Signal] | Source,
+        rng: np.random.Generator,
+        *,
+        window: tuple[int, ...],
+        batch: int,
+        queries: int | None,
+    ) -> Batch:
+        """Fresh readings and questions; `queries` None asks as many points as the evaluation's grid has, or all that are
+        not seen."""
         low, high = self.sensors
         count = round(np.exp(rng.uniform(np.log(low), np.log(high))))
         placement = PLACEMENTS[rng.integers(len(PLACEMENTS))] if self.placement == "any" else self.placement
         noise = np.where(rng.random(batch) < 0.5, rng.uniform(*self.noise, batch), 0)
-        waves, which = data.draw(rng, batch)
-        queries = queries or (self.size**2 if self.lattice is None else self.lattice**2 - count)
-        if self.frozen and which is not None:
-            parts = [
-                place(np.random.default_rng((FROZEN, *field)), 1, count + queries, "random", self.lattice)
-                for field in which
-            ]
-            points = torch.cat(parts)
-        elif self.lattice is not None:
-            points = place(rng, batch, count + queries, "random", self.lattice)
-        else:
-            points = torch.cat([place(rng, batch, count, placement), place(rng, batch, queries)], 1)
-        coords = points[:, count:]
-        samples = read(waves, points[:, :count], rng, noise)
-        return Batch(samples, coords, torch.full((batch, 1, 2), 1 / self.size), waves(coords))
+        chosen = signals.draw(rng, batch) if isinstance(signals, Source) else [pick(signals, rng) for _ in range(batch)]
+        pairs = [self._pair(signal, rng, count, placement, queries) for signal in chosen]
+        seen = [noisy(reading, rng, sigma) for (reading, _), sigma in zip(pairs, noise, strict=True)]
+        samples = [_field(reading, signal) for reading, signal in zip(seen, chosen, strict=True)]
+        coords, target, measured = padded([asked for _, asked in pairs])
+        cell = torch.full((batch, 1, coords.shape[-1]), 1 / self.size, dtype=coords.dtype)
+        return Batch(Samples.stack(samples), coords, cell, target, None, measured)
+
+    def _pair(
+        self, signal: Signal, rng: np.random.Generator, count: int, placement: str, queries: int | None
+    ) -> tuple[Reading, Reading]:
+        """What is seen and what is asked of one field."""
+        if isinstance(signal, Formula):
+            queries = queries or (self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count)
+            fixed = self.frozen and getattr(signal, "number", None)
+            source = np.random.default_rng((FROZEN, *signal.number)) if fixed else rng
+            if self.lattice is not None or fixed:
+                points = place(source, 1, count + queries, "random", self.lattice)[0]
+                return Reading(points, signal.at(points)).split(count)
+            return signal.read(rng, count, placement), signal.read(rng, queries)
+        every = signal.read(rng, 1 << 40)
+        total = len(every.values)
+        if total < 2:
+            raise ValueError(f"{signal.name} has {total} readings; a sparse field needs one to see and one to ask")
+        seen, asked = every.split(min(count, total - 1))
+        return seen, asked if queries is None else asked.split(queries)[0]
+
+    def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
+        """Every count of sensors × noise × field. Where fewer were measured than a count, it is left out."""
+        asked = 0
+        for noise in self.noises:
+            for count in self.counts:
+                for number, signal in enumerate(signals):
+                    case = self._case(signal, number, count, noise)
+                    if case is not None:
+                        asked += 1
+                        yield case
+        if not asked:
+            raise ValueError(f"no signal has more than {min(self.counts)} readings; ask with fewer (task.counts)")
+
+    def for_validation(self) -> "SparseField":
+        """The middle count of sensors, without noise and with the most of it."""
+        middle_count = sorted(self.counts)[(len(self.counts) - 1) // 2]
+        return replace(self, counts=(middle_count,), noises=tuple(sorted({min(self.noises), max(self.noises)})))
+
+    def _case(self, signal: Signal, number: int, count: int, noise: float) -> Case | None:
+        rng = np.random.default_rng((READINGS, number, count, round(1000 * noise)))
+        placement = "random" if self.placement == "any" else self.placement
+        tags = {"sensors": count, "noise": noise, "family": signal.group}
+        facts = {"peak": signal.peak, "tags": tags}
+        if isinstance(signal, Formula):
+            seen, shape = signal.read(rng, count, placement), (self.size,) * signal.axes
+            truth = signal.at(grid(*shape)).numpy().reshape(*shape, -1)
+            return Case(signal.name, _field(noisy(seen, rng, noise), signal), truth, shape, **facts)
+        every = signal.read(rng, 1 << 40)
+        if len(every.values) <= count:
+            return None
+        seen, rest = every.split(count)
+        samples = _field(noisy(seen, rng, noise), signal)
+        readings = not isinstance(signal, GridSignal)
+        return Case(signal.name, samples, rest.values.numpy(), coords=rest.coords, readings=readings, **facts)
 
 
-Task = SuperResolution | Reconstruction | SparseField
+TASKS = {kind.__bases__[0]: kind for kind in (SuperResolution, Reconstruction, SparseField)}
 
 
-def prepared_pictures(data: Sequence[Photo | np.ndarray]) -> list[np.ndarray]:
-    """Pictures in 8 bits, at least one."""
-    pictures = [as_rgb8(picture) for picture in data]
-    if not pictures:
-        raise ValueError("no pictures to train on")
-    return pictures
+def task_of(options: config.Task) -> Task:
+    """The task with these options."""
+    return TASKS[type(options)](**{f.name: getattr(options, f.name) for f in fields(options)})
 
 
-def as_rgb8(picture: Photo | np.ndarray) -> np.ndarray:
-    """(H W 3) in 8 bits: what training and evaluation see of a photo or an array. 16 bits are rounded."""
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3:
-            raise ValueError(f"expected a uint8 picture (H, W, C), got {picture.dtype} {picture.shape}")
-        return picture
-    return picture.rgb() if picture.depth == 8 else quantise(picture.rgb() / 65535)
+def scale_label(scale: float | tuple[float, ...]) -> float | str:
+    """A scale as results have it: a number, or one per axis."""
+    if not isinstance(scale, tuple):
+        return float(scale)
+    return float(scale[0]) if len(set(scale)) == 1 else "×".join(f"{s:g}" for s in scale)
 
 
-def random_crop(photo: np.ndarray, side: int, rng: np.random.Generator, turned: bool = True) -> np.ndarray:
-    """A square crop, in one of its eight orientations if `turned`."""
-    height, width = photo.shape[:2]
-    if side > min(height, width):
-        raise ValueError(
-            f"a crop of {side} does not fit a picture of {height}×{width}; use larger pictures or a smaller window"
-        )
-    y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-    crop = photo[y : y + side, x : x + side]
-    if not turned:
-        return crop
-    crop = np.rot90(crop, rng.integers(4))
-    return np.ascontiguousarray(crop[:, ::-1] if rng.integers(2) else crop)
+def _field(reading: Reading, signal: Signal) -> Samples:
+    noise = None if reading.noise is None else reading.noise[None]
+    return Samples(reading.values[None], coords=reading.coords[None], noise=noise, domain=signal.domain)
 
 
-def even_crops(photo: np.ndarray, side: int) -> list[np.ndarray]:
-    """Squares beside one another, at most CROPS of them, spread evenly over the picture. None fits: no crop."""
-    rows, columns = (n // side for n in photo.shape[:2])
-    total = rows * columns
-    places = [(i * total // min(total, CROPS)) for i in range(min(total, CROPS))]
-    corners = [(p // columns * side, p % columns * side) for p in places]
-    return [np.ascontiguousarray(photo[y : y + side, x : x + side]) for y, x in corners]
+def _fine(coarse: int, factor: float, nodes: bool, most: int | None = None) -> int:
+    """Samples of the fine grid that `coarse` ones stand for."""
+    side = round((coarse - 1) * factor) + 1 if nodes else round(coarse * factor)
+    return side if most is None else min(side, most)
 
 
-def recoloured(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The crop with its channels in random order, each with a random contrast and brightness, or as a negative."""
-    channels = crop.shape[-1]
-    values = crop[..., rng.permutation(channels)] / np.float32(255)
-    values = 1 - values if rng.integers(2) else values
-    contrast = rng.uniform(0.6, 1.1, channels).astype(np.float32)
-    brightness = rng.uniform(-0.1, 0.2, channels).astype(np.float32)
-    return quantise(values * contrast + brightness)
+def _factors(spans: Sequence[Uniform], rng: np.random.Generator) -> list[float]:
+    """One draw for all axes that share a range, one for each other."""
+    drawn = {}
+    return [drawn.setdefault((s.low, s.high), rng.uniform(s.low, s.high)) for s in spans]
+
+
+def _asked_cells(
+    crop: GridSignal, index: np.ndarray, seen: Sequence[int]
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Coordinates, cell, values and mask of some samples of a crop that is seen on a grid of the shape `seen`."""
+    where = np.unravel_index(index, crop.shape)
+    domain = (crop.whole or crop).domain
+    axes, cell = lattice(crop.shape, seen, domain)
+    coords = torch.stack([axis[torch.from_numpy(i)] for axis, i in zip(axes, where, strict=True)], -1)
+    values = torch.from_numpy(crop.at_cells(where))
+    mask = None if crop.mask is None else torch.from_numpy(crop.mask[where])
+    return coords.to(values.dtype), cell.to(values.dtype), values, mask
+
+
+def _batch(parts: Sequence[tuple]) -> Batch:
+    seen, coords, cells, values, masks = zip(*parts, strict=True)
+    measured = None
+    if any(mask is not None for mask in masks):
+        full = torch.ones(len(coords[0]), dtype=torch.bool)
+        measured = torch.stack([full if mask is None else mask for mask in masks])
+    samples = Samples.stack([signal.part_samples() for signal in seen])
+    return Batch(samples, torch.stack(coords), torch.stack(cells)[:, None], torch.stack(values), None, measured)
+
+
+def _grid_case(name: str, samples: Samples, truth: GridSignal, tags: dict) -> Case:
+    values = truth.values if truth.kind == "picture" else truth.floats
+    return Case(
+        name,
+        samples,
+        values,
+        truth.shape,
+        None,
+        truth.mask,
+        truth.kind,
+        truth.peak,
+        tags=tags | {"family": truth.group},
+    )
 
 
 def _shifted(coords: Tensor, std: float, rng: np.random.Generator) -> Tensor:
-    return (coords + torch.from_numpy(rng.normal(0, std, coords.shape).astype(np.float32))).clamp(0, 1)
-
-
-def _unit(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(pixels.astype(np.float32) / 255)
+    return (coords + torch.from_numpy(rng.normal(0, std, coords.shape)).to(coords.dtype)).clamp(0, 1)

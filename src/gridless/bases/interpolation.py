@@ -1,18 +1,25 @@
 """Interpolation of grids: the start of a photo model's field, and its baselines.
 
 `Interpolation` resamples a grid with a separable kernel at cell centres. Asked for a cell larger than a sample, the
-kernel widens with it (antialiasing); at the border it is cut and renormalised. Both are Pillow's conventions, and for
-bilinear, bicubic (Keys, a = −0.5) and Lanczos (a = 3) the answers equal Pillow's to rounding.
-torch's `interpolate` and `grid_sample` use a = −0.75 for bicubic, another picture by about 0.1 dB.
+kernel widens with it (antialiasing); at the border it is cut and renormalised, and on an axis whose end is its beginning
+it reads on there. Cutting and widening are Pillow's conventions, and for bilinear, bicubic (Keys, a = −0.5) and Lanczos
+(a = 3) the answers equal Pillow's to rounding. torch's `interpolate` and `grid_sample` use a = −0.75 for bicubic, another
+picture by about 0.1 dB.
+
+Beside a hole (a masked sample) the kernel's negative lobes could outweigh the rest: as the measured share of its weights
+falls, the answer goes over to a positive kernel of the measured samples alone. Where nothing within reach was measured
+the answer is NaN, or with `fill` the nearest measured value: never a 0 that nobody measured.
 """
 
 from collections.abc import Callable
-from math import ceil
+from dataclasses import dataclass, replace
+from math import ceil, prod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gridless.coords import grid
 from gridless.field import Field
 from gridless.samples import Samples
 
@@ -43,84 +50,204 @@ KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
 BASELINES = ("nearest", *KERNELS)
 
 
+@dataclass(frozen=True)
 class Interpolation:
-    """A grid answered anywhere by a kernel. Differentiable in the coordinates and in the values."""
+    """A grid answered anywhere by a kernel: nearest, bilinear, bicubic or lanczos, on any number of axes.
 
-    def __init__(self, kind: str = "bicubic", exact: bool = True):
-        if kind not in BASELINES:
-            raise ValueError(f"no baseline {kind!r}; there are {', '.join(BASELINES)}")
-        self.name, self.exact = kind, exact
+    `exact`: asked at the samples' own cell size, a model's field returns the base alone. `fill`: the nearest measured value
+    where nothing within the kernel's reach was measured; else NaN.
+    """
+
+    kind: str = "bicubic"
+    exact: bool = True
+    fill: bool = False
+
+    def __post_init__(self):
+        if self.kind not in BASELINES:
+            raise ValueError(f"no baseline {self.kind!r}; there are {', '.join(BASELINES)}")
+
+    @property
+    def name(self) -> str:
+        return self.kind
+
+    def solve(self, samples: Samples) -> "SolvedInterpolation":
+        """Raises ValueError for scattered samples."""
+        samples.on_grid()
+        return SolvedInterpolation(self, samples)
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""
-        samples.on_grid()
-        return Field(samples, base=self)
+        return Field(samples, self.solve(samples))
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedInterpolation:
+    """Differentiable in the coordinates and in the values."""
+
+    base: Interpolation
+    samples: Samples
+
+    spread = False
+    differentiable = True
 
     def __call__(
-        self, samples: Samples, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
     ) -> Float[Tensor, "B Q C"]:
-        """Values at `coords` in [0, 1], averaged over `cell` where that is larger than a sample's; zero where nothing
-        within the kernel's reach was measured."""
-        taps = [
-            self._taps(coords[..., a], None if cell is None else cell[..., a], n) for a, n in enumerate(samples.shape)
+        """Values at `coords` in [0, 1], averaged over `cell` where that is larger than a sample's."""
+        samples = self.samples
+        axes = [
+            self._taps(coords[..., a], None if cell is None else cell[..., a], n, samples.joins[a])
+            for a, n in enumerate(samples.shape)
         ]
-        count = 1
-        for index, _ in taps:
-            count *= index.shape[-1]
+        count = prod(axis.index.shape[-1] for axis in axes)
         block = max(1, TAPS_AT_ONCE // (count * len(coords) * samples.channels))
-        parts = [
-            self._gather(samples, [(i[:, q : q + block], w[:, q : q + block]) for i, w in taps])
-            for q in range(0, coords.shape[1], block)
-        ]
-        return torch.cat(parts, 1) if len(parts) != 1 else parts[0]
+        parts = [self._gather([axis.block(q, block) for axis in axes]) for q in range(0, coords.shape[1], block)]
+        values = torch.cat(parts, 1) if len(parts) != 1 else parts[0]
+        return nearest_measured(samples, coords, values) if self.base.fill and samples.mask is not None else values
+
+    def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
+        return None
+
+    def draws(self, n: int, seed: int) -> None:
+        return None
 
     def gate(self, cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q 1"] | float:
         """How much of the network's correction counts at this cell, relative to a sample's: none at ×1, all from ×2."""
-        return (2 * (1 - cell.amin(-1, keepdim=True))).clamp(0, 1) if self.exact else 1.0
+        return (2 * (1 - cell.amin(-1, keepdim=True))).clamp(0, 1) if self.base.exact else 1.0
 
-    def _taps(self, coords: Tensor, cell: Tensor | None, n: int) -> tuple[Tensor, Tensor]:
-        """Sample indices (B Q K) and weights (B Q K) along one axis of n samples; float64, so that ×1 is exact."""
+    def to(self, device) -> "SolvedInterpolation":
+        return replace(self, samples=self.samples.to(device))
+
+    def _taps(self, coords: Float[Tensor, "B Q"], cell: Tensor | None, n: int, joins: bool) -> "_Taps":
+        """The samples that a kernel reads along one axis of n; float64, so that ×1 is exact."""
         u = coords.double() * n - 0.5
-        if self.name == "nearest":
-            index = (u + 0.5).floor().long().clamp(0, n - 1)[..., None]
-            return index, torch.ones_like(index, dtype=torch.float64)
-        kernel, support = KERNELS[self.name]
+        if self.base.kind == "nearest":
+            index = (u + 0.5).detach().floor().long()
+            index = (index % n if joins else index.clamp(0, n - 1))[..., None]
+            one = torch.ones_like(index, dtype=torch.float64)
+            return _Taps(index, one, one)
+        kernel, support = KERNELS[self.base.kind]
         width = torch.ones(1, 1, dtype=u.dtype) if cell is None else (cell.double() * n).clamp(min=1)
-        reach = min(ceil(2 * support * float(width.max())) + 1, n)  # on the CPU if the cell is there: no wait for a GPU
+        reach = ceil(2 * support * float(width.max())) + 1  # on the CPU if the cell is there: no wait for a GPU
+        reach = reach if joins else min(reach, n)
         width = width.to(u.device, non_blocking=True).expand_as(u)
-        first = (u - support * width).detach().ceil().long().clamp(0, n - 1)
+        first = (u - support * width).detach().ceil().long()
+        first = first if joins else first.clamp(0, n - 1)
         index = first[..., None] + torch.arange(reach, device=u.device)
-        weight = kernel((index - u[..., None]) / width[..., None])
-        weight = weight * (index < n)
-        return index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True)
+        away = (index - u[..., None]) / width[..., None]
+        inside = torch.ones_like(away) if joins else (index < n).to(away.dtype)
+        weight = kernel(away) * inside
+        tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
+        return _Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
 
-    @staticmethod
-    def _gather(samples: Samples, taps: list[tuple[Tensor, Tensor]]) -> Tensor:
-        index, weight = taps[0]
-        for (i, w), n in zip(taps[1:], samples.shape[1:], strict=True):
-            index = (index[..., None] * n + i[..., None, :]).flatten(2)
-            weight = (weight[..., None] * w[..., None, :]).flatten(2)
-        batch = torch.arange(len(index), device=index.device)[:, None, None]
+    def _gather(self, axes: list["_Taps"]) -> Float[Tensor, "B Q C"]:
+        samples, taps = self.samples, axes[0]
+        for other, n in zip(axes[1:], samples.shape[1:], strict=True):
+            taps = taps.times(other, n)
+        batch = torch.arange(len(taps.index), device=taps.index.device)[:, None, None]
+        values, weight = samples.values[batch, taps.index], taps.weight
         if samples.mask is not None:
-            measured = samples.mask[batch, index]
-            # beside a hole the kernel's negative lobes could outweigh the rest: there only its positive part counts
-            beside = ~(measured | (weight == 0)).all(-1, keepdim=True)
-            weight = torch.where(beside, weight.clamp(min=0) * measured, weight)
-            weight = weight / weight.sum(-1, keepdim=True).clamp(min=1e-12)
-        values = samples.values[batch, index]
+            weight = taps.measured(samples.mask[batch, taps.index])
         return (weight.to(values.dtype)[..., None] * values).sum(2)  # no matmul: autocast must not round the base
 
 
+@dataclass(frozen=True, eq=False)
+class _Taps:
+    """Samples that a kernel reads at every query, with its weights and those of a positive kernel that no sample within
+    reach escapes."""
+
+    index: Int64[Tensor, "B Q K"]
+    weight: Float[Tensor, "B Q K"]
+    tent: Float[Tensor, "B Q K"]
+
+    def block(self, start: int, size: int) -> "_Taps":
+        return _Taps(*(x[:, start : start + size] for x in (self.index, self.weight, self.tent)))
+
+    def times(self, other: "_Taps", n: int) -> "_Taps":
+        """The product with the taps of a further axis of n samples."""
+        index = (self.index[..., None] * n + other.index[..., None, :]).flatten(2)
+        weight, tent = (
+            (a[..., None] * b[..., None, :]).flatten(2)
+            for a, b in ((self.weight, other.weight), (self.tent, other.tent))
+        )
+        return _Taps(index, weight, tent)
+
+    def measured(self, mask: Bool[Tensor, "B Q K"]) -> Float[Tensor, "B Q K"]:
+        """Weights of the measured samples alone; NaN where there is none."""
+        signed, tent = self.weight * mask, self.tent * mask
+        share = signed.abs().sum(-1, keepdim=True) / self.weight.abs().sum(-1, keepdim=True)
+        total = signed.sum(-1, keepdim=True)
+        part = ((2 * share - 1).clamp(0, 1)) ** 2
+        part = part * (3 - 2 * part) * (total > 0.25)
+        positive = tent / torch.where(tent.sum(-1, keepdim=True) > 0, tent.sum(-1, keepdim=True), torch.nan)
+        complete = mask.all(-1, keepdim=True) | (share == 1)
+        mixed = part * signed / torch.where(total > 0.25, total, 1.0) + (1 - part) * positive
+        return torch.where(complete, self.weight, mixed)
+
+
+def nearest_measured(
+    samples: Samples, coords: Float[Tensor, "B Q d"], values: Float[Tensor, "B Q C"]
+) -> Float[Tensor, "B Q C"]:
+    """The values, and where they are NaN those of the nearest measured samples."""
+    missing = values.isnan().any(-1)
+    if not missing.any():
+        return values
+    places = samples.positions(grid(*samples.shape, dtype=torch.float64, device=coords.device))
+    out = values.clone()
+    for b in missing.any(1).nonzero().flatten().tolist():
+        measured = samples.mask[b].nonzero().flatten()
+        asked = samples.positions(coords[b, missing[b]].detach().double())
+        nearest = torch.cat(
+            [
+                torch.cdist(part, places[measured]).argmin(1)
+                for part in asked.split(max(1, TAPS_AT_ONCE // len(measured)))
+            ]
+        )
+        out[b, missing[b]] = samples.values[b, measured[nearest]]
+    return out
+
+
+@dataclass(frozen=True)
 class Constant:
-    """No base: the network answers alone, around the signal's mean."""
+    """No base: the network answers alone, around a level: the given one, or else the mean of each field's own samples."""
+
+    value: float | tuple[float, ...] | None = None
+    channels: int | None = None
+    """Of the answer, if others than the samples'; then around 0 unless a value is given."""
 
     name = "none"
 
-    def __init__(self, value: float = 0.0):
-        self.value = value
+    def solve(self, samples: Samples) -> "SolvedConstant":
+        if self.value is None and self.channels in (None, samples.channels):
+            return SolvedConstant(samples.standard()[0])
+        level = samples.values.new_tensor(0.0 if self.value is None else self.value)
+        return SolvedConstant(level.expand(len(samples), self.channels or samples.channels))
 
-    def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
-        return samples.values.new_full((*coords.shape[:2], samples.channels), self.value)
+    def encode(self, samples: Samples) -> Field:
+        """The same protocol as a model's: samples in, field out."""
+        return Field(samples, self.solve(samples))
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedConstant:
+    """One value per field and channel."""
+
+    level: Float[Tensor, "B C"]
+
+    spread = False
+    differentiable = True
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self.level[:, None].expand(-1, coords.shape[1], -1)
+
+    def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
+        return None
+
+    def draws(self, n: int, seed: int) -> None:
+        return None
 
     def gate(self, cell: Tensor) -> float:
         return 1.0
+
+    def to(self, device) -> "SolvedConstant":
+        return replace(self, level=self.level.to(device))

@@ -14,12 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gridless.bases.covariance import KERNELS
 from gridless.bases.hypotheses import Table
-from gridless.bases.solved_kriging import LARGEST, WHOLE, KrigingDraws, Piece, SolvedKriging, groups
+from gridless.bases.solved_kriging import LARGEST, WHOLE, Piece, SolvedKriging, groups
 from gridless.bases.standardised import Standardised
 from gridless.field import Field
 from gridless.samples import Samples
@@ -43,6 +41,7 @@ class Kriging:
     log_prior: tuple[float, ...] | None = None  # of each hypothesis, as `pooled` finds it
 
     name = "kriging"
+    has_spread = True
 
     def __post_init__(self):
         unknown = sorted(set(self.kernels) - set(KERNELS))
@@ -72,8 +71,7 @@ class Kriging:
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out, and how sure it is of the field (not of a reading)."""
-        base = _FieldBase(self.solve(samples))
-        return Field(samples, base, base.correction, spread=True, posterior=base.posterior)
+        return Field(samples, self.solve(samples))
 
     @classmethod
     def pooled(cls, fields: Sequence[Samples], base: "Kriging | None" = None) -> "Kriging":
@@ -107,34 +105,3 @@ class Kriging:
         known, trends = standard.readings.noise is not None, TRENDS[self.trend]
         table = Table.of(self.kernels, self.lengths, tuple(stretches), self.noises, self.log_prior, known, trends)
         return table.to(standard.scale.device)
-
-
-@dataclass(frozen=True, eq=False)
-class _FieldBase:
-    """A solved kriging as Field asks for it."""
-
-    solved: SolvedKriging
-
-    def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
-        return self.solved(coords, cell)
-
-    def correction(self, coords: Tensor, cell: Tensor) -> Float[Tensor, "B Q 2C"]:
-        std = self.solved.std(coords)
-        return torch.cat([torch.zeros_like(std), std], -1)
-
-    def posterior(self, n: int, seed: int) -> "_Deviations":
-        return _Deviations(self.solved, self.solved.draws(n, seed))
-
-    def gate(self, cell: Tensor) -> float:
-        return self.solved.gate(cell)
-
-
-@dataclass(frozen=True, eq=False)
-class _Deviations:
-    """Posterior samples less their mean."""
-
-    solved: SolvedKriging
-    draws: KrigingDraws
-
-    def __call__(self, coords: Tensor, cell: Tensor) -> Float[Tensor, "B n Q C"]:
-        return self.draws(coords) - self.solved(coords)[:, None]

@@ -1,260 +1,208 @@
-"""The best guess from scattered readings that is linear among fields of a kind: modes that training fields are made of,
-weighted to fit what was read.
+"""The best guess from readings that is linear among fields of a kind: modes that training fields are made of, weighted to
+fit what was read (mode_mixture.py), fitted by `fit_modes` (modes_fitting.py).
 
-Training fields fall into clusters that look alike (fitting.py). A field of cluster k is
-    m_k(x) + Σ_j w_j φ_kj(x) + what is left out,
-with the cluster's mean m_k, its leading modes φ_k (proper orthogonal decomposition), w_j ~ N(0, λ_kj) and a rest of
-variance r_k(x); a reading adds noise N(0, s²). Given readings y, the weights of a cluster are the posterior mean,
-    w = Λ Φᵀ (Φ Λ Φᵀ + V)⁻¹ (y − m),    V = diag(s² + r_k),
-that is least squares on the sensors (gappy POD, Everson & Sirovich 1995), regularised by how large each mode usually is.
-The likelihood of y says which clusters it may come from and how noisy it is; the answer is the mean over these guesses
-(a mixture of probabilistic principal component analysers, Tipping & Bishop 1999, whose rest is the same everywhere). One
-cluster is plain POD.
-
-Means and modes are polynomials of orthonormal Legendre products on [0, 1]^d: exact at any coordinate, with a true
-gradient.
+Readings unlike the training fields would be answered with confidence all the same. So the log evidence of the readings
+under the modes is compared with their log evidence under `fallback`, a base that knows nothing of the training fields
+(kriging), and the answer is the mixture of both, the modes having the prior probability FAMILIAR. Without a fallback the
+spread is widened instead, where the readings lie farther from the modes than chance would have it.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log
 
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.bases import evidence
+from gridless.bases.evidence import chi_square_bound
+from gridless.bases.mixture import Base, SolvedMixture
+from gridless.bases.mode_mixture import NEGLIGIBLE, ModeMixture, Readings
+from gridless.bases.solved_modes import SolvedModes
+from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
+from gridless.data.signals import Signal
+from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
-CELLS = 32  # per axis, where spectra and what is left out are measured
-SMALLEST = 1e-4  # of the spread, relative to the fields' standard deviation
-NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # s, relative to that deviation
-SCREENED = (0.01, 0.14)  # … at which all clusters are compared, by
-LEADING = 20  # modes
-LOOKED_AT = 16  # clusters that are then compared at all of them
-KEPT = 16  # pairs of a cluster and a noise that an answer is made of
-NEGLIGIBLE = 1e-4  # a guess that is so unlikely is left out
-NUMBERS_AT_ONCE = 1 << 23  # when clusters are compared
+CELLS = 32  # per axis, where spectra and residuals of formula fields are measured
+FAMILIAR = 0.99  # prior probability that a field is like the training fields
+DEVIATIONS, TOLERANCE = 4.0, 3.0  # with no fallback, readings are unlike them whose chi-square is so much above chance
+
+BUFFERS = ("mean", "modes", "cluster_means", "cluster_factors", "cluster_shares", "residual_std", "scale", "inside")
+EARLIER_NAMES = {
+    "centres": "cluster_means",
+    "factors": "cluster_factors",
+    "shares": "cluster_shares",
+    "rest": "residual_std",
+}
 
 
-class Pod(nn.Module):
-    """Unfitted, it answers the signal's mean everywhere."""
+class Modes(nn.Module):
+    """Unfitted, it answers the signal's mean everywhere.
+
+    Buffers are the fields of a ModeMixture; on a grid their sizes are the archive's, known once it is fitted or loaded.
+    Raises ValueError for modes that the polynomials cannot hold, and for a `rank` above the shared modes.
+    """
 
     name = "pod"
+    has_spread = True
+    mean: Tensor
+    modes: Tensor
+    cluster_means: Tensor
+    cluster_factors: Tensor
+    cluster_shares: Tensor
+    residual_std: Tensor
+    scale: Tensor
+    inside: Tensor
+    joins: Tensor
 
-    def __init__(self, pod: config.Pod, signal: config.Signal):
+    def __init__(self, modes: config.Pod, signal: config.Signal, fallback: Base | None = None):
         super().__init__()
-        modes, degree, axes, channels = pod.modes, pod.degree, signal.axes, signal.channels
-        if channels != 1:
-            raise ValueError(f"base.kind 'pod' takes one channel, got {channels}")
-        if axes not in (2, 3):
-            raise ValueError(f"base.kind 'pod' takes two or three axes, got {axes}")
-        rank = modes if pod.rank is None else pod.rank
-        if modes > degree**axes:
+        axes, channels, count = signal.axes, signal.channels, modes.modes
+        rank = count if modes.rank is None else modes.rank
+        polynomials = modes.degree**axes
+        if modes.representation == "legendre" and count > polynomials * channels:
             raise ValueError(
-                f"base.modes {modes} are more than the {degree}^{axes} polynomials of base.degree {degree}"
+                f"base.modes {count} are more than the {modes.degree}^{axes} polynomials of base.degree {modes.degree}"
             )
-        if rank > modes:
-            raise ValueError(f"base.rank {rank} is more than the base.modes {modes} that clusters share")
-        self.degree, self.axes = degree, axes
-        mean = torch.zeros(degree**axes)
-        mean[0] = signal.mean
+        if rank > count:
+            raise ValueError(f"base.rank {rank} is more than the base.modes {count} that clusters share")
+        if len(modes.periodic) not in (0, axes):
+            raise ValueError(f"base.periodic must name each of {axes} axes, got {modes.periodic}")
+        self.config, self.axes, self.channels, self.fallback = modes, axes, channels, fallback
+        on_grid = modes.representation == "grid"
+        size, cells = (1, (1,) * axes) if on_grid else (polynomials, (CELLS,) * axes)
+        mean = torch.zeros(size, channels)
+        mean[0] = torch.tensor(0.0 if signal.mean is None else signal.mean)
         self.register_buffer("mean", mean)
-        self.register_buffer("modes", torch.zeros(degree**axes, modes))
-        self.register_buffer("centres", torch.zeros(pod.clusters, modes))
-        self.register_buffer("factors", torch.zeros(pod.clusters, modes, rank))  # modes times standard deviations
-        self.register_buffer("rest", torch.zeros(pod.clusters, *[CELLS] * axes))  # deviation of what they leave out
-        self.register_buffer("shares", torch.full((pod.clusters,), 1 / pod.clusters))
+        self.register_buffer("modes", torch.zeros(size, channels, count))
+        self.register_buffer("cluster_means", torch.zeros(modes.clusters, count))
+        self.register_buffer("cluster_factors", torch.zeros(modes.clusters, count, rank))
+        self.register_buffer("cluster_shares", torch.full((modes.clusters,), 1 / modes.clusters))
+        self.register_buffer("residual_std", torch.zeros(modes.clusters, *cells, channels))
+        self.register_buffer("scale", torch.ones(channels))
+        self.register_buffer("inside", torch.ones(*cells, channels, dtype=torch.bool))
+        self.register_buffer("joins", torch.tensor(modes.periodic or (False,) * axes))
+        self.register_load_state_dict_pre_hook(_read_buffers)
 
     @property
     def fitted(self) -> bool:
-        return bool(self.factors.any())
+        return bool(self.cluster_factors.any())
+
+    @property
+    def periodic(self) -> tuple[bool, ...]:
+        """Axes of the grid that join at their ends."""
+        return tuple(self.joins.tolist())
+
+    @property
+    def basis(self) -> SpatialBasis:
+        if self.config.representation == "legendre":
+            return Legendre(self.config.degree)
+        return self._grid("cubic")
+
+    @property
+    def mixture(self) -> ModeMixture:
+        return ModeMixture(
+            basis=self.basis,
+            cells=self._grid("linear"),
+            mean=self.mean,
+            modes=self.modes,
+            cluster_means=self.cluster_means,
+            cluster_factors=self.cluster_factors,
+            cluster_shares=self.cluster_shares,
+            residual_std=self.residual_std.flatten(1, -2),
+            scale=self.scale,
+        )
+
+    def solve(self, samples: Samples) -> SolvedModes | SolvedMixture:
+        """The posterior of each sample; a NaN reading is a channel that was not measured.
+
+        Warns once where readings are unlike the training fields. Raises ValueError for other axes or channels.
+        """
+        if samples.axes != self.axes or samples.channels != self.channels:
+            raise ValueError(
+                f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
+                f"{samples.channels}; a channel that was not measured is NaN"
+            )
+        mixture = self.mixture
+        readings = Readings.of(samples, self.scale)
+        posterior = mixture.posterior(readings)
+        certain = torch.ones_like(posterior.log_evidence)
+        fill = self.config.outside == "nearest"
+        none = torch.zeros_like(readings.values[:, 0])
+        solved = SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
+        if not self.fitted:
+            return solved
+        if self.fallback is None or self.training:  # training asks of fields that are what it is trained on
+            count = readings.measured.sum((1, 2)).to(certain).clamp(min=1)
+            excess = (posterior.chi_square - TOLERANCE * chi_square_bound(count, DEVIATIONS)).clamp(min=0)
+            _warn(int((excess > 0).sum()), len(excess))
+            missed = (solved.answer(readings.coords) - readings.values).square() * readings.measured
+            missed = missed.sum(1) / readings.measured.sum(1).clamp(min=1)  # (B C)
+            share = (excess / (excess + count))[:, None]
+            return replace(solved, widening=(1 + excess / count).sqrt(), misfit=share * missed)
+        broad = self.fallback.solve(samples)
+        familiarity = _probability(posterior.log_evidence, broad.log_evidence.sum(1).to(certain))
+        _warn(int((familiarity < 0.5).sum()), len(familiarity))
+        if (familiarity == 1).all():
+            return solved
+        return SolvedMixture(solved, broad, familiarity)
 
     def encode(self, samples: Samples) -> Field:
-        """The same protocol as a model's: samples in, field out, and how sure it is."""
-        solved = self.solved(samples)
-
-        def correction(coords: Tensor, cell: Tensor) -> Tensor:  # none
-            std = solved.std(coords).to(samples.values.dtype)
-            return torch.cat([torch.zeros_like(std), std], -1)
-
-        return Field(samples, solved, correction, spread=True, posterior=solved.posterior(correction))
-
-    def solved(self, samples: Samples) -> "SolvedPod":
-        """What the field of these readings takes as its base."""
-        points, rank = samples.as_points(), self.factors.shape[2]
-        most = max(len(self.shares) * min(rank, LEADING), LOOKED_AT * rank) * max(points.values.shape[1], rank)
-        parts = [
-            self._solved(points.select(some)) for some in chunks(len(points.values), max(1, NUMBERS_AT_ONCE // most))
-        ]
-        return SolvedPod(self, *(torch.cat(part) for part in zip(*parts, strict=True)))
-
-    def _solved(self, points: Samples) -> tuple[Tensor, ...]:
-        """The fields of a SolvedPod. Clusters whose leading modes two kinds of noise both call unlikely are not looked at
-        closely."""
-        basis, mask = self.basis(points.coords.double()), points.mask
-        residual = points.values[..., 0].double() - basis @ self.mean.double()
-        seen, real = basis @ self.modes.double(), torch.ones_like(residual)
-        if mask is not None:
-            seen, residual, real = seen * mask[..., None], residual * mask, real * mask
-        variance = max(self.variance, 1e-6)
-        noises = [noise**2 * variance for noise in NOISES]
-
-        factors, centres, share = (x.double() for x in (self.factors, self.centres, self.shares.log()))
-        leading = factors[..., :LEADING].transpose(0, 1)  # (M K R), for one product instead of K
-        part = (seen @ leading.flatten(1)).unflatten(2, leading.shape[1:]).transpose(1, 2).contiguous()  # (b K N R)
-        beside = residual[:, None] - (seen @ centres.mT).mT
-        left = (self.left.double() + factors[..., LEADING:].square().sum((1, 2)))[:, None]
-        at = [evidence.posterior(part, beside, real[:, None] / (noise**2 * variance + left))[0] for noise in SCREENED]
-        near = (torch.stack(at).amax(0) + share).topk(min(LOOKED_AT, len(share)), 1).indices
-
-        part = torch.stack([seen @ factors[k] for k in near.unbind(1)], 1)  # (b L N R)
-        beside = beside.gather(1, near[..., None].expand(-1, -1, beside.shape[2]))
-        left = self._left_at(near, points.coords)
-        at = [evidence.posterior(part, beside, real[:, None] / (noise + left))[0] + share[near] for noise in noises]
-        best = torch.stack(at, -1).flatten(1).topk(min(KEPT, near.shape[1] * len(noises)), 1)
-
-        rows, which = torch.arange(len(near), device=near.device)[:, None], best.indices // len(noises)
-        noise = seen.new_tensor(noises)[best.indices % len(noises)][..., None]
-        precision = real[:, None] / (noise + left[rows, which])
-        _, inside, root = evidence.posterior(part[rows, which], beside[rows, which], precision)
-        cluster = near[rows, which]
-        weights = [
-            centres[k] + (factors[k] @ w[..., None])[..., 0]
-            for k, w in zip(cluster.unbind(1), inside.unbind(1), strict=True)
-        ]
-        likely = best.values.softmax(1)
-        likely = likely.where(likely > NEGLIGIBLE, 0)
-        return likely / likely.sum(1, keepdim=True), torch.stack(weights, 1), cluster, root
+        """As a baseline: samples in, field out, and how sure it is."""
+        return Field(samples, self.solve(samples))
 
     @property
-    def left(self) -> Float[Tensor, " K"]:
-        """Variance that a cluster's modes leave out, a mean over the domain."""
-        return self.rest.flatten(1).square().mean(1)
+    def needs_fit(self) -> bool:
+        """Whether training has to fit it first."""
+        return not self.fitted
 
-    @property
-    def variance(self) -> float:
-        """Of the training fields, a mean over the domain."""
-        within = self.factors.square().sum((1, 2)) + self.left
-        return float((self.shares * (within + self.centres.square().sum(1))).sum())
+    def fit(self, data: Sequence[Signal] | Source) -> dict[str, float | int]:
+        """Fitted to the signals that training has: all of an archive, or enough of what can be drawn for ever."""
+        from gridless.bases.modes_fitting import fit_modes, training_fields  # which import this file
 
-    def _left_at(self, clusters: Int[Tensor, "B T"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B T Q"]:
-        """Variance that the modes of these clusters leave out at these places."""
-        where = (2 * coords.flip(-1) - 1).to(self.rest)
-        where = where.view(len(coords), *[1] * (self.axes - 1), *coords.shape[1:]).expand(
-            len(clusters), *[-1] * (1 + self.axes)
+        return fit_modes(self, training_fields(self, data))
+
+    def _grid(self, kernel: str) -> GridNodes:
+        shape = tuple(self.inside.shape[:-1])
+        return GridNodes(shape, self.periodic, kernel, None if self.inside.all() else self.inside.flatten(0, -2))
+
+
+def _probability(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """Of the modes; one where the fallback is negligible, and none where they are."""
+    probability = torch.sigmoid(log_evidence - fallback + log(FAMILIAR / (1 - FAMILIAR)))
+    probability = torch.where(probability > 1 - NEGLIGIBLE, 1, probability)
+    return torch.where(probability < NEGLIGIBLE, 0, probability)
+
+
+def _warn(unlike: int, batch: int) -> None:
+    if unlike:
+        warnings.warn(
+            f"the readings of {unlike} of {batch} fields are unlike the fields this model was trained on: the answer is "
+            "less sure there; train on fields of this kind, or use kriging",
+            stacklevel=3,
         )
-        found = F.grid_sample(self.rest[clusters], where, padding_mode="border", align_corners=False)
-        return found.flatten(2).double().square()
-
-    def basis(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B P"]:
-        """Orthonormal Legendre polynomials of every axis, and their products."""
-        out = None
-        for x in (2 * coords - 1).unbind(-1):
-            rows = [torch.ones_like(x), x]
-            for n in range(1, self.degree - 1):
-                rows.append(((2 * n + 1) * x * rows[n] - n * rows[n - 1]) / (n + 1))
-            own = torch.stack([(2 * n + 1) ** 0.5 * row for n, row in enumerate(rows[: self.degree])], -1)
-            out = own if out is None else (out[..., :, None] * own[..., None, :]).flatten(-2)
-        return out
 
 
-@dataclass(frozen=True, eq=False)
-class SolvedPod:
-    """The posterior of each sample: T guesses at its cluster and noise, how likely each is, the weights of the shared
-    modes, and the Cholesky root of the precision of the cluster's own weights."""
-
-    pod: Pod
-    share: Float[Tensor, "B T"]
-    weights: Float[Tensor, "B T M"]
-    cluster: Int[Tensor, "B T"]
-    root: Float[Tensor, "B T R R"]
-
-    name = "pod"
-
-    def __call__(self, samples: Samples, coords: Tensor, cell: Tensor | None = None) -> Float[Tensor, "B Q 1"]:
-        pod = self.pod
-        polynomial = pod.mean.double() + (self.share[..., None] * self.weights).sum(1) @ pod.modes.double().mT
-        values = (pod.basis(_alike(coords)) @ polynomial[..., None]).expand(len(coords), -1, -1)
-        return values.to(samples.values.dtype)
-
-    def std(self, coords: Tensor) -> Float[Tensor, "B Q 1"]:
-        """The posterior standard deviation of the value, without a reading's noise: within the clusters, between them and
-        of what they leave out."""
-        variance = sum(self._variances(coords)).clamp(min=SMALLEST**2 * self.pod.variance)
-        return variance.sqrt()[..., None].to(coords.dtype)
-
-    def posterior(
-        self, correction: Callable[[Tensor, Tensor], Float[Tensor, "B Q 2"]]
-    ) -> Callable[[int, int], Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]]:
-        """`n, seed -> ` posterior samples of a field whose `correction` gives what it adds to this and its deviation."""
-
-        def sampled(n: int, seed: int) -> Callable[[Tensor, Tensor], Tensor]:
-            draws = self._draws(n, seed)
-
-            def at(coords: Tensor, cell: Tensor) -> Tensor:
-                value, std = correction(coords, cell).chunk(2, -1)
-                return value[:, None] + draws(coords, std)
-
-            return at
-
-        return sampled
-
-    def _draws(self, n: int, seed: int) -> Callable[[Tensor, Tensor], Float[Tensor, "B n Q 1"]]:
-        """`coords, std -> ` how far n posterior samples are from the mean, when the whole standard deviation is `std`.
-
-        A sample is a guess, drawn by how likely it is, with weights drawn from its posterior. What the modes leave out has
-        no shape of its own: there the sample's own deviation is taken larger, by as much as it lacks."""
-        pod, rank, guesses = self.pod, self.root.shape[-1], self.share.shape[1]
-        generator = torch.Generator().manual_seed(seed)  # every field of a batch sees the same numbers
-        drawn = [(torch.rand(1, generator=generator), torch.randn(rank, 1, generator=generator)) for _ in range(n)]
-        lot, normal = (torch.stack(part).to(self.share) for part in zip(*drawn, strict=True))
-        lots = lot[:, 0].expand(len(self.share), n).contiguous()
-        chosen = torch.searchsorted(self.share.cumsum(1), lots).clamp(max=guesses - 1)
-        rows, away = torch.arange(len(chosen), device=chosen.device), []
-        mean = (self.share[..., None] * self.weights).sum(1)
-        for t, one in zip(chosen.unbind(1), normal, strict=True):
-            inside = torch.linalg.solve_triangular(self.root[rows, t].mT, one.expand(len(rows), -1, -1), upper=True)
-            weights = self.weights[rows, t] + (pod.factors[self.cluster[rows, t]].double() @ inside)[..., 0]
-            away.append(weights - mean)
-        away = torch.stack(away, 1)  # (B n M)
-
-        def at(coords: Tensor, std: Tensor) -> Tensor:
-            told, _ = self._variances(coords)
-            modes = pod.basis(_alike(coords)) @ pod.modes.double()
-            scale = std[..., 0].double() / told.clamp(min=1e-12 * max(pod.variance, 1e-6)).sqrt()
-            return (away @ modes.mT * scale[:, None])[..., None].to(std.dtype)
-
-        return at
-
-    def _variances(self, coords: Tensor) -> tuple[Float[Tensor, "B Q"], Float[Tensor, "B Q"]]:
-        """Of what the modes tell, within and between the guesses, and of what they leave out."""
-        places = _alike(coords)
-        modes = self.pod.basis(places) @ self.pod.modes.double()
-        mean = modes @ (self.share[..., None] * self.weights).sum(1)[..., None]
-        told, left = torch.zeros_like(mean[..., 0]), torch.zeros_like(mean[..., 0])
-        for t in range(self.share.shape[1]):
-            if not self.share[:, t].any():
-                break  # the likeliest come first
-            own = self.cluster[:, t]
-            along = (modes @ self.pod.factors[own].double()).mT
-            within = torch.linalg.solve_triangular(self.root[:, t], along, upper=False).square().sum(1)
-            between = (modes @ self.weights[:, t, :, None] - mean)[..., 0].square()
-            told = told + self.share[:, t, None] * (within + between)
-            left = left + self.share[:, t, None] * self.pod._left_at(own[:, None], places)[:, 0]
-        return told, left
-
-    def gate(self, cell: Tensor) -> float:
-        return 1.0
-
-
-def _alike(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
-    """In double precision; once, where all samples are asked at the same places."""
-    alike = coords.stride(0) == 0 and not coords.requires_grad  # a gradient is of each sample's own coordinates
-    return (coords[:1] if alike else coords).double()
-
-
-def chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(start, start + size) for start in range(0, count, size))
+def _read_buffers(modes: Modes, state: dict, prefix: str, *_: object) -> None:
+    """Weights saved before modes had channels keep loading; a grid's buffers take the sizes that were saved."""
+    state.setdefault(prefix + "joins", modes.joins.clone())
+    for earlier, name in EARLIER_NAMES.items():
+        if prefix + earlier in state:
+            state[prefix + name] = state.pop(prefix + earlier)
+            state.setdefault(prefix + "scale", torch.ones(1))
+            state.setdefault(prefix + "inside", torch.ones_like(modes.inside))
+    for name in ("mean", "modes", "residual_std"):
+        saved, buffer = state.get(prefix + name), getattr(modes, name)
+        if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
+            state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
+    if modes.config.representation == "grid":
+        for name in BUFFERS:
+            saved = state.get(prefix + name)
+            if saved is not None and saved.ndim == getattr(modes, name).ndim:
+                setattr(
+                    modes, name, torch.empty_like(saved, dtype=getattr(modes, name).dtype, device=modes.mean.device)
+                )

@@ -1,98 +1,140 @@
 """Clusters of training fields that look alike, their modes, and what these leave out.
 
 Clusters: k-means on the magnitudes of the fields' windowed spectra, which do not change when a field is shifted, then
-some rounds of reassigning every field to its likeliest cluster. The rest is measured on fields that the cluster's own
-modes have not seen (each half of a cluster on the modes of the other), cell by cell: it is largest where polynomials fail.
+some rounds of reassigning every field to its likeliest cluster. The residual is measured on fields that the cluster's own
+modes have not seen (each half of a cluster on the modes of the other), cell by cell: it is largest where modes fail.
 """
+
+import time
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gridless.bases.archive import Archive
 from gridless.bases.clusters import k_means, principal
-from gridless.bases.modes import CELLS, Pod, chunks
-from gridless.coords import grid
-from gridless.data.waves import WaveSource, fixed
+from gridless.bases.mode_mixture import chunks
+from gridless.bases.modes import CELLS, Modes
+from gridless.bases.training_fields import Formulas, TrainingFields
+from gridless.data.signals import Formula, GridSignal, Signal
+from gridless.data.sources import Source
+from gridless.data.waves import WaveSource
 
-SNAPSHOTS = 2000  # training fields of each family, at least
-PER_CLUSTER = 600  # … and, on average, of each cluster
-FEWEST = 4  # … of a cluster that answers
-AT_ONCE = 2000  # snapshots
+FEWEST = 4  # fields of a cluster that answers
+AT_ONCE = 500  # fields
 REASSIGNMENTS = 4
+SNAPSHOTS = 2000  # training fields of each kind, at least
+PER_CLUSTER = 600  # … and, on average, of each cluster
 
 
 @torch.no_grad()
-def fit_pod(pod: Pod, source: WaveSource) -> Pod:
-    """Clusters, means and modes of the training fields of these families."""
-    clusters, modes = len(pod.shares), pod.modes.shape[1]
-    count = max(SNAPSHOTS, -(-PER_CLUSTER * clusters // len(source.families)))
-    parts = [_snapshots(pod, family, count, spectra=clusters > 1) for family in source.families]
-    coefficients, spectra = (torch.cat(part).to(pod.mean) for part in zip(*parts, strict=True))
-    pod.mean.copy_(coefficients.mean(0))
-    away = coefficients - pod.mean
-    pod.modes.copy_(principal(away)[1][:, :modes])
-    weights = away @ pod.modes
-    outside = (away.square().sum(1) - weights.square().sum(1)).clamp(min=0)
-    chosen = weights.new_zeros(len(weights), dtype=torch.long) if clusters == 1 else k_means(spectra, clusters)
+def fit_modes(modes: Modes, fields: Sequence) -> dict[str, float | int]:
+    """Clusters, means and modes of exactly these training fields; says how many there were and how long it took.
+
+    `fields`: with base.representation "grid" a sequence of gridded fields, each with `values` (*grid C) and a `mask`
+    (*grid) bool or None, all on one grid, read a few at a time and several times; NaN is not measured. With "legendre",
+    formula fields: a batch that is called at coordinates (B Q d) and sliced, such as `Waves`. Raises ValueError for fields
+    of another number of axes or channels, of different grids, and for fewer than two.
+    """
+    begun, clusters = time.perf_counter(), len(modes.cluster_shares)
+    if len(fields) < 2:
+        raise ValueError(
+            f"modes are what fields differ by: fit_modes takes at least 2 training fields, got {len(fields)}"
+        )
+    count = modes.config.modes
+    if modes.config.representation == "grid":
+        training = Archive.of(fields, modes.periodic, modes.channels)
+    else:
+        training = Formulas(fields, modes.basis, (CELLS,) * modes.axes, modes.channels)
+    modes.scale, modes.inside = training.scale.to(modes.mean), training.inside.to(modes.mean.device)
+    parts = training.decomposed(count)
+    modes.mean, modes.modes = parts.mean.to(modes.mean), parts.modes.to(modes.mean)
+    weights, outside = parts.weights.to(modes.mean), parts.outside.to(modes.mean)
+    chosen = weights.new_zeros(len(weights), dtype=torch.long)
+    if clusters > 1:
+        chosen = k_means(training.spectra().to(weights), clusters)
     for _ in range(REASSIGNMENTS if clusters > 1 else 0):
-        chosen = _likeliest(pod, weights, _describe(pod, weights, outside, chosen))
-    _doubt(pod, source, weights, outside, chosen)
-    _describe(pod, weights, outside, chosen)
-    return pod
+        chosen = _likeliest(modes, weights, _describe(modes, weights, outside, chosen))
+    _measure_residual(modes, training, weights, outside, chosen)
+    _describe(modes, weights, outside, chosen)
+    return {"base_fields": len(fields), "base_seconds": round(time.perf_counter() - begun, 3)}
 
 
-def _snapshots(pod: Pod, family: str, count: int, spectra: bool) -> tuple[Tensor, Tensor]:
-    """Polynomials of training fields, (count, degree^d), and the magnitudes of their spectra (or none)."""
-    nodes, weights = np.polynomial.legendre.leggauss(pod.degree)
-    points, share = _product((nodes + 1) / 2, pod.axes), _product(weights / 2, pod.axes).prod(-1)
-    project = (pod.basis(points) * share[:, None]).float()
-    even = grid(*[CELLS] * pod.axes)
-    window = _product(np.hanning(CELLS + 2)[1:-1], pod.axes).prod(-1).float()
-    fields, found = fixed(family, "train", count), []
-    for start in range(0, count, AT_ONCE):
-        some = fields[start : start + AT_ONCE]
-        values = some(points.float().expand(len(some), -1, -1))[..., 0]
-        polynomials, magnitudes = values @ project, torch.zeros(len(some), 0)
-        if spectra:
-            seen = (some(even.expand(len(some), -1, -1))[..., 0] - 0.5) * window
-            seen = seen.unflatten(1, [CELLS] * pod.axes)
-            magnitudes = torch.fft.rfftn(seen, dim=tuple(range(1, 1 + pod.axes))).abs().flatten(1)
-        found.append((polynomials, magnitudes))
-    return tuple(torch.cat(part) for part in zip(*found, strict=True))
+class FormulaBatch:
+    """Formula signals as one batch of fields, called at coordinates and sliced."""
+
+    def __init__(self, formulas: Sequence[Formula]):
+        self.formulas = formulas
+
+    def __len__(self) -> int:
+        return len(self.formulas)
+
+    def __getitem__(self, some: slice) -> "FormulaBatch":
+        return FormulaBatch(self.formulas[some])
+
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
+        return torch.stack([formula.at(x) for formula, x in zip(self.formulas, coords, strict=True)])
+
+
+def training_fields(modes: Modes, data: Sequence[Signal] | Source) -> Sequence:
+    """What modes are fitted to, of the signals that training has. Raises ValueError where they hold something else than
+    the modes' representation."""
+    if isinstance(data, WaveSource):
+        return data.first(enough_fields(modes, len(data.families)))
+    signals = data.draw(np.random.default_rng(0), enough_fields(modes)) if isinstance(data, Source) else data
+    first = signals[0]
+    if isinstance(first, GridSignal) and modes.config.representation == "grid":
+        if first.domain is not None and not modes.config.periodic:
+            modes.joins = torch.tensor(first.domain.joins, device=modes.joins.device)
+        return signals
+    if isinstance(first, Formula) and modes.config.representation == "legendre":
+        return FormulaBatch(list(signals))
+    raise ValueError(
+        f"base.representation {modes.config.representation!r} is fitted to "
+        f"{'grids' if modes.config.representation == 'grid' else 'formulas'}, got {type(first).__name__} {first.name}"
+    )
+
+
+def enough_fields(modes: Modes, kinds: int = 1) -> int:
+    """So many training fields of each of some kinds tell these modes, where any number can be drawn."""
+    return max(SNAPSHOTS, -(-PER_CLUSTER * modes.config.clusters // kinds))
 
 
 def _describe(
-    pod: Pod, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"], most: Int[Tensor, " K"] | None = None
+    modes: Modes, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"], most: Int[Tensor, " K"] | None = None
 ) -> Float[Tensor, " K"]:
     """Share, mean and modes (`most`: so many; None: as its fields can tell) of every cluster, and the variance of what its
     modes leave out of its own fields; one with too few fields to tell gets no share. Fields of cluster −1 are left out."""
-    rank, left = pod.factors.shape[2], weights.new_zeros(len(pod.shares))
-    for k in range(len(pod.shares)):
-        own = chosen == k
-        count = int(own.sum())
-        pod.shares[k] = count / len(weights) if count >= FEWEST else 0
-        pod.factors[k] = 0
+    clusters, rank = len(modes.cluster_shares), modes.config.rank or modes.config.modes
+    means, shares = weights.new_zeros(clusters, weights.shape[1]), weights.new_zeros(clusters)
+    rank, left_out = min(rank, weights.shape[1]), weights.new_zeros(clusters)
+    factors = weights.new_zeros(clusters, weights.shape[1], rank)
+    for k in range(clusters):
+        members = chosen == k
+        count = int(members.sum())
+        shares[k] = count / len(weights) if count >= FEWEST or clusters == 1 else 0
         if count == 0:
             continue
-        pod.centres[k] = weights[own].mean(0)
-        variances, modes = principal(weights[own] - pod.centres[k])
-        kept = min(rank, count // 2 if most is None else int(most[k]))  # fewer fields do not tell so many modes
-        pod.factors[k, :, :kept] = modes[:, :kept] * variances[:kept].sqrt()
-        left[k] = variances[kept:].sum() + outside[own].mean()
-    pod.shares /= pod.shares.sum()
-    return left
+        means[k] = weights[members].mean(0)
+        variances, directions = principal(weights[members] - means[k])
+        kept = min(rank, max(1, count // 2) if most is None else int(most[k]))  # fewer fields do not tell so many modes
+        factors[k, :, :kept] = directions[:, :kept] * variances[:kept].sqrt()
+        left_out[k] = variances[kept:].sum() + outside[members].mean()
+    modes.cluster_means, modes.cluster_factors, modes.cluster_shares = means, factors, shares / shares.sum()
+    return left_out
 
 
-def _likeliest(pod: Pod, weights: Float[Tensor, "S M"], left: Float[Tensor, " K"]) -> Int[Tensor, " S"]:
+def _likeliest(modes: Modes, weights: Float[Tensor, "S M"], left_out: Float[Tensor, " K"]) -> Int[Tensor, " S"]:
     """The cluster of each training field, all of whose weights are known."""
     best, chosen = weights.new_full((len(weights),), -torch.inf), weights.new_zeros(len(weights), dtype=torch.long)
-    for k, (share, factor) in enumerate(zip(pod.shares, pod.factors, strict=True)):
-        modes, variances = _directions(factor)
+    for k, (share, factor) in enumerate(zip(modes.cluster_shares, modes.cluster_factors, strict=True)):
+        directions, variances = _directions(factor)
         others = weights.shape[1] - len(variances)
-        noise = (left[k] / weights.shape[1]).clamp(min=1e-9)
-        away = weights - pod.centres[k]
-        along = away @ modes
+        noise = (left_out[k] / weights.shape[1]).clamp(min=1e-9)
+        away = weights - modes.cluster_means[k]
+        along = away @ directions
         across = away.square().sum(1) - along.square().sum(1)
         spread = (variances + noise).log().sum() + others * noise.log()
         score = share.log() - 0.5 * (across / noise + (along.square() / (variances + noise)).sum(1) + spread)
@@ -101,26 +143,31 @@ def _likeliest(pod: Pod, weights: Float[Tensor, "S M"], left: Float[Tensor, " K"
     return chosen
 
 
-def _doubt(pod: Pod, source: WaveSource, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]) -> None:
+def _measure_residual(
+    modes: Modes, training: TrainingFields, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]
+) -> None:
     """The deviation, cell by cell, of the fields of each cluster from the modes of those that it is not among."""
-    nearest, second = torch.empty_like(weights), _turns(chosen) == 1
-    count = chosen.bincount(minlength=len(pod.shares))
+    clusters, nearest, second = len(modes.cluster_shares), torch.empty_like(weights), _halves(chosen, training.run)
+    count = chosen.bincount(minlength=clusters)
     for half in (second, ~second):
-        _describe(pod, weights, outside, chosen.where(~half, -1), count // 2)  # as many modes as will answer
-        for k in range(len(pod.shares)):
-            own, (modes, _) = half & (chosen == k), _directions(pod.factors[k])
-            nearest[own] = pod.centres[k] + (weights[own] - pod.centres[k]) @ modes @ modes.mT
-    even = grid(*[CELLS] * pod.axes).to(pod.mean)
-    basis, squares, start = pod.basis(even), weights.new_zeros(pod.rest.flatten(1).shape), 0
-    for family in source.families:
-        fields = fixed(family, "train", len(weights) // len(source.families))
-        for some in chunks(len(fields), AT_ONCE):
-            part = fields[some]
-            which = slice(start, start := start + len(part))
-            guess = (pod.mean + nearest[which] @ pod.modes.mT) @ basis.mT
-            wrong = part(even.expand(len(part), -1, -1))[..., 0] - guess
-            squares.index_add_(0, chosen[which], wrong.square())
-    pod.rest.copy_((squares / count.clamp(min=1)[:, None]).sqrt().view_as(pod.rest))
+        _describe(modes, weights, outside, chosen.where(~half, -1), count // 2)  # as many modes as will answer
+        for k in range(clusters):
+            members, (directions, _) = half & (chosen == k), _directions(modes.cluster_factors[k])
+            away = weights[members] - modes.cluster_means[k]
+            nearest[members] = modes.cluster_means[k] + away @ directions @ directions.mT
+    at_cells = training.at_cells(torch.cat([modes.mean[..., None], modes.modes], -1))  # (G C 1+M)
+    squares = weights.new_zeros(clusters, *at_cells.shape[:2])
+    counts = torch.zeros_like(squares)
+    for some in chunks(len(weights), AT_ONCE):
+        values, measured = (x.to(weights) for x in training.values(some))
+        guess = at_cells[..., 0] + torch.einsum("sm,gcm->sgc", nearest[some], at_cells[..., 1:])
+        squares.index_add_(0, chosen[some], (values - guess).square() * measured)
+        counts.index_add_(0, chosen[some], measured)
+    whole = squares.sum(0, keepdim=True) / counts.sum(0, keepdim=True).clamp(min=1)
+    variance = torch.where(counts > 0, squares / counts.clamp(min=1), whole * (count > 0)[:, None, None])
+    modes.residual_std = torch.stack([training.extended(of_one) for of_one in variance.sqrt()]).unflatten(
+        1, modes.inside.shape[:-1]
+    )
 
 
 def _directions(factor: Float[Tensor, "M R"]) -> tuple[Float[Tensor, "M r"], Float[Tensor, " r"]]:
@@ -130,16 +177,12 @@ def _directions(factor: Float[Tensor, "M R"]) -> tuple[Float[Tensor, "M r"], Flo
     return factor[:, inside] / variances[inside].sqrt(), variances[inside]
 
 
-def _turns(chosen: Int[Tensor, " S"]) -> Int[Tensor, " S"]:
-    """0 and 1 by turns among the fields of each cluster."""
+def _halves(chosen: Int[Tensor, " S"], run: int) -> Tensor:
+    """Which fields of each cluster are of its second half: by turns, `run` neighbours together, which may be alike."""
     order = chosen.argsort(stable=True)
     count = chosen.bincount()
     first = (count.cumsum(0) - count)[chosen[order]]
+    place = torch.arange(len(chosen), device=chosen.device) - first
     turns = torch.empty_like(chosen)
-    turns[order] = (torch.arange(len(chosen), device=chosen.device) - first) % 2
-    return turns
-
-
-def _product(line: np.ndarray, axes: int) -> Float[Tensor, "P d"]:
-    """All tuples of numbers of a line, in raster order."""
-    return torch.stack(torch.meshgrid(*[torch.from_numpy(line)] * axes, indexing="ij"), -1).flatten(0, -2)
+    turns[order] = place // run % 2
+    return turns == 1

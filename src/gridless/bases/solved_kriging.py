@@ -156,6 +156,8 @@ class SolvedKriging:
     pieces: tuple[Piece, ...]
 
     name = "kriging"
+    spread = True
+    differentiable = True
 
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """The posterior mean at `coords` in [0, 1] per axis."""
@@ -170,6 +172,10 @@ class SolvedKriging:
         """Standard deviations of a further reading: of the field, and of a reading's noise (where noises are known, with
         their mean)."""
         return self._deviation(self._moments(coords, True)[1] + self._noise_variance[:, None])
+
+    def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 C"]:
+        """Of a reading around the field."""
+        return self._channels_last((self._noise_variance * self.standard.scale.square())[:, None])
 
     def draws(self, n: int, seed: int) -> "KrigingDraws":
         """`n` posterior samples that are functions, the same wherever and however they are asked. Each is of one hypothesis,

@@ -6,7 +6,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, NoBase, Pod
+from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Pod
 from gridless.config.data import AnyData, Data, Family, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
@@ -20,6 +20,7 @@ from gridless.config.decoders import (
     Scent,
     SharedState,
 )
+from gridless.config.domain import Axis, Domain
 from gridless.config.encoders import Encoder, MambaEncoder, PerceiverEncoder, PositionTokens, Ssm, TransformerEncoder
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
@@ -27,7 +28,7 @@ from gridless.config.model import Model
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import ReconstructionTask, SparseFieldTask, SuperResolutionTask, Task
+from gridless.config.tasks import Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -35,6 +36,7 @@ __all__ = [
     "AnyData",
     "Attention",
     "AttentionLayer",
+    "Axis",
     "Band",
     "Base",
     "Bias",
@@ -42,6 +44,7 @@ __all__ = [
     "Composer",
     "Data",
     "Decoder",
+    "Domain",
     "Encoder",
     "Family",
     "FlowHead",
@@ -50,6 +53,7 @@ __all__ = [
     "Head",
     "Interpolation",
     "Joint",
+    "Kriging",
     "Lainr",
     "Local",
     "MambaEncoder",
@@ -65,19 +69,20 @@ __all__ = [
     "PositionTokens",
     "Processor",
     "Recipe",
-    "ReconstructionTask",
+    "Reconstruction",
     "Scent",
     "SelfAttention",
     "SharedState",
     "Signal",
-    "SparseFieldTask",
+    "SparseField",
     "Ssm",
     "Stem",
-    "SuperResolutionTask",
+    "SuperResolution",
     "Task",
     "Time",
     "Tokenizer",
     "Train",
     "TransformerEncoder",
+    "Uniform",
     "WaveData",
 ]

@@ -20,6 +20,16 @@ class Interpolation:
     kind: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     exact: bool = True
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
+    fill: bool = False
+    """Where nothing within reach was measured, the nearest measured value; false: NaN."""
+
+
+@config
+class Kriging:
+    """A mixture of Gaussian processes, solved for the readings of each field; nothing is fitted beforehand."""
+
+    kind: Literal["kriging"] = "kriging"
+    trend: Literal["constant", "linear", "either"] = "either"
 
 
 @config
@@ -34,8 +44,14 @@ class Pod:
     """That all clusters share."""
     rank: PositiveInt | None = None
     """Modes of each cluster, combinations of the shared ones; None: as many."""
+    representation: Literal["legendre", "grid"] = "legendre"
+    """What holds mean and modes: polynomials, for formula fields; or the grid of an archive, bicubic in between."""
     degree: Annotated[int, Ge(2)] = 24
-    """Polynomials per axis that hold mean and modes: π per cycle per unit, and ten more."""
+    """Polynomials per axis: π per cycle per unit, and ten more."""
+    periodic: tuple[bool, ...] = ()
+    """Axes of the grid that join at their ends; (): those that the domain of the training fields says."""
+    outside: Literal["nan", "nearest"] = "nan"
+    """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
 
 
-Base = Annotated[NoBase | Interpolation | Pod, Discriminator("kind")]
+Base = Annotated[NoBase | Interpolation | Kriging | Pod, Discriminator("kind")]

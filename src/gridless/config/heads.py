@@ -22,6 +22,9 @@ class GaussianHead:
     kind: Literal["gaussian"] = "gaussian"
     hidden: PositiveInt = 64
     """Of the two layers that read the standard deviation from the decoder's features."""
+    combine: Literal["residual", "precision"] = "residual"
+    """With a base that knows its spread: correct its value and multiply its deviation, or weigh both answers by their
+    precision."""
 
 
 @config

@@ -1,9 +1,9 @@
 """From preset, recipe and flags to one validated config: preset < recipe < flags, merged as dictionaries, built once."""
 
 import difflib
-import json
 import tomllib
 from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from gridless.config import Model, Recipe
+from gridless.files import read_json
 
 
 class ConfigError(ValueError):
@@ -18,18 +19,32 @@ class ConfigError(ValueError):
 
 
 def merge(*layers: dict) -> dict:
-    """Lay nested dictionaries over one another, later ones on top. A `kind` that changes replaces its whole table."""
+    """Lay nested dictionaries over one another, later ones on top. A `kind` that changes replaces its whole table.
+
+    A table that names no kind is of the kind that the config has by default, so the lowest layer is the preset.
+    """
     out: dict = {}
     for layer in layers:
         for key, value in layer.items():
             old = out.get(key)
-            same = (
-                isinstance(old, dict)
-                and isinstance(value, dict)
-                and value.get("kind", old.get("kind")) == old.get("kind")
-            )
-            out[key] = merge(old, value) if same else (merge(value) if isinstance(value, dict) else value)
+            both = isinstance(old, dict) and isinstance(value, dict)
+            if both and value.get("kind") in (None, old.get("kind", _default_kinds().get(key))):
+                out[key] = merge(old, value)
+            else:
+                out[key] = merge(value) if isinstance(value, dict) else value
     return out
+
+
+@cache
+def _default_kinds() -> dict[str, str]:
+    """Of every part that comes in kinds (tokenizer, encoder, base, task …) the one that a recipe need not name."""
+    owners, parts = {Recipe}, []
+    while owners:
+        parts += [(owner, field) for owner in owners for field in fields(owner)]
+        owners = {inner for owner, field in parts for inner in _classes(get_type_hints(owner)[field.name])} - {
+            owner for owner, _ in parts
+        }
+    return {field.name: field.default.kind for _, field in parts if hasattr(field.default, "kind")}
 
 
 def build(kind: type, data: Any, path: str = "") -> Any:
@@ -58,9 +73,15 @@ def difference(old: Any, new: Any, path: str = "") -> str:
     return "" if old == new else f"{path} ({old!r}, not {new!r})"
 
 
-def preset(name: str, size: str = "small") -> Model:
-    """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published)."""
-    return build(Model, preset_table(name, size))
+def preset(
+    name: str, size: str = "small", *, axes: int | None = None, channels: int | None = None, **overrides: Any
+) -> Model:
+    """A system by name (`mamba-ginr`, `hybrid`) at size `tiny` (tests), `small` (two cores) or `base` (as published), for
+    signals of so many axes and channels. `overrides`: what else differs, as nested dictionaries or values of the config's
+    fields: `base={"kind": "bicubic"}, signal={"window": 16}, width=96`."""
+    shape = {"axes": axes, "channels": channels}
+    signal = {"signal": {name: number for name, number in shape.items() if number is not None}}
+    return build(Model, merge(preset_table(name, size), signal, overrides))
 
 
 def preset_table(name: str, size: str) -> dict:
@@ -73,19 +94,30 @@ def preset_table(name: str, size: str) -> dict:
     return merge({} if other is None else preset_table(other, size), {"name": name}, table, sizes[size])
 
 
-def recipe_table(name: str | Path) -> dict:
-    """A recipe that ships, by name, or any .toml file by path. One that `extends` another (named likewise) is a diff."""
+def recipe_table(name: str | Path, extending: tuple[Path, ...] = ()) -> dict:
+    """A recipe that ships, by name, or any .toml file by path.
+
+    One that `extends` another is a diff. The other is a file beside the extending one (its name without .toml), else a
+    recipe that ships; `extending` holds the files on the way here. Raises ConfigError where there is none, and where
+    files extend one another in a circle.
+    """
     path = Path(name)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(
-                f"no recipe at {path}; give the path of a .toml file or one of {', '.join(shipped('recipes'))}"
-            )
+    if path.suffix != ".toml":
+        table = load_toml(_shipped("recipes", str(name)))
+    elif path.is_file():
         table = load_toml(path)
     else:
-        table = load_toml(_shipped("recipes", str(name)))
+        known = ", ".join(shipped("recipes"))
+        raise ConfigError(f"no recipe at {path}; give the path of a .toml file or one of {known}")
     other = table.pop("extends", None)
-    return table if other is None else merge(recipe_table(other), table)
+    if other is None:
+        return table
+    neighbour = path.parent / f"{str(other).removesuffix('.toml')}.toml"
+    if path.suffix == ".toml" and neighbour != path and neighbour.is_file():
+        if neighbour in extending:
+            raise ConfigError(f"{path} extends {neighbour}, which extends it; one of them must stand alone")
+        other = neighbour
+    return merge(recipe_table(other, (*extending, path)), table)
 
 
 def shipped(room: str) -> list[str]:
@@ -99,16 +131,20 @@ def shipped(room: str) -> list[str]:
 
 def load_toml(path) -> dict:
     try:
-        return tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
 def load_json(path: Path) -> dict:
+    """The object that a JSON file holds. Raises ConfigError naming the file."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as JSON: {error}") from None
+        table = read_json(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: expected a JSON object, got {type(table).__name__}; restore or remove the file")
+    return table
 
 
 def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
@@ -117,27 +153,29 @@ def recipe(table: dict, flags: dict) -> tuple[Recipe, dict]:
     `preset` and `size` may stand in either; the preset's table lies below the recipe's `[model]`, flags lie on top. A
     recipe's `[for.NAME]` holds what it changes where the preset is NAME. An arm may name another preset or size.
     """
-    table = dict(table)
-    special = table.pop("for", {})
-    whole = merge(table, special.get(flags.get("preset", table.get("preset")), {}), flags)
+    whole = _assembled(table, flags)
     for room in ("model", "data", "task", "train"):
         if not isinstance(whole.get(room, {}), dict):
             raise ConfigError(f"{room} is a table of settings, got {whole[room]!r}; e.g. --train.steps 500")
     arms = {
-        arm: _other_preset(table, special, flags, diff) if {"preset", "size"} & set(diff) else diff
+        arm: _other_preset(table, flags, diff) if {"preset", "size"} & set(diff) else diff
         for arm, diff in whole.pop("ablate", {}).items()
     }
-    name, size = whole.pop("preset", None), whole.pop("size", "small")
-    if name is not None:
-        whole["model"] = merge(preset_table(name, size), whole.get("model", {}))
     return build(Recipe, whole), arms
 
 
-def _other_preset(table: dict, special: dict, flags: dict, arm: dict) -> dict:
+def _assembled(table: dict, *above: dict) -> dict:
+    """The preset that is asked for, the recipe, what the recipe changes for this preset, and what lies above, as one."""
+    named = {key: value for layer in (table, *above) for key, value in layer.items() if key in ("preset", "size")}
+    name = named.get("preset")
+    model = {} if name is None else {"model": preset_table(name, named.get("size", "small"))}
+    whole = merge(model, table, table.get("for", {}).get(name, {}), *above)
+    return {key: value for key, value in whole.items() if key not in ("for", "preset", "size")}
+
+
+def _other_preset(table: dict, flags: dict, arm: dict) -> dict:
     """An arm that names its preset or size, as the difference it makes to a recipe whose model is already merged."""
-    whole = merge(table, flags, arm)
-    model = merge(whole.get("model", {}), special.get(whole.get("preset"), {}).get("model", {}), arm.get("model", {}))
-    model = build(Model, merge(preset_table(whole["preset"], whole.get("size", "small")), model))
+    model = build(Model, _assembled(table, flags, arm)["model"])
     return {k: v for k, v in arm.items() if k not in ("preset", "size")} | {"model": dump(model)}
 
 

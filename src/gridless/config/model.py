@@ -1,9 +1,10 @@
 """A model: one of each part."""
 
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
 from gridless.config.bases import Base, NoBase
 from gridless.config.decoders import Decoder, Lainr, Local
+from gridless.config.domain import Domain
 from gridless.config.encoders import Encoder, MambaEncoder
 from gridless.config.frozen import config
 from gridless.config.heads import Head, PointHead
@@ -24,3 +25,7 @@ class Model:
     local: Local | None = None
     head: Head = PointHead()
     base: Base = NoBase()
+    domain: Domain | None = None
+    """Of the fields that training saw; samples without one of their own lie there."""
+    step: tuple[PositiveFloat, ...] | None = None
+    """From sample to sample along every axis, in the domain's units: grids of another step are refused."""

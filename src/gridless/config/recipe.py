@@ -3,7 +3,7 @@
 from gridless.config.data import AnyData, Data
 from gridless.config.frozen import config
 from gridless.config.model import Model
-from gridless.config.tasks import SuperResolutionTask, Task
+from gridless.config.tasks import SuperResolution, Task
 from gridless.config.training import Train
 
 
@@ -13,5 +13,5 @@ class Recipe:
 
     model: Model
     data: AnyData = Data()
-    task: Task = SuperResolutionTask()
+    task: Task = SuperResolution()
     train: Train = Train()

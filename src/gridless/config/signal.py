@@ -1,21 +1,58 @@
 """The signal and the window that a network sees of it."""
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gridless.config.frozen import config
 
 
 @config
 class Signal:
-    """The signal and the window the network sees: one unit of its coordinates is `window` samples."""
+    """The signal and the window the network sees: one unit of its coordinates is `unit` samples."""
 
     axes: PositiveInt = 2
     channels: PositiveInt = 3
-    window: PositiveInt = 32
+    out_channels: PositiveInt | None = None
+    """Channels of the answer, if others than those that are seen; then without an interpolating base."""
+    window: PositiveInt | tuple[PositiveInt, ...] = 32
+    """Samples per axis, one number or one for each."""
     overlap: NonNegativeInt = 8
     """Samples shared by neighbouring windows of a larger signal."""
-    mean: float = 0.0
-    std: PositiveFloat = 1.0
-    """The network sees (value − mean) / std and its correction is scaled by std."""
+    mean: FiniteFloat | tuple[FiniteFloat, ...] | None = None
+    std: PositiveFloat | tuple[PositiveFloat, ...] | None = None
+    """The network sees (value − mean) / std and its correction is scaled by std; one number or one per channel. None:
+    each field's own mean and deviation, so that units do not matter."""
     finest_cell: float | None = None
     """The smallest asked pixel, relative to a sample's, that training shows; None: the answer ignores the cell."""
+    positions: PositiveInt | None = None
+    """Numbers of a position that a model of scattered points reads; None: one per axis. A circle needs one more, a sphere
+    three for its two axes; missing ones are 0."""
+
+    def __post_init__(self):
+        if isinstance(self.window, tuple) and len(self.window) != self.axes:
+            raise ValueError(f"signal.window names {len(self.window)} axes, signal.axes is {self.axes}")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != self.outputs:
+                raise ValueError(f"signal.{name} names {len(value)} channels, there are {self.outputs}")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("signal.mean and signal.std are given both or not at all")
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Samples of a window along every axis."""
+        return self.window if isinstance(self.window, tuple) else (self.window,) * self.axes
+
+    @property
+    def unit(self) -> int:
+        """Samples per unit of the network's coordinates: those of the window's longest axis."""
+        return max(self.windows)
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the answer."""
+        return self.out_channels or self.channels
+
+    @property
+    def places(self) -> int:
+        """Numbers of a position."""
+        return self.positions or self.axes

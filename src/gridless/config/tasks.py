@@ -1,10 +1,36 @@
-"""What is seen and what is asked, in training and in evaluation."""
+"""What is seen and what is asked, in training and in evaluation: the options of every task, declared once.
+
+`gridless.tasks` has the same classes with what they do.
+"""
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, NonNegativeFloat, PositiveFloat, PositiveInt
+from annotated_types import Ge
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+from pydantic.dataclasses import dataclass
 
 from gridless.config.frozen import config
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Uniform:
+    """A range to draw from."""
+
+    low: Annotated[FiniteFloat, PositiveFloat]
+    high: Annotated[FiniteFloat, PositiveFloat]
+
+    def __post_init__(self):
+        if not self.low <= self.high:
+            raise ValueError(f"Uniform needs 0 < low ≤ high, got {self.low}, {self.high}")
 
 
 def _several(value):
@@ -12,53 +38,83 @@ def _several(value):
     return value if isinstance(value, (list, tuple)) else (value,)
 
 
+def _span(value):
+    """One count is a range from itself to itself."""
+    return (value, value) if isinstance(value, int) else value
+
+
+Factor = Annotated[FiniteFloat, PositiveFloat] | Uniform
+Factors = Annotated[tuple[Annotated[FiniteFloat, PositiveFloat], ...], BeforeValidator(_several)]
+Count = Annotated[int, Ge(1)]
+Noises = Annotated[tuple[Annotated[FiniteFloat, NonNegativeFloat], ...], BeforeValidator(_several)]
+
+
 @config
-class SuperResolutionTask:
+class SuperResolution:
+    """A coarse grid is seen, the fine one asked."""
+
     kind: Literal["super-resolution"] = "super-resolution"
-    scale: tuple[PositiveFloat, PositiveFloat] = (1.0, 4.0)
-    """Training draws its scale from this range."""
-    scales: Annotated[tuple[PositiveFloat, ...], BeforeValidator(_several)] = (2.0, 3.0, 4.0)
-    """Evaluation asks at these."""
+    scale: Factor | tuple[Factor, ...] = Uniform(1.0, 4.0)
+    """What training draws from: a number or a Uniform, for all axes or one for each."""
+    scales: Annotated[tuple[PositiveFloat | Factors, ...], BeforeValidator(_several)] | None = None
+    """Evaluation asks at these, each a number or one per axis; None: the whole numbers from 2 on within `scale`."""
     recolour: bool = False
-    """Training crops get random colours."""
+    """Training crops of pictures get random colours, so that a few photos are not learned by heart."""
+    turned: bool | None = None
+    """Training crops come in their orientations; None: pictures do, other data not."""
     seen: PositiveInt | None = None
-    """Evaluation cuts pictures into crops that are seen at this size; None: whole pictures."""
+    """Evaluation cuts signals into crops that are seen at this size (a few of each, spread evenly); None: whole ones."""
+    largest: PositiveInt | None = None
+    """Evaluation takes the middle of a larger signal, so many samples along every axis; None: all of it."""
 
 
 @config
-class ReconstructionTask:
+class Reconstruction:
+    """A grid is seen, the same grid is asked."""
+
     kind: Literal["reconstruction"] = "reconstruction"
     seen: PositiveInt | None = None
-    """Evaluation cuts pictures into crops of this size; None: whole pictures."""
-    turned: bool = True
-    """Training crops come in their eight orientations."""
-    jitter: NonNegativeFloat = 0.0
-    """Training asks at points shifted by N(0, jitter²), in units of the picture."""
-    offset: NonNegativeFloat = 0.0
+    """Evaluation cuts signals into crops of this size (a few of each, spread evenly); None: whole ones."""
+    largest: PositiveInt | None = None
+    """Evaluation takes the middle of a larger signal, so many samples along every axis; None: all of it."""
+    turned: bool | None = None
+    """Training crops come in their orientations; None: pictures do, other data not."""
+    jitter: Annotated[FiniteFloat, NonNegativeFloat] = 0.0
+    """Training asks at points shifted by N(0, jitter²), in units of the crop, kept inside."""
+    offset: Annotated[FiniteFloat, NonNegativeFloat] = 0.0
     """Training decodes at points shifted by N(0, offset²) from those where the latents are read."""
     resampled: bool = True
-    """The target is the picture's value at the shifted point; false: at the pixel that was shifted, as published."""
+    """The target is the signal's value at the shifted point; false: at the sample that was shifted, as published."""
 
 
 @config
-class SparseFieldTask:
+class SparseField:
     """A field from scattered readings: how many, how noisy and where, in training (ranges) and in evaluation (lists)."""
 
     kind: Literal["sparse-field"] = "sparse-field"
-    sensors: tuple[PositiveInt, PositiveInt] = (51, 51)
-    noise: tuple[NonNegativeFloat, NonNegativeFloat] = (0.0, 0.0)
-    """Half of the fields are read without noise, the others with a standard deviation from this range."""
+    sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] = (51, 51)
+    """How many are seen, log-uniform, one number for a batch."""
+    noise: tuple[Annotated[FiniteFloat, NonNegativeFloat], Annotated[FiniteFloat, NonNegativeFloat]] = (0.0, 0.0)
+    """Half of the fields are read without noise, the others with a standard deviation from this range, in units of the
+    value."""
     placement: Literal["random", "grid", "clustered", "any"] = "random"
+    """Where sensors stand that may stand anywhere; stations stand where they are."""
     lattice: PositiveInt | None = None
     """Training reads and asks different cell centres of a lattice × lattice grid instead of any coordinates."""
     frozen: bool = False
     """A field of a fixed set (data.fields) is always read and asked at the same places."""
-    counts: Annotated[tuple[PositiveInt, ...], BeforeValidator(_several)] = (26, 51, 102, 204)
-    noises: Annotated[tuple[NonNegativeFloat, ...], BeforeValidator(_several)] = (0.0, 0.05, 0.1)
+    counts: Annotated[tuple[Count, ...], BeforeValidator(_several)] = (26, 51, 102, 204)
+    noises: Noises = (0.0, 0.05, 0.1)
     size: PositiveInt = 32
-    """Evaluation asks a size × size grid."""
-    fields: PositiveInt = 64
-    """… of so many fixed fields per family."""
+    """Evaluation asks a formula on a size × size grid; of grids and stations it asks what is not seen."""
+    fields: NonNegativeInt = 64
+    """… of so many fixed fields per family of waves."""
+
+    def __post_init__(self):
+        for name in ("sensors", "noise"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise ValueError(f"task.{name} is a range from low to high, got {low}, {high}")
 
 
-Task = Annotated[SuperResolutionTask | ReconstructionTask | SparseFieldTask, Discriminator("kind")]
+Task = Annotated[SuperResolution | Reconstruction | SparseField, Discriminator("kind")]

@@ -21,7 +21,8 @@ class Patches:
     kind: Literal["patches"] = "patches"
     size: PositiveInt = 2
     position: Literal["concat", "learned", "none"] = "concat"
-    """`concat`: Fourier features of the patch centre take `position_width` of the token; `learned`: an added table."""
+    """`concat`: Fourier features of the patch centre take at most `position_width` of the token, as many on every axis;
+    `learned`: an added table."""
     position_width: PositiveInt = 32
     stem: Stem | None = None
 

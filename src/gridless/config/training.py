@@ -1,22 +1,27 @@
 """How a model is trained."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
 
 from gridless.config.frozen import config
+
+Positive = Annotated[FiniteFloat, Gt(0)]
 
 
 @config
 class Optimizer:
-    lr: PositiveFloat = 5e-4
-    floor: PositiveFloat = 0.01
+    lr: Positive = 5e-4
+    floor: Annotated[FiniteFloat, Gt(0), Le(1)] = 0.01
     """The schedule ends at floor · lr, never at zero."""
-    warmup: NonNegativeFloat = 0.05
+    warmup: Annotated[FiniteFloat, Ge(0), Lt(1)] = 0.05
     """Share of the steps in which the rate rises to lr."""
-    weight_decay: NonNegativeFloat = 1e-4
-    clip: PositiveFloat = 1.0
-    ema: float | None = None
+    weight_decay: Annotated[FiniteFloat, Ge(0)] = 1e-4
+    clip: Positive = 1.0
+    """The largest norm of a step's gradient."""
+    ema: Annotated[FiniteFloat, Ge(0), Le(1)] | None = None
+    """Decay of the moving average of the weights that is kept in the end; None: the last weights are."""
 
 
 @config
@@ -24,17 +29,18 @@ class Train:
     """How long, on what batches, how often something is written."""
 
     steps: PositiveInt | None = None
-    seconds: PositiveFloat | None = None
-    """A budget; it is turned into steps once, at the start, and stored."""
+    seconds: Positive | None = None
+    """A budget for training and fitting the base, without validation; turned into steps at the start, and corrected by
+    the measured speed on the way."""
     batch: PositiveInt = 16
     queries: PositiveInt | None = None
     """Asked points per sample and step; None: all of them."""
-    loss: Literal["mse", "l1", "head"] = "mse"
-    """`head`: the head's own, for one that answers more than a value."""
+    loss: Literal["mse", "l1"] | None = None
+    """None: the head's own. The others are for a head that answers one value."""
     optimizer: Optimizer = Optimizer()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     """torch.compile the model: minutes at the start, faster steps where it has a backend."""
-    seed: int = 0
+    seed: NonNegativeInt = 0
     validate_every: PositiveInt = 500
     checkpoint_every: PositiveInt = 500

@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.samples import Samples
+from gridless.data.signals import Formula, Reading
 
 SPLITS = {"train": 10_000_001, "val": 20_000_002, "test": 30_000_003}  # seeds: the splits never share a field
 PLACEMENTS = ("random", "grid", "clustered")
@@ -176,7 +176,7 @@ def fixed(family: str, split: str, count: int) -> Waves:
     return _waves([family], np.zeros(count, int), _numbers(family, split, count))
 
 
-@lru_cache
+@lru_cache(maxsize=64)
 def _numbers(family: str, split: str, count: int) -> np.ndarray:
     """What the first `count` fields of a split are made of."""
     known(family)
@@ -204,30 +204,65 @@ def _waves(families: Sequence[str], chosen: np.ndarray, numbers: np.ndarray) -> 
     return Waves(**{letter: torch.from_numpy(value) for letter, value in whole.items()})
 
 
+@dataclass(frozen=True, eq=False)
+class WaveSignal(Formula):
+    """One field of a family."""
+
+    name: str
+    waves: Waves
+    group: str | None = None
+    number: tuple[int, int] | None = None
+    """Family and number in a fixed set; None: a fresh one."""
+
+    axes = 2
+    channels = 1
+
+    def at(self, coords: Float[Tensor, "Q 2"]) -> Float[Tensor, "Q 1"]:
+        return self.waves(coords[None])[0].to(coords.dtype)
+
+    def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
+        coords = place(rng, 1, count, placement)[0]
+        return Reading(coords, self.at(coords))
+
+
 @dataclass(frozen=True)
-class WaveSource:
-    """Where training takes its waves from: fresh ones, or again and again the first `fields` of a split; an evaluation
-    takes the fixed ones of its split."""
+class WaveSource(Sequence[WaveSignal]):
+    """Waves to learn from and to be asked of. As a sequence, the fixed fields of its split, family by family; `draw` gives
+    fresh ones, or with `fields` again and again the first so many of the split."""
 
     families: tuple[str, ...] = ("simple",)
     split: str = "train"
     fields: int | None = None
+    each: int = 64
+    """Fixed fields of each family, as a sequence."""
 
     def __post_init__(self):
         for family in self.families:
             known(family)
 
     def __len__(self) -> int:
-        return len(self.families)
+        return len(self.families) * (self.fields or self.each)
 
-    def draw(self, rng: np.random.Generator, count: int) -> tuple[Waves, list[tuple[int, int]] | None]:
-        """A batch, and which fields of the fixed set they are, (family, number); None: fresh ones."""
-        if self.fields is None:
-            return fresh(self.families, rng, count), None
-        chosen = rng.integers(len(self.families), size=count), rng.integers(self.fields, size=count)
-        numbers = [_numbers(family, self.split, self.fields) for family in self.families]
-        which = list(zip(*(c.tolist() for c in chosen), strict=True))
-        return _waves(self.families, chosen[0], np.stack([numbers[f][n] for f, n in which])), which
+    def __getitem__(self, index: int) -> WaveSignal:
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        number, each = index % len(self), self.fields or self.each
+        family = self.families[number // each]
+        numbers = _numbers(family, self.split, each)[number % each]
+        waves = _waves([family], np.zeros(1, int), numbers[None])
+        return WaveSignal(f"{family}-{number % each:02d}", waves, family, (number // each, number % each))
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[WaveSignal]:
+        if self.fields is not None:
+            return [self[int(rng.integers(len(self)))] for _ in range(count)]
+        waves = fresh(self.families, rng, count)
+        return [WaveSignal("wave", waves[i]) for i in range(count)]
+
+    def first(self, count: int) -> Waves:
+        """The first `count` fields of the split of every family, one family after another; of a fixed set, all of it."""
+        count = count if self.fields is None else self.fields
+        chosen = np.arange(len(self.families)).repeat(count)
+        return _waves(self.families, chosen, np.concatenate([_numbers(f, self.split, count) for f in self.families]))
 
 
 def place(
@@ -256,14 +291,3 @@ def place(
             near = np.take_along_axis(centres, member[..., None], 1) + CLUSTER * rng.standard_normal((batch, count, 2))
             coords = 1 - np.abs(1 - np.abs(near) % 2)  # reflected at the border
     return torch.from_numpy(coords.astype(np.float32))
-
-
-def read(
-    waves: Waves, coords: Float[Tensor, "B N 2"], rng: np.random.Generator, noise: float | np.ndarray = 0.0
-) -> Samples:
-    """What sensors at `coords` say: the value plus normal noise of standard deviation `noise` (one, or one per field)."""
-    values = waves(coords)
-    if np.any(noise):
-        sigma = np.broadcast_to(np.asarray(noise, np.float32), (len(coords),)).reshape(-1, 1, 1)
-        values = values + torch.from_numpy(sigma * rng.standard_normal(values.shape, np.float32))
-    return Samples(values, coords=coords)

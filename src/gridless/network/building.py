@@ -1,9 +1,11 @@
 """Configs in, modules out: one `match` for every part that comes in several kinds."""
 
+from math import prod
+
 from torch import nn
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Pod
+from gridless.bases import Constant, Interpolation, Kriging, Modes
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
@@ -14,7 +16,9 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
+from gridless.protocols import Base
 
 
 def build_tokenizer(config: c.Model) -> nn.Module:
@@ -44,7 +48,7 @@ def latent_count(config: c.Model) -> int:
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
             patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
-            patches = (config.signal.window // patch) ** config.signal.axes
+            patches = prod(n // patch for n in config.signal.windows)
             if tokens.read == "all" and isinstance(config.decoder, c.Composer):
                 raise ValueError(
                     "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
@@ -77,14 +81,11 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
 def build_head(config: c.Model, width: int) -> nn.Module:
     match config.head:
         case c.PointHead():
-            return PointHead(width, config.signal.channels)
+            return PointHead(width, config.signal.outputs)
         case c.GaussianHead():
-            return GaussianHead(config.head, width, config.signal.channels)
+            return GaussianHead(config.head, width, config.signal.outputs)
         case c.FlowHead():
-            head = PointHead(width, config.signal.channels)
-            if isinstance(config.decoder, c.Joint):  # a velocity starts as any layer does
-                head.linear.reset_parameters()
-            return head
+            return FlowHead(config.head, width, config.signal.outputs, isinstance(config.decoder, c.Joint))
 
 
 def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
@@ -98,13 +99,27 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     return LatentVelocity(config.head, width)
 
 
-def build_base(config: c.Model) -> Interpolation | Constant | Pod:
+def build_base(config: c.Model) -> Base:
+    signal, points = config.signal, isinstance(config.tokenizer, c.Points)
+    if signal.outputs != signal.channels and not isinstance(config.base, c.NoBase):
+        raise ValueError(
+            f"base.kind {config.base.kind!r} answers the {signal.channels} channels that are seen, signal.out_channels is "
+            f"{signal.outputs}; set base.kind to none"
+        )
     match config.base:
         case c.NoBase():
-            return Constant(config.signal.mean)
-        case c.Interpolation(kind=kind, exact=exact):
-            return Interpolation(kind, exact)
+            return Constant(signal.mean, signal.outputs)
+        case c.Interpolation(kind=kind, exact=exact, fill=fill):
+            if points:
+                raise ValueError(
+                    f"base.kind {kind!r} interpolates grids, tokenizer.kind 'points' reads scattered values"
+                )
+            return Interpolation(kind, exact, fill)
+        case c.Kriging(trend=trend):
+            if not points:
+                raise ValueError("base.kind 'kriging' answers scattered readings, it needs tokenizer.kind 'points'")
+            return Kriging(trend=trend)
         case c.Pod():
-            if not (isinstance(config.tokenizer, c.Points) and isinstance(config.head, c.GaussianHead)):
+            if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
-            return Pod(config.base, config.signal)
+            return Modes(config.base, config.signal, fallback=Kriging())

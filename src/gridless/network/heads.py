@@ -1,24 +1,83 @@
-"""From features at a coordinate to values.
+"""From features at a coordinate to an answer. A head owns its output, how that corrects the base, and its loss.
 
 `gaussian` follows "faithful" heteroscedastic regression (Stirn et al. 2023, arXiv 2212.09184): the value learns by its
 squared error alone, the standard deviation by the likelihood, and neither its gradient nor the residual's reaches the
 features or the value. So the value is as good as without a spread, and the loss is stable.
+
+Outputs are in standard units (of the field's own deviation), and so are losses: data in kelvin train as data in [0, 1] do.
 """
 
-from math import log
+from dataclasses import dataclass
+from math import expm1, log
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.protocols import Answer, Correction, Draws, Solved
+from gridless.samples import Samples
 
-SMALLEST = 1e-3  # of a standard deviation, in the normalised values
+SMALLEST = 1e-3  # of a standard deviation, in standard units
+FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What standard units mean for a batch of fields: value = level + scale · standard value, per field and channel."""
+
+    level: Float[Tensor, "#B 1 C"]
+    scale: Float[Tensor, "#B 1 C"]
+
+    def standard(self, values: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
+        """Values of a channel that does not vary become 0."""
+        return (values - self.level) / torch.where(self.scale > 0, self.scale, 1.0)
+
+    def select(self, index: slice) -> "Units":
+        return self if len(self.level) == 1 else Units(self.level[index], self.scale[index])
+
+    def to(self, device) -> "Units":
+        return Units(self.level.to(device), self.scale.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What training asks of fields, and the truth; `measured` is False where nobody knows it."""
+
+    coords: Float[Tensor, "B Q d"]
+    cell: Float[Tensor, "B #Q d"] | None
+    target: Float[Tensor, "B Q C"]
+    latents_at: Float[Tensor, "B Q d"] | None = None
+    measured: Bool[Tensor, "B Q"] | None = None
+
+    def select(self, index: slice) -> "Question":
+        parts = {k: None if v is None else v[index] for k, v in vars(self).items()}
+        return Question(**parts)
+
+    def mean(self, loss: Float[Tensor, "B Q C"]) -> Float[Tensor, ""]:
+        """Over what was measured."""
+        if self.measured is None:
+            return loss.mean()
+        weight = self.measured[..., None].to(loss.dtype)
+        return (loss * weight).sum() / (weight.sum() * loss.shape[-1]).clamp(min=1)
+
+
+class Trained(Protocol):
+    """What a head's loss needs of the model that it is the head of."""
+
+    base: nn.Module
+
+    def encode(self, samples: Samples): ...
+    def units(self, samples: Samples) -> Units: ...
+    def reader(self, samples: Samples): ...
 
 
 class PointHead(nn.Module):
     """One value per channel. Starts at zero: an untrained field is its base."""
+
+    has_spread = False
 
     def __init__(self, width: int, channels: int):
         super().__init__()
@@ -29,19 +88,82 @@ class PointHead(nn.Module):
     def forward(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q C"]:
         return self.linear(features)
 
+    def answer(
+        self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B Q C"], units: Units
+    ) -> Answer:
+        return Answer(base.mean + (gate * units.scale * output).to(base.mean.dtype), base.std)
+
+    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None:
+        """The base's posterior samples, moved by what the network adds; None of a base that has none."""
+        draws = solved.draws(n, seed)
+        return None if draws is None else CorrectedDraws(draws, solved, correction)
+
+    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+        """The mean squared (`l1`: absolute) error in standard units."""
+        units = model.units(samples)
+        value = model.encode(samples)(question.coords, question.cell, latents_at=question.latents_at)
+        error = units.standard(value).float() - units.standard(question.target).float()
+        return question.mean(error.abs() if kind == "l1" else error.square())
+
 
 class GaussianHead(PointHead):
-    """Values, and behind them their standard deviations. Starts at zero and one."""
+    """Values, and behind them their standard deviations. Beside a base that knows its own spread, `residual` corrects the
+    base's value and multiplies its deviation, starting at the base itself; `precision` takes both answers with the weight
+    of their precision, and starts at zero and one."""
+
+    has_spread = True
 
     def __init__(self, head: config.GaussianHead, width: int, channels: int):
         super().__init__(width, channels)
+        self.combine = head.combine
         self.spread = nn.Sequential(nn.Linear(width, head.hidden), nn.GELU(), nn.Linear(head.hidden, channels))
         nn.init.zeros_(self.spread[-1].weight)
-        nn.init.constant_(self.spread[-1].bias, log(torch.e - 1))  # softplus gives one
+        nn.init.constant_(self.spread[-1].bias, log(expm1(1 - SMALLEST)))  # the deviation starts at one
 
     def forward(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q 2C"]:
         std = SMALLEST + F.softplus(_exact(self.spread(features.detach())))
         return torch.cat([_exact(self.linear(features)), std], -1)
+
+    def answer(
+        self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B Q 2C"], units: Units
+    ) -> Answer:
+        value, std = output.to(base.mean.dtype).chunk(2, -1)
+        if base.std is not None and self.combine == "precision":
+            return weighted(Answer(units.level + units.scale * value, units.scale * std), base)
+        spread = units.scale if base.std is None else base.std
+        return Answer(base.mean + gate * units.scale * value, spread * std)
+
+    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+        if kind is not None:
+            raise ValueError(f"train.loss {kind!r} would never train the spread of head.kind 'gaussian'; leave it out")
+        units = model.units(samples)
+        target = units.standard(question.target).float()
+        if self.combine == "precision":
+            return self._precision_loss(model, samples, question, units, target)
+        field = model.encode(samples)
+        answer = field.answer(question.coords, question.cell, question.latents_at)
+        mean = units.standard(answer.mean).float()
+        std = (answer.std / torch.where(units.scale > 0, units.scale, 1.0)).float()
+        squared = 0.5 * (target - mean).square()
+        return question.mean(squared + negative_log_likelihood(mean.detach(), std, target))
+
+    def _precision_loss(
+        self, model: Trained, samples: Samples, question: Question, units: Units, target: Tensor
+    ) -> Float[Tensor, ""]:
+        """The value learns alone; its deviation by the likelihood of both answers together, over a part of the batch."""
+        output = model.reader(samples)(question.coords, question.cell, question.latents_at)
+        mean, std = output.chunk(2, -1)
+        some = slice(FIELDS_WITH_BASE)
+        part, few = question.select(some), units.select(some)
+        solved = model.base.solve(samples.select(some))
+        scale = torch.where(few.scale > 0, few.scale, 1.0)
+        base = Answer(
+            few.standard(solved(part.coords, part.cell)).to(mean.dtype),
+            (solved.std(part.coords, part.cell) / scale).to(mean.dtype),
+        )
+        both = weighted(Answer(mean[some].detach(), std[some]), base)
+        squared = question.mean(0.5 * (target - mean).square())
+        return squared + part.mean(negative_log_likelihood(both.mean, both.std, target[some]))
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -49,26 +171,31 @@ def _exact(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def likelihood_loss(
+def negative_log_likelihood(
     mean: Float[Tensor, "B Q C"], std: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]
-) -> Float[Tensor, ""]:
-    """The mean negative log-likelihood of the targets, without its constant."""
-    return (0.5 * ((target - mean) / std).square() + std.log()).mean()
+) -> Float[Tensor, "B Q C"]:
+    """Of normal predictions, without its constant."""
+    std = std.clamp(min=1e-6)
+    return 0.5 * ((target - mean) / std).square() + std.log()
 
 
-def faithful_loss(
-    mean: Float[Tensor, "B Q C"], std: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]
-) -> Float[Tensor, ""]:
-    """Half the squared error of the mean, plus the negative log-likelihood of its residual as it stands."""
-    return 0.5 * (target - mean).square().mean() + likelihood_loss(mean.detach(), std, target)
+def weighted(first: Answer, second: Answer) -> Answer:
+    """Two answers as one, each with the weight of its precision, 1 / std²."""
+    share = second.std.square() / (first.std.square() + second.std.square())
+    return Answer(second.mean + share * (first.mean - second.mean), first.std * share.sqrt())
 
 
-def weighted(
-    mean: Float[Tensor, "B Q C"],
-    std: Float[Tensor, "B Q C"],
-    other: Float[Tensor, "B Q C"],
-    doubt: Float[Tensor, "B Q C"],
-) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
-    """Two guesses as one, each with the weight of its precision, 1 / std²."""
-    share = doubt.square() / (std.square() + doubt.square())
-    return other + share * (mean - other), std * share.sqrt()
+@dataclass(frozen=True, eq=False)
+class CorrectedDraws:
+    """Posterior samples of the base, moved and stretched to the mean and the deviation of the corrected answer."""
+
+    draws: Draws
+    solved: Solved
+    correction: Correction
+
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
+        ratio = coords.new_zeros(len(coords), 1, coords.shape[-1])
+        answer = self.correction.answer(self.solved, coords, None, ratio, None)
+        mean, std = self.solved(coords), self.solved.std(coords)
+        stretch = answer.std / std.clamp(min=torch.finfo(std.dtype).tiny)
+        return answer.mean[:, None] + (self.draws(coords) - mean[:, None]) * stretch[:, None]

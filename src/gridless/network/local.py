@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import grid, sizes
+from gridless.network.encoded import FeatureGrid
 from gridless.network.tokenizers import join_patches
-from gridless.samples import FeatureGrid
 
 
 class LocalReadout(nn.Module):
@@ -29,7 +29,7 @@ class LocalReadout(nn.Module):
     def __init__(self, local: config.Local, signal: config.Signal, stem: int | None, patch: int, width: int, out: int):
         """`stem`: the stem's features, None without one; patches of `patch` samples per axis and `width` features."""
         super().__init__()
-        self.pitch, self.patch_size = 1 / signal.window, patch
+        self.pitch, self.patch_size = 1 / signal.unit, patch
         self.stem = nn.Linear(stem, out) if local.stem and stem is not None else None
         self.patch = nn.Linear(width, patch**signal.axes * out) if local.patches else None
         self.wave = nn.Linear(signal.axes * (1 if signal.finest_cell is None else 2), out)  # of the offset and the cell

@@ -1,22 +1,27 @@
 """A signal larger than the window: overlapping windows, each answered alone, blended by a partition of unity.
 
-Along an axis of n samples, windows of w samples start every w − overlap samples (the last one ends at the border).
-From one window to the next the weight falls as a smooth step inside their common samples, away from the windows' own
-borders. Weights sum to one and are continuously differentiable: there is no seam, neither in the field nor in its
-gradient. At most two windows per axis answer a point.
+Along an axis of n samples, windows of w samples start every w − overlap samples (the last one ends at the border). From
+one window to the next the weight falls as a smooth step inside their common samples, away from the windows' own borders.
+Weights sum to one and are continuously differentiable: there is no seam, neither in the field nor in its gradient. At most
+two windows per axis answer a point. An axis whose end is its beginning (a circle of longitudes) has windows all the way
+round, at least two, so that the field joins there as everywhere else.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from itertools import product
+from math import prod
+from threading import Lock
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gridless.coords import sizes
+from gridless.network.encoded import Encoded
 from gridless.network.local import smooth_step
+from gridless.network.readers import Network, parameter_type
 from gridless.nn.memory import points_at_once
-from gridless.samples import Encoded
 
 WINDOWS_AT_ONCE = 32
 BYTES_KEPT = 1 << 30  # of encoded windows; a larger signal's are encoded again when asked for again
@@ -25,10 +30,16 @@ BYTES_KEPT = 1 << 30  # of encoded windows; a larger signal's are encoded again 
 class Windows:
     """Where the windows of a grid start, and which of them answer a point with what weight."""
 
-    def __init__(self, shape: tuple[int, ...], window: int, overlap: int):
-        check_overlap(window, overlap)
-        self.size = tuple(min(n, window) for n in shape)
-        self.starts = [axis_starts(n, window, overlap) for n in shape]
+    def __init__(self, shape: Sequence[int], window: Sequence[int], overlap: int, joins: Sequence[bool] | None = None):
+        self.joins = tuple(j and n > 1 for j, n in zip(joins or (False,) * len(shape), shape, strict=True))
+        for size in window:
+            check_overlap(size, overlap)
+        self.grid = tuple(shape)
+        self.size = tuple(min(n, w) for n, w in zip(shape, window, strict=True))
+        self.starts = [
+            circle_starts(n, w, overlap) if join else axis_starts(n, w, overlap)
+            for n, w, join in zip(shape, window, self.joins, strict=True)
+        ]
         self.shape = tuple(len(s) for s in self.starts)
 
     def origin(self, number: int) -> tuple[int, ...]:
@@ -39,30 +50,53 @@ class Windows:
             out.append(starts[i])
         return tuple(out[::-1])
 
+    def cut(self, values: Tensor, number: int) -> Tensor:
+        """The samples of a window, of values (*grid …)."""
+        for axis, (start, size) in enumerate(zip(self.origin(number), self.size, strict=True)):
+            if start + size <= self.grid[axis]:
+                values = values.narrow(axis, start, size)
+            else:  # across the join
+                index = torch.arange(start, start + size, device=values.device) % self.grid[axis]
+                values = values.index_select(axis, index)
+        return values
+
+    def local(self, points: Float[Tensor, "P d"], origins: Int64[Tensor, "P d"]) -> Float[Tensor, "P d"]:
+        """Points within their windows, in units of samples."""
+        away = points - origins
+        if not any(self.joins):
+            return away
+        columns = [
+            column.remainder(n) if join else column
+            for column, n, join in zip(away.unbind(-1), self.grid, self.joins, strict=True)
+        ]
+        return torch.stack(columns, -1)
+
     def weights(self, samples: Float[Tensor, "P d"]) -> list[tuple[Int64[Tensor, " P"], Float[Tensor, " P"]]]:
         """For points in units of samples: 2^d pairs of window number and weight."""
-        axes = [
-            self._axis(samples[:, a], torch.tensor(s, device=samples.device), self.size[a])
-            for a, s in enumerate(self.starts)
-        ]
+        axes = [self._axis(samples[:, axis], axis) for axis in range(samples.shape[1])]
         out = []
         for corner in product((0, 1), repeat=len(axes)):
             number, weight = torch.zeros_like(axes[0][0]), torch.ones_like(samples[:, 0])
             for side, (first, second), count in zip(corner, axes, self.shape, strict=True):
-                number = number * count + (first + side).clamp(max=count - 1)
+                number = number * count + (first + side) % count
                 weight = weight * (second if side else 1 - second)
             out.append((number, weight))
         return out
 
-    @staticmethod
-    def _axis(x: Tensor, starts: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    def _axis(self, x: Tensor, axis: int) -> tuple[Int64[Tensor, " P"], Float[Tensor, " P"]]:
         """The first window that answers x, and the weight of the next one."""
+        starts = torch.tensor(self.starts[axis], device=x.device)
         if len(starts) == 1:
             return torch.zeros_like(x, dtype=torch.long), torch.zeros_like(x)
-        common = starts[:-1] + size - starts[1:]  # samples that neighbours share
+        size, n = self.size[axis], self.grid[axis]
+        following = torch.cat([starts[1:], starts[:1] + n]) if self.joins[axis] else starts[1:]
+        starts = starts[: len(following)]
+        common = starts + size - following  # samples that neighbours share
         margin = common / 4  # the outermost quarter on each side is left to the other window
-        low, high = (starts[1:] + margin).to(x), (starts[:-1] + size - margin).to(x)
-        first = torch.searchsorted(high, x.detach().contiguous(), right=True).clamp(max=len(starts) - 2)
+        low, high = (following + margin).to(x), (starts + size - margin).to(x)
+        if self.joins[axis]:  # before the first window's own part the last one still answers, from a turn before
+            x = torch.where(x.detach() < high[-1] - n, x + n, x)
+        first = torch.searchsorted(high, x.detach().contiguous(), right=True).clamp(max=len(high) - 1)
         return first, smooth_step((x - low[first]) / (high[first] - low[first]))
 
 
@@ -80,36 +114,51 @@ def axis_starts(n: int, window: int, overlap: int) -> tuple[int, ...]:
     return tuple((n - window) * i // (count - 1) for i in range(count))
 
 
+def circle_starts(n: int, window: int, overlap: int) -> tuple[int, ...]:
+    """Starts of the windows round a circle of n samples: two at least, so that each joins where the other is whole."""
+    count = max(2, -(-n // (min(n, window) - overlap))) if n > window else 2
+    return tuple(n * i // count for i in range(count))
+
+
 class Mosaic:
-    """Answers points of a larger signal from its windows. Encodes a window when it is first needed and keeps it."""
+    """Answers points of a larger signal from its windows. Encodes a window when it is first needed and keeps it; threads
+    may ask at once."""
 
     def __init__(
         self,
+        network: Network,
         windows: Windows,
-        batch: int,
-        encode: Callable[[list[tuple[int, tuple[int, ...]]]], Encoded],
-        decode: Callable[[Encoded, Tensor, Tensor], Tensor],
+        values: Float[Tensor, "B *grid C"],
+        mask: Bool[Tensor, "B *grid"] | None,
         unit: int,
+        pad: bool,
     ):
-        """`encode` takes (sample, origin) pairs; `decode` takes coordinates in units of the window (`unit` samples)."""
-        self.windows, self.encode, self.decode, self.unit = windows, encode, decode, unit
-        self.per_sample = 1
-        for n in windows.shape:
-            self.per_sample *= n
-        self._kept: OrderedDict[int, Encoded] = OrderedDict()
-        self.capacity, total = WINDOWS_AT_ONCE, batch * self.per_sample
+        """`values` in standard units; `unit`: samples per unit of the network's coordinates."""
+        self.network, self.windows, self.values, self.mask = network, windows, values, mask
+        self.unit, self.pad, self.per_field = unit, pad, prod(windows.shape)
+        self.capacity, self._lock = WINDOWS_AT_ONCE, Lock()
+        self._encoded_windows: OrderedDict[int, Encoded] = OrderedDict()
+        total = len(values) * self.per_field
         for first in range(0, total, WINDOWS_AT_ONCE):
             self._encoded(list(range(first, min(first + WINDOWS_AT_ONCE, total))))
             if first == 0:
-                self.capacity = max(WINDOWS_AT_ONCE, BYTES_KEPT // self._kept[0].nbytes())
+                self.capacity = max(WINDOWS_AT_ONCE, BYTES_KEPT // self._encoded_windows[0].nbytes())
                 if total > self.capacity:
                     break
 
-    def __call__(self, samples: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B Q C"]:
-        """Values at points given in units of samples; the cell relative to a sample's."""
-        b, q, d = samples.shape
-        points, cell = samples.reshape(-1, d), cell.expand(b, q, d).reshape(-1, d)
-        offset = torch.arange(b, device=samples.device).repeat_interleave(q) * self.per_sample
+    def __call__(
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
+    ) -> Float[Tensor, "B Q k"]:
+        """Outputs at coordinates in [0, 1] of the whole; the cell relative to a sample's."""
+        if latents_at is not None:
+            raise ValueError(
+                f"latents_at needs samples within one window of {self.windows.size}, got {self.windows.grid}"
+            )
+        b, q, d = coords.shape
+        samples = coords * sizes(self.windows.grid, torch.float64, coords.device)
+        points = samples.to(parameter_type(self.network)).reshape(-1, d)
+        cell = cell.expand(b, q, d).reshape(-1, d)
+        offset = torch.arange(b, device=points.device).repeat_interleave(q) * self.per_field
         numbers, weights, places = [], [], []
         for number, weight in self.windows.weights(points):
             used = (weight > 0).nonzero().flatten()
@@ -120,52 +169,79 @@ class Mosaic:
         order = number.argsort(stable=True)
         number, weight, place = number[order], weight[order], place[order]
         asked, counts = number.unique_consecutive(return_counts=True)
-        out, most = None, points_at_once(samples.device)
-        for ids, sizes, start in _blocks(asked.tolist(), counts.tolist(), most):
-            stop = start + sum(sizes)
+        out, most = None, points_at_once(points.device)
+        for ids, counted, start in _blocks(asked.tolist(), counts.tolist(), most):
+            stop = start + sum(counted)
             rows = place[start:stop]
-            answer = self._window_answers(ids, sizes, points[rows], cell[rows]) * weight[start:stop, None]
+            answer = self._window_answers(ids, counted, points[rows], cell[rows]) * weight[start:stop, None]
             if out is None:
                 out = answer.new_zeros(b * q, answer.shape[-1])
             out = out.index_add(0, rows, answer)
         return out.unflatten(0, (b, q))
 
-    def _window_answers(self, ids: list[int], sizes: list[int], points: Tensor, cell: Tensor) -> Tensor:
+    def nbytes(self) -> int:
+        """Of the encoded windows that are kept."""
+        return sum(part.nbytes() for part in self._encoded_windows.values())
+
+    def to(self, network: Network, device) -> "Mosaic":
+        mask = None if self.mask is None else self.mask.to(device)
+        return Mosaic(network, self.windows, self.values.to(device), mask, self.unit, self.pad)
+
+    def __getstate__(self) -> dict:
+        """Locks stay where they are; the windows are encoded again where they are asked for."""
+        return self.__dict__ | {"_lock": None, "_encoded_windows": OrderedDict()}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._lock = Lock()
+
+    def _window_answers(self, ids: list[int], counts: list[int], points: Tensor, cell: Tensor) -> Tensor:
         """Answers of several windows at once; their lists of points are padded to the longest."""
-        longest = max(sizes)
-        window = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(sizes)).to(points.device)
-        first = torch.tensor([0, *sizes[:-1]]).cumsum(0).to(points.device)
+        longest = max(counts)
+        window = torch.repeat_interleave(torch.arange(len(ids)), torch.tensor(counts)).to(points.device)
+        first = torch.tensor([0, *counts[:-1]]).cumsum(0).to(points.device)
         column = torch.arange(len(points), device=points.device) - first[window]
-        origin = torch.tensor([self.windows.origin(i % self.per_sample) for i in ids], device=points.device)
-        local = (points - origin[window]) / self.unit
+        origins = torch.tensor([self.windows.origin(i % self.per_field) for i in ids], device=points.device)
+        local = self.windows.local(points, origins[window]) / self.unit
         flat = window * longest + column
         blank = points.new_zeros(len(ids) * longest, points.shape[-1])
         coords = blank.index_copy(0, flat, local).unflatten(0, (len(ids), longest))
         cells = blank.index_copy(0, flat, cell.to(blank.dtype)).unflatten(0, (len(ids), longest))
-        return self.decode(self._encoded(ids), coords, cells).flatten(0, 1)[flat]
+        return self.network.decode(self._encoded(ids), coords, cells).flatten(0, 1)[flat]
 
     def _encoded(self, ids: list[int]) -> Encoded:
-        missing = [i for i in ids if i not in self._kept]
+        """The windows behind one another. Looked up and dropped under the lock, encoded outside of it."""
+        with self._lock:
+            known = {i: self._encoded_windows[i] for i in ids if i in self._encoded_windows}
+        missing = [i for i in ids if i not in known]
         if missing:
-            new = self.encode([(i // self.per_sample, self.windows.origin(i % self.per_sample)) for i in missing])
-            for row, i in enumerate(missing):
-                self._kept[i] = new.select(slice(row, row + 1))
-        parts = [self._kept[i] for i in ids]
-        for i in ids:
-            self._kept.move_to_end(i)
-        while len(self._kept) > self.capacity:
-            self._kept.popitem(last=False)
-        return Encoded.stack(parts)
+            encoded = self._encode(missing)
+            known |= {i: encoded.select(slice(row, row + 1)) for row, i in enumerate(missing)}
+        with self._lock:
+            for i in ids:
+                self._encoded_windows[i] = known[i]
+                self._encoded_windows.move_to_end(i)
+            while len(self._encoded_windows) > self.capacity:
+                self._encoded_windows.popitem(last=False)
+        return Encoded.stack([known[i] for i in ids])
+
+    def _encode(self, ids: list[int]) -> Encoded:
+        pairs = [divmod(i, self.per_field) for i in ids]
+        values = torch.stack([self.windows.cut(self.values[b], number) for b, number in pairs])
+        mask = None
+        if self.mask is not None:
+            mask = torch.stack([self.windows.cut(self.mask[b], number) for b, number in pairs])
+        return self.network.encode_window(values, mask, self.pad)
 
 
-def _blocks(ids: list[int], sizes: list[int], most: int):
+def _blocks(ids: list[int], counts: list[int], most: int) -> Iterator[tuple[list[int], list[int], int]]:
     """Consecutive runs of windows for one call, with the index of their first point. Each run's lists, padded to its
     longest, stay within `most` points where one window alone does."""
     first, start, longest = 0, 0, 0
-    for i, size in enumerate(sizes):
+    for i, size in enumerate(counts):
         longest = max(longest, size)
         if i > first and (i - first == WINDOWS_AT_ONCE or (i - first + 1) * longest > most):
-            yield ids[first:i], sizes[first:i], start
-            start += sum(sizes[first:i])
+            yield ids[first:i], counts[first:i], start
+            start += sum(counts[first:i])
             first, longest = i, size
-    yield ids[first:], sizes[first:], start
+    yield ids[first:], counts[first:], start

@@ -1,103 +1,166 @@
 """Posterior samples of a model with a flow head, in training and in a field: over answers for a joint decoder, over the
 latents for any other."""
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gridless import config
+from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import flow_loss, sampled
-from gridless.samples import Samples, Tokens
-
-Draws = Callable[[Tensor, Tensor], Tensor]  # (coords, cell) -> (B n Q C), corrections to the base
-
-
-def posterior(model, points: Samples) -> Callable[[int, int], Draws]:
-    """`n, seed -> draws` for the readings of a field."""
-    with torch.set_grad_enabled(torch.is_grad_enabled() and model.training):
-        seen = model.latent(points)
-        seen = seen if model.decoder.joint else _normal(seen)
-    return lambda n, seed: (joint_draws if model.decoder.joint else latent_draws)(model, seen, n, seed)
+from gridless.network.heads import PointHead, Question, Trained, Units
+from gridless.network.readers import Network, NetworkCorrection
+from gridless.protocols import Answer, Draws, Solved
+from gridless.samples import Samples
 
 
-def summary(draws: Draws) -> Callable[[Tensor, Tensor], Float[Tensor, "B Q 2C"]]:
-    """Mean and standard deviation of the draws."""
+class FlowHead(PointHead):
+    """One value per channel of a posterior sample; a field answers the mean and the deviation of some of them."""
 
-    def correction(coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Tensor:
+    has_spread = True
+
+    def __init__(self, flow: config.FlowHead, width: int, channels: int, joint: bool):
+        super().__init__(width, channels)
+        self.joint, self.count = joint, flow.samples
+        if joint:  # a velocity starts as any layer does
+            self.linear.reset_parameters()
+
+    def answer(
+        self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B n Q C"], units: Units
+    ) -> Answer:
+        scaled = gate * units.scale
+        mean, std = output.mean(1), output.std(1, correction=0)
+        return Answer(base.mean + (scaled * mean).to(base.mean.dtype), (units.scale * std).to(base.mean.dtype))
+
+    def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws:
+        return FlowDraws(solved, correction.reader.redrawn(n, seed), correction.units, self.count)
+
+    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+        """Of a joint decoder: the flow's, over the asked values. Of another: the error of the field that half of the asked
+        values give when they are read themselves, and the flow's from the readings' latents to theirs."""
+        if kind is not None:
+            raise ValueError(f"train.loss {kind!r} never trains a flow; leave it out, and head.kind 'flow' has its own")
+        if question.measured is not None and not question.measured.all():
+            raise ValueError("a flow learns from questions that were all measured; ask fewer (train.queries)")
+        flow, points, units = model.config.head, samples.as_points(), model.units(samples)
+        coords, target = question.coords, units.standard(question.target).float()
+        places = model.positions(points, coords)
+        if self.joint:
+            velocity = JointVelocity(model, places, model.latent(points))
+            return flow_loss(flow, velocity, target, places)
+        half = coords.shape[1] // 2
+        dense = replace(
+            points, values=question.target[:, :half], coords=coords[:, :half], mask=None, noise=None,
+            level=units.level[:, 0].expand(len(coords), -1), scale=units.scale[:, 0].expand(len(coords), -1),
+        )  # fmt: skip
+        goal, seen = normal(model.latent(dense)), normal(model.latent(points))
+        answer = model.decode(model.read(goal), places, question.cell)
+        loss = flow_loss(flow, LatentSteps(model.flow, seen.x), goal.x.detach())
+        return (answer - target).square().mean() + loss
+
+
+@dataclass(frozen=True, eq=False)
+class FlowReader:
+    """`n` posterior samples of scattered readings: (B n Q C). Latents of samples are made once, for all questions."""
+
+    network: Network
+    samples: Samples
+    readings: Tokens
+    encoded: Sequence[Encoded] | None
+    n: int
+    seed: int
+
+    @classmethod
+    def of(cls, network: Network, samples: Samples, n: int, seed: int) -> "FlowReader":
+        readings = network.latent(samples)
+        if network.decoder.joint:
+            return cls(network, samples, readings, None, n, seed)
+        return cls._from_latents(network, samples, normal(readings), n, seed)
+
+    @classmethod
+    def _from_latents(cls, network: Network, samples: Samples, seen: Tokens, n: int, seed: int) -> "FlowReader":
+        """Every field of the batch sees the same noise: its batch-mates change nothing."""
+        noise = torch.randn(n, *seen.x.shape[1:], generator=torch.Generator().manual_seed(seed)).to(seen.x)
+        steps = LatentSteps(network.flow, seen.x)
+        latents = [sampled(network.config.head, steps, one.expand_as(seen.x)) for one in noise]
+        return cls(network, samples, seen, [network.read(replace(seen, x=z)) for z in latents], n, seed)
+
+    def redrawn(self, n: int, seed: int) -> "FlowReader":
+        """Other samples of the same readings."""
+        if self.encoded is None:
+            return replace(self, n=n, seed=seed)
+        return self._from_latents(self.network, self.samples, self.readings, n, seed)
+
+    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B n Q C"]:
         if latents_at is not None:
             raise ValueError("a field of posterior samples reads its latents where it is asked; leave latents_at out")
-        found = draws(coords, cell)
-        return torch.cat([found.mean(1), found.std(1, correction=0)], -1)
-
-    return correction
-
-
-def joint_draws(model, readings: Tokens, n: int, seed: int) -> Draws:
-    """Noise for every question and sample, carried to answers that read one another."""
-    flow, std = model.config.head, model.config.signal.std
-
-    def draws(coords: Tensor, cell: Tensor) -> Tensor:
-        b, q, channels = *coords.shape[:2], model.config.signal.channels
-        generator = torch.Generator().manual_seed(seed)
-        parts = []
-        for _ in range(n):
-            x0 = torch.randn(b, q, channels, generator=generator).to(readings.x)
-            velocity = joint_velocity(model, coords.to(x0.dtype), readings, generator)
-            parts.append(sampled(flow, velocity, x0) * std)
+        places = self.network.positions(self.samples, coords)
+        if self.encoded is not None:
+            return torch.stack([self.network.decode(part, places, cell) for part in self.encoded], 1)
+        generator = torch.Generator().manual_seed(self.seed)
+        flow, shape, parts = self.network.config.head, (*coords.shape[:2], self.samples.channels), []
+        for _ in range(self.n):
+            noise = torch.randn(shape, generator=generator).to(self.readings.x)
+            velocity = JointVelocity(self.network, places, self.readings, generator)
+            parts.append(sampled(flow, velocity, noise))
         return torch.stack(parts, 1)
 
-    return draws
+    def to(self, network: Network, device) -> "FlowReader":
+        encoded = None if self.encoded is None else [part.to(device) for part in self.encoded]
+        readings, samples = self.readings.to(device), self.samples.to(device)
+        return replace(self, network=network, samples=samples, readings=readings, encoded=encoded)
 
 
-def joint_velocity(model, coords: Tensor, readings: Tokens, generator: torch.Generator | None = None):
-    """`generator`: of the noise that a solver shows which does not keep its state; None in training."""
-    flow, place = model.config.head, model.tokenizer.fourier(coords)
+@dataclass(frozen=True, eq=False)
+class FlowDraws:
+    """Posterior samples in the units of the values."""
 
-    def velocity(x: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
-        if generator is not None and not flow.keeps_state:
-            x = torch.randn(x.shape, generator=generator).to(x)
+    solved: Solved
+    reader: FlowReader
+    units: Units
+    count: int
+
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
+        cell = coords.new_full((len(coords), 1, coords.shape[-1]), self.reader.network.config.signal.finest_cell or 0.0)
+        base = self.solved(coords)[:, None]
+        return base + (self.units.scale[:, None] * self.reader(coords, cell)).to(base.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class JointVelocity:
+    """Velocity of noisy answers that read one another. `generator`: of the noise that a solver shows which does not keep
+    its state; None in training."""
+
+    network: Network
+    places: Float[Tensor, "B Q e"]
+    readings: Tokens
+    generator: torch.Generator | None = None
+
+    def __call__(self, x: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
+        network, flow = self.network, self.network.config.head
+        if self.generator is not None and not flow.keeps_state:
+            x = torch.randn(x.shape, generator=self.generator).to(x)
         x = x if guess is None else torch.cat([x, guess], -1)
-        out = model.head(model.decoder(place.to(x.dtype), x, t, readings))
+        encoding = network.tokenizer.fourier(self.places.to(x.dtype))
+        out = network.head(network.decoder(encoding, x, t, self.readings))
         return out.sigmoid() if flow.sigmoid else out
 
-    return velocity
+
+@dataclass(frozen=True, eq=False)
+class LatentSteps:
+    """Velocity of latents, given those of the readings."""
+
+    flow: torch.nn.Module
+    seen: Float[Tensor, "B M W"]
+
+    def __call__(self, z: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
+        return self.flow(z, t, guess, self.seen)
 
 
-def latent_draws(model, seen: Tokens, n: int, seed: int) -> Draws:
-    """Noise in the latents, carried to latents of fields; each answers any question alone."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = n, *seen.x.shape[1:]  # every field of the batch sees the same noise: its batch-mates change nothing
-    noise = torch.randn(shape, generator=generator).to(seen.x)
-    encoded = []
-    for one in noise:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and model.training):
-            z = sampled(model.config.head, lambda z, t, g: model.flow(z, t, g, seen.x), one.expand_as(seen.x))
-            encoded.append(model.read(replace(seen, x=z)))
-
-    def draws(coords: Tensor, cell: Tensor) -> Tensor:
-        return torch.stack([model.decode(e, coords.to(seen.x.dtype), cell) for e in encoded], 1)
-
-    return draws
-
-
-def flow_head_loss(model, samples: Samples, coords: Tensor, cell: Tensor, target: Tensor) -> Float[Tensor, ""]:
-    """Of a joint decoder: the flow's, over the asked values. Of another: the error of the field that half of the asked
-    values give when they are read themselves, and the flow's from the readings' latents to theirs."""
-    flow, signal, points = model.config.head, model.config.signal, samples.as_points()
-    if model.decoder.joint:
-        velocity = joint_velocity(model, coords, model.latent(points))
-        return flow_loss(flow, velocity, (target - signal.mean) / signal.std, coords)
-    half = coords.shape[1] // 2
-    dense = _normal(model.latent(Samples(target[:, :half], coords=coords[:, :half])))
-    seen = _normal(model.latent(points))
-    answer = signal.mean + model.decode(model.read(dense), coords, cell)
-    loss = flow_loss(flow, lambda z, t, g: model.flow(z, t, g, seen.x), dense.x.detach())
-    return (answer - target).square().mean() / signal.std**2 + loss
-
-
-def _normal(latents: Tokens) -> Tokens:
+def normal(latents: Tokens) -> Tokens:
     """Latents of mean zero and variance one each, as the noise is."""
     return replace(latents, x=F.layer_norm(latents.x, latents.x.shape[-1:]))

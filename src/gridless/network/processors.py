@@ -3,9 +3,9 @@
 from torch import nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.nn.attention import SelfAttentionBlock
 from gridless.nn.residual import scale_branches
-from gridless.samples import Tokens
 
 
 class SelfAttentionProcessor(nn.Module):

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import grid, sizes
+from gridless.network.encoded import Tokens
 from gridless.nn.fourier import AxisFourier, GaussianFourier
 from gridless.nn.stem import Stem
-from gridless.samples import Tokens
 
 
 class PatchTokenizer(nn.Module):
@@ -23,31 +23,33 @@ class PatchTokenizer(nn.Module):
 
     def __init__(self, tokenizer: config.Patches, signal: config.Signal, width: int):
         super().__init__()
-        self.size, self.window, axes = tokenizer.size, signal.window, signal.axes
-        if signal.window % tokenizer.size:
-            fit = [n for n in range(1, signal.window + 1) if signal.window % n == 0]
-            near = min(fit, key=lambda n: abs(n - tokenizer.size))
-            raise ValueError(
-                f"tokenizer.size {tokenizer.size} does not divide signal.window {signal.window}; did you mean {near}? "
-                f"({', '.join(map(str, fit))} divide it)"
-            )
+        self.size, self.unit, axes = tokenizer.size, signal.unit, signal.axes
+        for window in signal.windows:
+            if window % tokenizer.size:
+                fit = [n for n in range(1, window + 1) if window % n == 0]
+                near = min(fit, key=lambda n: abs(n - tokenizer.size))
+                raise ValueError(
+                    f"tokenizer.size {tokenizer.size} does not divide signal.window {window}; did you mean {near}? "
+                    f"({', '.join(map(str, fit))} divide it)"
+                )
         self.stem = Stem(tokenizer.stem, signal.channels, axes) if tokenizer.stem else None
         features = (self.stem.width if self.stem else signal.channels) * tokenizer.size**axes
         self.position, self.table = None, None
-        patches = signal.window // tokenizer.size
+        patches = [window // tokenizer.size for window in signal.windows]
         if tokenizer.position == "concat":
-            count = tokenizer.position_width // (2 * axes)
-            if tokenizer.position_width != 2 * axes * count or not 0 < tokenizer.position_width < width:
+            count = max(1, tokenizer.position_width // (2 * axes))  # a sine and a cosine on every axis
+            if 2 * axes * count >= width:
                 raise ValueError(
-                    f"tokenizer.position_width {tokenizer.position_width} must be a multiple of {2 * axes} below {width}"
+                    f"tokenizer.position_width {tokenizer.position_width} leaves nothing of the width {width} for values: "
+                    f"{axes} axes take at least {2 * axes * count}; raise width"
                 )
             # from half a cycle per window up to the limit that the patches can carry
-            self.position = AxisFourier(config.Band(low=0.5, count=count), axes, max(1.0, patches / 2))
-            self.embed = nn.Linear(features, width - tokenizer.position_width)
+            self.position = AxisFourier(config.Band(low=0.5, count=count), axes, max(1.0, max(patches) / 2))
+            self.embed = nn.Linear(features, width - 2 * axes * count)
         else:
             self.embed = nn.Linear(features, width)
         if tokenizer.position == "learned":
-            self.table = nn.Parameter(torch.randn(*[patches] * axes, width) * 0.02)
+            self.table = nn.Parameter(torch.randn(*patches, width) * 0.02)
 
     def padded(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape with every axis raised to a multiple of the patch."""
@@ -62,7 +64,7 @@ class PatchTokenizer(nn.Module):
             features = self.stem(features, mask)
         shape = tuple(n // self.size for n in values.shape[1:-1])
         x = self.embed(cut_patches(features, self.size))
-        pos = grid(*shape, device=x.device) * sizes(shape, device=x.device) * (self.size / self.window)
+        pos = grid(*shape, device=x.device) * sizes(shape, device=x.device) * (self.size / self.unit)
         if self.position is not None:
             x = torch.cat([self.position(pos).to(x.dtype).expand(len(x), -1, -1), x], -1)
         if self.table is not None:
@@ -79,7 +81,7 @@ class PointTokenizer(nn.Module):
 
     def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int):
         super().__init__()
-        self.fourier = GaussianFourier(tokenizer.fourier, signal.axes)
+        self.fourier = GaussianFourier(tokenizer.fourier, signal.places)
         self.product, times = tokenizer.product, 1 + signal.channels * tokenizer.product
         self.embed = nn.Linear(self.fourier.width * times + signal.channels, width)
 

@@ -1,11 +1,36 @@
 """A field in five panels: what the sensors read, the truth, the answer, how sure it is, and how wrong."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gridless.protocols import Task
 from gridless.reports import plots
+from gridless.scoring.evaluate import Encoder, predictions
 
 PANEL, GAP, HEAD = 224, 16, 64
+
+
+def picture_fields(model: Encoder, data: Sequence, task: Task, folder: str | Path) -> None:
+    """<family>-noise<…>.png of the first field of every kind that is asked on a grid of two axes, at the middle count of
+    sensors, without noise and with the most of it."""
+    folder, pictured = Path(folder), set()
+    if task.kind != "sparse-field":
+        return
+    for case in task.for_validation().cases(data):
+        name = f"{case.tags.get('family') or 'field'}-noise{case.tags['noise']:g}"
+        if case.shape is None or len(case.shape) != 2 or case.truth.shape[-1] != 1 or name in pictured:
+            continue
+        pictured.add(name)
+        answer, samples = predictions(model, [case])[0], case.samples
+        std = None if answer.std is None else answer.std[..., 0]
+        title = f"{case.tags.get('family') or 'field'}, {case.tags['sensors']} sensors, noise {case.tags['noise']:g}"
+        read_at, values = samples.coords[0].numpy(), samples.values[0, :, 0].numpy()
+        strip = field_strip(read_at, values, case.truth[..., 0], answer.mean[..., 0], std, title)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(plots.png(strip))
 
 
 def field_strip(

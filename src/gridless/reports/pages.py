@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gridless.files import write_bytes
 from gridless.scoring.results import number
 
 FACTS = {
@@ -50,7 +50,5 @@ def fact_lines(key: str, value: Any) -> list[str]:
 
 
 def write_file(file: Path, data: bytes) -> None:
-    """All or nothing: under a temporary name first."""
-    aside = file.with_name(f".{file.name}.tmp")
-    aside.write_bytes(data)
-    os.replace(aside, file)
+    """Whole or not at all."""
+    write_bytes(file, data)

@@ -36,6 +36,8 @@ from gridless.scoring.results import (
     is_trained,
     number,
     read_results,
+    scale_order,
+    scale_text,
     summarise,
 )
 
@@ -49,8 +51,9 @@ METHOD = (
     "rounded to 8 bits before they are measured. The PSNR of R, G, B (psnr_rgb) is over all pixels, no border "
     "left out; that of luma (psnr_y_shave) leaves out a border as wide as the scale. A number is the mean over "
     "images of the value per image. Baselines are what people use today and need no training; they see the same "
-    "input. A gain is over bicubic: the mean over images of the difference on the same image ± 2 standard errors "
-    "of that mean; where the interval holds 0, no difference is established. Strips show the part of a photo "
+    "input. A gain is over bicubic: the mean over images of the difference on the same image with its 95 % "
+    "t-interval (one of many on a page: it is not corrected for their number); where the interval holds 0, no difference is "
+    "established. Strips show the part of a photo "
     "where bicubic errs most, which is the hardest part, not the typical one."
 )
 FIELDS_TITLE = "Fields, recovered from scattered readings"
@@ -62,7 +65,7 @@ FIELDS_METHOD = (
     "kriging with length scale, variance and noise fitted to each field's readings; pod is the best linear guess that "
     "training fields of the same families teach; base is the model's own answer without its network; oracle knows that a "
     "field is one plane wave and is no fair baseline (of other families it knows nothing). A gain is over gp: the mean over "
-    "fields of the difference on the same field ± 2 standard errors of that mean."
+    "fields of the difference on the same field with its 95 % t-interval, not corrected for the number of intervals."
 )
 
 
@@ -172,11 +175,16 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     for name in names:
         strips = []
         for scale, note, strip in _strips(runs, name) if name in pictured[:PHOTOS] else ():
-            slug = re.sub(r"[^\w.-]+", "-", f"{name}-x{scale:g}{note}").strip("-")
+            slug = re.sub(r"[^\w.-]+", "-", f"{name}-x{scale_text(scale)}{note}").strip("-")
             file = next(f for f in (f"strips/{slug}{n}.png" for n in ("", *range(2, 999))) if f not in pictures)
             pictures[file] = plots.png(strip)
             strips.append(
-                {"file": file, "alt": f"{name}, ×{scale:g}{note}", "width": strip.width, "height": strip.height}
+                {
+                    "file": file,
+                    "alt": f"{name}, ×{scale_text(scale)}{note}",
+                    "width": strip.width,
+                    "height": strip.height,
+                }
             )
         photos.append({"name": name, "strips": strips, "groups": _groups([r for r in rows if r["image"] == name])})
     shown = []
@@ -191,7 +199,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     curve = plots.training_curve({title: run.curve for title, run in zip(titles, runs, strict=True)})
     if curve:
         pictures["strips/training.png"] = curve
-    scales = ", ".join(f"×{scale:g}" for scale in sorted({row["scale"] for row in rows} - {None}))
+    scales = ", ".join(f"×{scale_text(s)}" for s in sorted({row["scale"] for row in rows} - {None}, key=scale_order))
     ours = ("base", "oracle")  # a part of the model, and no fair baseline
     usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {

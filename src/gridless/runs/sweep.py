@@ -1,7 +1,5 @@
 """Arms × seeds of one recipe: the whole model and every arm of its [ablate] table, trained and scored the same way."""
 
-import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +8,7 @@ from pathlib import Path
 
 from gridless import config as c
 from gridless.config.merging import ConfigError, build, difference, dump, load_json, merge
+from gridless.files import write_json, write_text
 from gridless.runs.pool import Cluster, Processes, run_all
 from gridless.runs.status import Standing, Status
 from gridless.scoring.comparison import WHOLE, Comparison, read_run, write_comparison
@@ -74,7 +73,8 @@ def sweep(
 
 def train_and_score(recipe: dict, folder: str) -> None:
     """One run from where it stands to its results.csv; what goes wrong is left in error.txt."""
-    from gridless.runs.verbs import evaluate_run, train_run  # here: the process that only watches loads no torch
+    from gridless.runs.evaluation import evaluate_run
+    from gridless.runs.train import train_run  # here: the process that only watches loads no torch
 
     run, trouble = Path(folder), Path(folder, "error.txt")
     run.mkdir(parents=True, exist_ok=True)
@@ -85,13 +85,13 @@ def train_and_score(recipe: dict, folder: str) -> None:
                 train_run(build(c.Recipe, recipe), run, quiet=True)
                 evaluate_run(run, baselines=("bicubic",), pictures=False)
     except Exception:
-        trouble.write_text(traceback.format_exc())
+        write_text(trouble, traceback.format_exc())
         raise
 
 
 def step_seconds(arms: dict[str, dict]) -> dict[str, float]:
     """Seconds of a training step of every arm, measured in turns."""
-    from gridless.runs.verbs import step_seconds as measured
+    from gridless.runs.train import step_seconds as measured
 
     return measured({name: build(c.Recipe, arm) for name, arm in arms.items()})
 
@@ -123,7 +123,7 @@ def _plan(
         [*key, steps[key]] for key in sorted(steps, key=lambda key: (order.index(key[1]), key[0] != "steps"))
     ]
     plan["seeds"] = max(seeds, plan["seeds"])
-    _replace(kept, json.dumps(plan, indent=1) + "\n")
+    write_json(kept, plan, indent=1)
     return plan
 
 
@@ -177,9 +177,3 @@ def _write(runs: Sequence[Standing], finished: dict[str, Comparison], output: Pa
     comparison = Comparison(found[0].cases, found[0].bases, [one.runs[0] for one in found])
     write_comparison(comparison, output / "sweep.json")
     return comparison
-
-
-def _replace(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text)
-    os.replace(aside, path)

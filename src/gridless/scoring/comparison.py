@@ -8,7 +8,6 @@ compared.
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,9 @@ import numpy as np
 from jaxtyping import Float
 
 from gridless.config.merging import ConfigError, load_json
-from gridless.scoring.results import METRICS, Metric, number, read_results
+from gridless.files import write_text
+from gridless.scoring.results import METRICS, Metric, number, read_results, scale_text
+from gridless.scoring.statistics import estimate_mean
 
 WHOLE = "full"
 FACTS = ("params", "steps", "train_seconds", "flops", "commit", "hardware")
@@ -62,7 +63,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Effect:
-    """What the whole model has more than an arm, a mean over pictures and seeds, and two standard errors of it: over
+    """What the whole model has more than an arm, a mean over pictures and seeds, and half of its 95 % t-interval: over
     pictures (their means over seeds) and over seeds (their means over pictures). None with fewer than two of them."""
 
     mean: float
@@ -83,19 +84,19 @@ def paired(comparison: Comparison, budget: str, arm: str, metric: str | None = N
 
 
 def effect(gains: Float[np.ndarray, "seeds pictures"]) -> Effect:
-    margin = lambda means: 2 * float(means.std(ddof=1)) / math.sqrt(len(means)) if len(means) > 1 else None  # noqa: E731
-    return Effect(float(gains.mean()), margin(gains.mean(0)), margin(gains.mean(1)))
+    over_pictures, over_seeds = estimate_mean(gains.mean(0)), estimate_mean(gains.mean(1))
+    return Effect(float(gains.mean()), over_pictures.half_width, over_seeds.half_width)
 
 
 def as_markdown(comparison: Comparison) -> str:
     """A ranking: every arm's gain over bicubic, or its score where there is no base, and what the whole model has more than
-    it: paired mean ± two standard errors over pictures (± two over seeds)."""
+    it: paired mean ± half of the 95 % t-interval over pictures (± that over seeds)."""
     if not comparison.runs:
         return "no run is finished"
     style = METRICS.get(comparison.metric, Metric(comparison.metric, "", 4, 0))
     based = comparison.metric in comparison.bases
     name = "gain" if based else style.title
-    scales = [f" ×{scale:g}" if scale != 1 else "" for scale in comparison.scales]
+    scales = [f" ×{scale_text(scale)}" if scale != 1 else "" for scale in comparison.scales]
     head = ["arm", "equal", "params", "steps", *(name + s for s in scales), *(f"full − arm{s}" for s in scales)]
     lines = []
     arms: dict[tuple[str, str], list[Scored]] = {}
@@ -160,15 +161,13 @@ def read_comparison(path: str | Path) -> Comparison:
 
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
-    """sweep.json, one line for each run; written aside and renamed."""
+    """sweep.json, one line for each run."""
     runs = [{**vars(run), "scores": _lists(run.scores)} for run in comparison.runs]
     lines = ",\n".join(_json(run) for run in runs)
     text = (
         f'{{"cases": {_json(comparison.cases)},\n"bases": {_json(_lists(comparison.bases))},\n"runs": [\n{lines}\n]}}\n'
     )
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(text)
-    os.replace(aside, path)
+    write_text(path, text)
 
 
 def _json(value) -> str:

@@ -1,105 +1,336 @@
-"""evaluate(): models and baselines answer the same cases; one row per picture, scale, model and metric."""
+"""evaluate(): models and bases answer the same cases; one row per case, model and metric.
+
+A model is anything with `encode(samples) -> field`. Cases come from a task; what is measured of an answer depends on the
+kind of data alone (`MEASURES`).
+"""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import nn
 
-from gridless.bases import BASELINES, Interpolation
-from gridless.data.pictures import Photo, write_photo
-from gridless.model import FieldModel
+from gridless.data.pictures import write_photo
+from gridless.data.sources import signals as as_signals
+from gridless.field import Field
+from gridless.protocols import Case, Task
 from gridless.samples import Samples
 from gridless.scoring import metrics
-from gridless.scoring.results import COLUMNS
-from gridless.tasks import Case, Reconstruction, SuperResolution
+from gridless.scoring.results import COLUMNS, TAGS
 
-PICTURES = 24  # of a test set are saved for the report
-VALUES_AT_ONCE = 1 << 18  # of small pictures answered together
+PICTURED = 24  # cases of a kind are saved for the report
+VALUES_AT_ONCE = 1 << 18  # of small cases answered together
+RESERVED = ("input", "truth")  # names of files beside the models' pictures
+
+
+class Encoder(Protocol):
+    """What can be evaluated."""
+
+    def encode(self, samples: Samples) -> Field: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One model's answer to one case; `apart`: that of a joint field asked little at a time."""
+
+    mean: Float[np.ndarray, "*asked C"]
+    std: Float[np.ndarray, "*asked C"] | None = None
+    apart: Float[np.ndarray, "*asked C"] | None = None
 
 
 def evaluate(
-    models: Sequence[FieldModel | str],
-    data: Sequence[Photo],
-    task: SuperResolution | Reconstruction,
+    models: Mapping[str, Encoder] | Sequence[Encoder] | Encoder,
+    data: Sequence,
+    task: Task,
     *,
-    label: str = "photos",
+    label: str = "data",
     split: str = "test",
-    facts: dict | None = None,
+    facts: Mapping[str, Mapping[str, object]] | None = None,
     save: str | Path | None = None,
 ) -> list[dict]:
-    """Rows with the columns of results.csv. A model is a FieldModel, or a baseline by name
-    (nearest, bilinear, bicubic, lanczos).
+    """Rows with the columns of results.csv.
 
-    `facts`: the run's (train_seconds, seed), for the trained models' rows. `save`: a folder for the pictures,
-    <image>/x<scale>/{input, truth, <model>}.png, of the first PICTURES.
+    `models`: a dictionary of names and models or bases; a sequence is called by the models' own names. `data`: any sequence
+    of arrays, Samples, pictures, paths or signals. `label`, `split`: what the rows say of the data. `facts`: a model's
+    train_seconds and seed, by its name. `save`: a folder for the pictures of the first cases,
+    <case>/x<scale>/{input, truth, <model>}.png. Raises ValueError where two models would share a name.
     """
-    rows = []
-    models = [models] if isinstance(models, (str, FieldModel)) else models
-    cases = ((number, case) for number, photo in enumerate(data) for case in task.cases(photo))
-    for group in _alike(cases):
-        answers = [_answers(model, [case for _, case in group]) for model in models]
-        for i, (number, case) in enumerate(group):
-            place = None if save is None or number >= PICTURES else Path(save, case.name, f"x{case.scale:g}")
-            if place is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                write_photo(place / "input.png", case.seen / 255)
-                write_photo(place / "truth.png", case.truth / 255)
-            for model, (name, pictures, params) in zip(models, answers, strict=True):
-                if place is not None:
-                    write_photo(place / f"{name}.png", pictures[i])
-                own, found = facts or {}, scores(pictures[i], case, task)
-                if isinstance(task, Reconstruction) and isinstance(model, FieldModel):
-                    found["floats_per_value"] = model.latent_floats(case.shape) / case.truth.size
+    models = named(models)
+    rows, pictured, facts = [], 0, facts or {}
+    for group in alike(task.cases(as_signals(data))):
+        answers = {name: predictions(model, group) for name, model in models.items()}
+        for i, case in enumerate(group):
+            if save is not None and case.kind == "picture" and pictured < PICTURED * len(models):
+                pictured += len(models)
+                _save(Path(save), case, {name: answers[name][i] for name in models})
+            for name, model in models.items():
                 row = {
-                    "model": name, "task": task.name, "data": label, "split": split, "image": case.name,
-                    "scale": f"{case.scale:g}", "params": params,
-                    "train_seconds": own.get("train_seconds", "") if params else 0,
-                    "seed": own.get("seed", "") if params else "",
+                    "model": name, "task": task.kind, "data": case.tags.get("family") or label, "split": split,
+                    "image": case.name, "params": _parameters(model),
+                    "train_seconds": facts.get(name, {}).get("train_seconds", ""),
+                    "seed": facts.get(name, {}).get("seed", ""),
                 }  # fmt: skip
-                rows += [{**row, "metric": metric, "value": value} for metric, value in found.items()]
+                row |= {tag: _text(case.tags[tag]) if case.tags.get(tag) is not None else "" for tag in TAGS}
+                scores = measure(answers[name][i], case)
+                floats = getattr(model, "latent_floats", None)
+                if floats is not None and task.kind == "reconstruction":
+                    scores["floats_per_value"] = floats(case.samples.shape) / case.truth.size
+                rows += [{**row, "metric": metric, "value": value} for metric, value in scores.items()]
     return [{column: row[column] for column in COLUMNS} for row in rows]
 
 
-def _alike(cases: Iterable[tuple[int, Case]]) -> Iterator[list[tuple[int, Case]]]:
-    """Runs of cases with one shape, so that small pictures are answered together: at most VALUES_AT_ONCE values."""
-    group: list[tuple[int, Case]] = []
-    for number, case in cases:
+def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str, float]:
+    """While a model trains: its mean PSNR, and how much it has more than its base where grids are asked finer."""
+    scores: dict[str, list[float]] = {}
+    model.eval()
+    task = task.for_validation()
+    for group in alike(task.cases(as_signals(data))):
+        answers = predictions(model, group)
+        for case, answer in zip(group, answers, strict=True):
+            value, scale, noise = psnr(answer, case), case.tags.get("scale"), case.tags.get("noise")
+            names = ["val_psnr_noisy" if noise else "val_psnr"]
+            if case.tags.get("family") is not None:
+                names.append(f"{names[0]}_{case.tags['family']}")
+            for name in names:
+                scores.setdefault(name, []).append(value)
+            if scale not in (None, 1.0):
+                base = psnr(predictions(model.base, [case])[0], case)
+                scores.setdefault(f"val_gain_x{_text(scale)}", []).append(value - base)
+    return {name: round(float(np.mean(values)), 4) for name, values in scores.items() if np.isfinite(values).all()}
+
+
+def named(models: Mapping[str, Encoder] | Sequence[Encoder] | Encoder) -> dict[str, Encoder]:
+    """Models by their names. Raises ValueError where two have one name, and for names that no file can have."""
+    if hasattr(models, "encode"):
+        models = [models]
+    if not isinstance(models, Mapping):
+        names = [getattr(model, "name", type(model).__name__) for model in models]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"several models are called {', '.join(twice)}; give a dictionary with a name for each")
+        models = dict(zip(names, models, strict=True))
+    for name, model in models.items():
+        if not name or name in RESERVED or name != Path(name).name or name.startswith("."):
+            raise ValueError(f"{name!r} cannot be the name of a model: it names a file beside {' and '.join(RESERVED)}")
+        if not hasattr(model, "encode"):
+            raise ValueError(f"{name} is a {type(model).__name__} without encode(samples); give a model or a base")
+    return dict(models)
+
+
+def alike(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    """Runs of cases of one shape, so that small ones are answered together: at most VALUES_AT_ONCE values."""
+    group: list[Case] = []
+    for case in cases:
         full = group and (len(group) + 1) * case.truth.size > VALUES_AT_ONCE
-        if group and (full or (case.seen.shape, case.truth.shape) != (group[0][1].seen.shape, group[0][1].truth.shape)):
+        if group and (full or _shape(case) != _shape(group[0])):
             yield group
             group = []
-        group.append((number, case))
+        group.append(case)
     if group:
         yield group
 
 
-def scores(answer: np.ndarray, case: Case, task: SuperResolution | Reconstruction) -> dict[str, float]:
-    """The task's metrics of one answer."""
-    truth = case.truth / 255
-    if isinstance(task, Reconstruction):
-        return {"psnr": metrics.psnr(answer, truth), "psnr_rgb": metrics.psnr_rgb(answer, truth)}
-    out = {
-        "psnr_rgb": metrics.psnr_rgb(answer, truth),
-        "psnr_y_shave": metrics.psnr_y_shave(answer, truth, math.ceil(case.scale)),
-        "ssim": metrics.ssim(answer, truth),
-        "lr_consistency": metrics.lr_consistency(answer, case.seen / 255),
-    }
-    return {name: round(value, 6) for name, value in out.items()}
+def _shape(case: Case) -> tuple:
+    samples = case.samples
+    tags = {name: value for name, value in case.tags.items() if name != "family"}
+    domain = samples.domain
+    return samples.shape, samples.values.shape, case.truth.shape, case.shape, samples.mask is None, domain, tags
 
 
-def _answers(model: FieldModel | str, cases: Sequence[Case]) -> tuple[str, list[np.ndarray], int]:
+def predictions(model: Encoder, cases: Sequence[Case]) -> list[Prediction]:
     """Cases of one shape, answered together."""
-    samples, shape = Samples.stack([case.samples() for case in cases]), cases[0].shape
-    if isinstance(model, str):
-        if model not in BASELINES:
-            raise ValueError(f"no baseline {model!r}; there are {', '.join(BASELINES)}")
-        name, params, field = model, 0, Interpolation(model).encode(samples)
-    else:
-        name, params, field = model.name, model.parameter_count(), None
+    samples = Samples.stack([case.samples for case in cases])
+    device = next(iter(model.parameters())).device if isinstance(model, nn.Module) and _parameters(model) else "cpu"
     with torch.no_grad():
-        if field is None:
-            field = model.encode(samples.to(next(model.parameters()).device))
-        pictures = field.to_image(shape=shape).cpu().numpy()
-    return name, list(pictures if len(cases) > 1 else pictures[None]), params
+        field = model.encode(samples.to(device))
+        if cases[0].shape is not None and not (field.has_spread or field.joint):
+            grids = np.asarray(field.to_grid(shape=cases[0].shape).cpu())
+            return [Prediction(grid) for grid in (grids if len(cases) > 1 else grids[None])]
+        coords = _asked(field, cases).to(device)
+        mean = field(coords) if not field.has_spread else None
+        std = None
+        if field.has_spread:
+            mean, std = field.mean_and_std(coords)
+            std = _of_readings(field, coords, std) if cases[0].readings else std
+        apart = _apart(field, coords) if field.joint else None
+    parts = [
+        None if part is None else part.reshape(len(cases), *coords.shape[-2:-1], -1) for part in (mean, std, apart)
+    ]
+    shapes = [case.truth.shape for case in cases]
+    return [
+        Prediction(*(None if part is None else part[i].cpu().numpy().reshape(shape) for part in parts))
+        for i, shape in enumerate(shapes)
+    ]
+
+
+def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
+    if cases[0].shape is not None:
+        from gridless.coords import lattice, lattice_points
+
+        axes, _ = lattice(cases[0].shape, field.samples.shape, field.samples.domain)
+        return lattice_points(axes, 0, math.prod(cases[0].shape)).to(field.samples.values.dtype)
+    return torch.stack([case.coords for case in cases])
+
+
+def _of_readings(field: Field, coords: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """The deviation of readings, where the field knows their error."""
+    noise = getattr(field.solved, "reading_variance", None)
+    if noise is None:
+        return std
+    batched = std.reshape(len(field.samples), -1, std.shape[-1])
+    return (batched.square() + noise(coords)).sqrt().reshape(std.shape)
+
+
+def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
+    """At most as many points asked at a time as there are readings, as separate questions."""
+    points = coords if coords.ndim == 2 else coords[0]
+    every = -(-len(points) // field.samples.values.shape[1])
+    out = None
+    for first in range(every):
+        part = field(points[first::every])
+        out = part.new_empty(*part.shape[:-2], len(points), part.shape[-1]) if out is None else out
+        out[..., first::every, :] = part
+    return out
+
+
+# --- what is measured of an answer, by the kind of data -----------------------------------------------------------------
+
+
+def measure(answer: Prediction, case: Case) -> dict[str, float]:
+    """The metrics of one answer."""
+    scores = {name: metric(answer, case) for name, metric in MEASURES[case.kind].items()}
+    return {name: round(value, 6) for name, value in scores.items() if value is not None}
+
+
+def psnr(answer: Prediction, case: Case) -> float:
+    """Of the floats, against the range of the values."""
+    mean, truth = _known(answer.mean, case)
+    return metrics.psnr(mean / case.peak, truth / case.peak)
+
+
+def _known(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """Answer and truth where the truth was measured."""
+    truth = case.truth.astype(np.float64) / (255 if case.truth.dtype == np.uint8 else 1)
+    values = np.asarray(values, np.float64)
+    return (values, truth) if case.measured is None else (values[case.measured], truth[case.measured])
+
+
+def _rmse(answer: Prediction, case: Case) -> float:
+    return metrics.rmse(*_known(answer.mean, case))
+
+
+def _relative(answer: Prediction, case: Case) -> float:
+    return metrics.relative_l2(*_known(answer.mean, case))
+
+
+def _r2(answer: Prediction, case: Case) -> float:
+    return metrics.r2(*_known(answer.mean, case))
+
+
+def _coverage_50(answer: Prediction, case: Case) -> float | None:
+    return _coverage(answer, case, 0.5)
+
+
+def _coverage_90(answer: Prediction, case: Case) -> float | None:
+    return _coverage(answer, case, 0.9)
+
+
+def _coverage(answer: Prediction, case: Case, level: float) -> float | None:
+    if answer.std is None:
+        return None
+    mean, truth = _known(answer.mean, case)
+    return metrics.coverage(mean, _known(answer.std, case)[0], truth, level)
+
+
+def _crps(answer: Prediction, case: Case) -> float | None:
+    if answer.std is None:
+        return None
+    mean, truth = _known(answer.mean, case)
+    return metrics.crps(mean, _known(answer.std, case)[0], truth)
+
+
+def _psnr_apart(answer: Prediction, case: Case) -> float | None:
+    return None if answer.apart is None else psnr(Prediction(answer.apart), case)
+
+
+def _psnr_rgb(answer: Prediction, case: Case) -> float:
+    return metrics.psnr_rgb(answer.mean, case.truth / 255)
+
+
+def _psnr_y_shave(answer: Prediction, case: Case) -> float | None:
+    shave = math.ceil(_scale(case))
+    if 2 * shave >= min(case.truth.shape[:2]):
+        return None
+    return metrics.psnr_y_shave(answer.mean, case.truth / 255, shave)
+
+
+def _ssim(answer: Prediction, case: Case) -> float | None:
+    """Not of pictures smaller than its window."""
+    return None if min(case.truth.shape[:2]) < 11 else metrics.ssim(answer.mean, case.truth / 255)
+
+
+def _lr_consistency(answer: Prediction, case: Case) -> float:
+    seen = case.samples.on_grid()[0].numpy()
+    return metrics.lr_consistency(answer.mean, seen)
+
+
+def _scale(case: Case) -> float:
+    scale = case.tags["scale"]
+    return max(map(float, scale.split("×"))) if isinstance(scale, str) else scale
+
+
+def _finer(metric: Callable[[Prediction, Case], float | None]) -> Callable[[Prediction, Case], float | None]:
+    """A metric of pictures that are asked at another size than they are seen."""
+    return lambda answer, case: None if case.tags.get("scale") == 1.0 else metric(answer, case)
+
+
+def _same(metric: Callable[[Prediction, Case], float | None]) -> Callable[[Prediction, Case], float | None]:
+    """A metric of pictures that are asked as they are seen."""
+    return lambda answer, case: metric(answer, case) if case.tags.get("scale") in (None, 1.0) else None
+
+
+VALUES = {
+    "psnr": psnr,
+    "rmse": _rmse,
+    "relative_l2": _relative,
+    "r2": _r2,
+    "coverage_50": _coverage_50,
+    "coverage_90": _coverage_90,
+    "crps": _crps,
+    "psnr_apart": _psnr_apart,
+}
+PICTURE = {
+    "psnr": _same(psnr),
+    "psnr_rgb": _psnr_rgb,
+    "psnr_y_shave": _finer(_psnr_y_shave),
+    "ssim": _finer(_ssim),
+    "lr_consistency": _finer(_lr_consistency),
+    "coverage_90": _coverage_90,
+    "crps": _crps,
+}
+MEASURES: dict[str, dict[str, Callable[[Prediction, Case], float | None]]] = {"values": VALUES, "picture": PICTURE}
+
+
+def _parameters(model: Encoder) -> int:
+    count = getattr(model, "parameter_count", None)
+    return 0 if count is None else count()
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _save(folder: Path, case: Case, answers: Mapping[str, Prediction]) -> None:
+    """The pictures of one case."""
+    name = case.name.replace("/", "-").replace("\\", "-").lstrip(".") or "picture"
+    place = folder / name / f"x{_text(case.tags.get('scale', 1.0))}"
+    place.mkdir(parents=True, exist_ok=True)
+    write_photo(place / "input.png", case.samples.on_grid()[0].numpy())
+    write_photo(place / "truth.png", case.truth / 255)
+    for model, answer in answers.items():
+        write_photo(place / f"{model}.png", answer.mean)

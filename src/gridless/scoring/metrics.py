@@ -87,6 +87,13 @@ def lr_consistency(prediction, lr) -> float:
 # --- fields: a prediction and a truth of one shape, floats in any unit; arrays or tensors ------------------------------
 
 
+def rmse(prediction, truth) -> float:
+    """Root of the mean squared error, in the unit of the values."""
+    prediction, truth = _float64(prediction), _float64(truth)
+    _check_same(prediction, truth)
+    return float(np.sqrt(np.mean((prediction - truth) ** 2)))
+
+
 def relative_l2(prediction, truth) -> float:
     """‖prediction − truth‖ / ‖truth‖."""
     prediction, truth = _float64(prediction), _float64(truth)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,18 @@ from typing import Any
 
 import numpy as np
 
-COLUMNS = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
-OF_FIELDS = ("sensors", "noise")
-"""Further columns, blank for pictures: how many readings a field was recovered from, and their noise. A file without them
-is read as one with blanks."""
-CLASSICAL = ("nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "gp", "pod", "base", "oracle")
+from gridless.files import replacing
+from gridless.scoring.statistics import estimate_mean
+
+TAGS = ("scale", "sensors", "noise")
+"""What a question is about, blank where it does not apply: how much finer a grid is asked than seen, how many readings a
+field was recovered from, and their noise."""
+NEEDED = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
+COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
+"""A file without some of the tags is read as one with blanks."""
+CLASSICAL = (
+    "nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "idw", "gp", "kriging", "pod", "base", "oracle",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Metric:
 
 METRICS = {
     "psnr": Metric("PSNR of the floats", "dB", 2, 1),
+    "rmse": Metric("RMSE", "", 4, -1),
     "relative_l2": Metric("Relative L2 error", "", 4, -1),
     "r2": Metric("R²", "", 4, 1),
     "crps": Metric("CRPS", "", 4, -1),
@@ -55,7 +62,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Mean over `count` images; `gain` over the reference, paired per image, ± `margin` = 2 standard errors.
+    """Mean over `count` images; `gain` over the reference, paired per image, ± `margin`: half of the 95 % t-interval.
 
     gain is None without a shared image (and for the reference itself), margin is None with fewer than two.
     """
@@ -82,7 +89,7 @@ class Table:
     """One metric: models (baselines first) by scales."""
 
     metric: str
-    scales: tuple[float, ...]
+    scales: tuple[float | str, ...]
     lines: tuple[Line, ...]
     sensors: bool = False
     """The columns are counts of sensors."""
@@ -90,7 +97,7 @@ class Table:
     @property
     def heads(self) -> tuple[str, ...]:
         """What stands over the columns."""
-        return tuple(f"{scale:g} sensors" if self.sensors else f"×{scale:g}" for scale in self.scales)
+        return tuple(f"{scale:g} sensors" if self.sensors else f"×{scale_text(scale)}" for scale in self.scales)
 
     @property
     def count(self) -> int:
@@ -103,7 +110,7 @@ class Table:
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The metric that comes first: for a reconstruction that of the floats, which no rounding makes infinite."""
+    """The metric that comes first: that of the floats where there is one, which no rounding makes infinite."""
     return "psnr" if any(row["metric"] == "psnr" for row in rows) else "psnr_rgb"
 
 
@@ -117,14 +124,12 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
 
 
 def write_results(rows: Sequence[dict], path: str | Path) -> None:
-    """results.csv, written aside and renamed."""
-    aside = Path(path).with_name(f".{Path(path).name}.part")
-    with aside.open("w", newline="") as file:
-        of_fields = any(row.get(column) not in (None, "") for row in rows for column in OF_FIELDS)
-        table = csv.DictWriter(file, COLUMNS + OF_FIELDS if of_fields else COLUMNS, extrasaction="ignore")
+    """results.csv: whole or not at all, in UTF-8."""
+    with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        used = [c for c in COLUMNS if c in NEEDED or any(row.get(c) not in (None, "") for row in rows)]
+        table = csv.DictWriter(file, used, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
-    os.replace(aside, path)
 
 
 def read_results(path: str | Path) -> list[dict[str, Any]]:
@@ -139,10 +144,10 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
         )
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+        missing = [column for column in NEEDED if column not in (reader.fieldnames or ())]
         if missing:
             raise ValueError(
-                f"{path}: got no column {', '.join(missing)}; expected {','.join(COLUMNS)}; evaluate the run again"
+                f"{path}: got no column {', '.join(missing)}; expected {','.join(NEEDED)}; evaluate the run again"
             )
         rows = [_typed(row, f"{path}, line {reader.line_num}") for row in reader]
     if not rows:
@@ -151,9 +156,10 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
 
 
 def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | None = None) -> Table:
-    """Mean over images per (model, scale), and the gain over `reference` as paired per-image mean ± 2 standard errors.
+    """Mean over images per (model, scale), and the gain over `reference`, paired per image, with its 95 % t-interval.
 
-    Of fields, the columns are counts of sensors instead of scales. The reference is bicubic, of fields kriging (gp).
+    Of fields, the columns are counts of sensors instead of scales. The reference is bicubic, of fields kriging
+    (gp where that was not asked).
 
     rows  as of read_results; "label", else "model", names the line; "run", where given, says whose reference is meant
     Several values of one image (seeds, or the same baseline in several runs) are averaged first: the image is the unit.
@@ -161,7 +167,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
     rows = [row for row in rows if row["metric"] == metric]
     sensors = any(row.get("sensors") is not None for row in rows)
     rows = [row | {"scale": float(row["sensors"])} for row in rows] if sensors else rows
-    reference = reference or ("gp" if sensors else "bicubic")
+    kriged = any(row["model"] == "kriging" for row in rows)
+    reference = reference or (("kriging" if kriged else "gp") if sensors else "bicubic")
     values: dict[tuple, dict[tuple, list[float]]] = {}
     first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -182,10 +189,10 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
         gains = [value - float(np.mean(base[image])) for image, value in images.items() if base[image]]
         if first[label]["model"] == reference or not np.isfinite(gains).all() or not gains:
             return Cell(mean, count)
-        margin = 2 * float(np.std(gains, ddof=1)) / math.sqrt(len(gains)) if len(gains) > 1 else None
-        return Cell(mean, count, float(np.mean(gains)), margin)
+        gain = estimate_mean(gains)
+        return Cell(mean, count, gain.mean, gain.half_width)
 
-    scales = tuple(sorted({row["scale"] for row in rows}))
+    scales = tuple(sorted({row["scale"] for row in rows}, key=scale_order))
     labels = sorted(first, key=lambda label: is_trained(first[label]))  # stable: else as they come
     grid = {label: [cell(label, scale) for scale in scales] for label in labels}
     sign = METRICS[metric].sign if metric in METRICS else 0
@@ -208,6 +215,16 @@ def number(value: float, digits: int, signed: bool = False) -> str:
     return ("−" if minus else "+" if signed else "") + text
 
 
+def scale_text(scale: float | str) -> str:
+    """A scale as one reads it: 2, 3.7, or 1×1×2 with a factor per axis."""
+    return scale if isinstance(scale, str) else f"{scale:g}"
+
+
+def scale_order(scale: float | str) -> tuple[float, ...]:
+    """Scales from small to large."""
+    return tuple(map(float, scale.split("×"))) if isinstance(scale, str) else (scale,)
+
+
 def is_trained(row: Mapping[str, Any]) -> bool:
     return row["params"] != 0 and row["model"] not in CLASSICAL
 
@@ -224,9 +241,11 @@ def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
         except (ValueError, OverflowError):
             raise ValueError(f"{where}: got {column} {text!r}, expected a number; evaluate the run again") from None
 
-    row = dict.fromkeys(OF_FIELDS, "") | row
+    row = dict.fromkeys(TAGS, "") | row
     numbers = {"sensors": cast("sensors", int), "noise": cast("noise", float), "seed": cast("seed", int)}
-    numbers |= {"scale": cast("scale", float, numbers["sensors"] is None), "value": cast("value", float, True)}
+    several = "×" in (row["scale"] or "")  # one factor per axis
+    scale = row["scale"] if several else cast("scale", float, numbers["sensors"] is None)
+    numbers |= {"scale": scale, "value": cast("value", float, True)}
     return row | numbers | {"params": cast("params", int), "train_seconds": cast("train_seconds", float)}
 
 

@@ -1,21 +1,33 @@
 """A run folder on disk, and how an interrupted run goes on. Tensors as safetensors, the rest as JSON; never pickle."""
 
-import json
-import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+import torch
 from torch import nn
 
-from gridless.config.merging import ConfigError, difference
-from gridless.model import FieldModel
+from gridless.config.merging import ConfigError, build, difference, dump, load_json
+from gridless.files import (
+    append_json,
+    json_line,
+    parse_json,
+    remove_leftovers,
+    replacing_folder,
+    to_disk,
+    write_json,
+    write_text,
+)
+from gridless.pretrained import read_tensors, save, tensor_header, write_tensors
+from gridless.training.plan import Plan, State
+
+FACTS = {"complete": bool, "start": int, "steps": int, "train_seconds": (int, float), "train": dict}
 
 
 class RunFolder:
-    """runs/NAME: config.json, model.safetensors, README.md, run.json, metrics.jsonl, checkpoint/.
+    """runs/NAME: config.json, model.safetensors, README.md, run.json, metrics.jsonl, and checkpoint-STEP while it trains.
 
-    A checkpoint is a folder written aside and renamed; tensors as safetensors, the rest as JSON.
+    `write`: False for the processes of a distributed training that only read.
     """
 
     def __init__(self, folder: str | Path, write: bool = True):
@@ -23,103 +35,149 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = self.folder / "metrics.jsonl"
 
-    def begin(self, facts: dict) -> None:
-        """A new run: its facts, and nothing left of metrics."""
+    def begin(self, facts: dict, state: State, model: nn.Module, optimizer, average) -> None:
+        """A new run, or a finished one that goes on: its first checkpoint, then its facts. The other way round, a kill in
+        between would lose a finished run's weights."""
         if self.write:
-            self._json("run.json", {**facts, "complete": False})
-            self.metrics.write_text("")
+            if state.step == facts["start"]:
+                write_text(self.metrics, "")
+            self.checkpoint(state, model, optimizer, average)
+            write_json(self.folder / "run.json", {**facts, "complete": False})
 
     def log(self, record: dict) -> None:
         if self.write:
-            with self.metrics.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            append_json(self.metrics, record)
 
-    def checkpoint(self, step: int, model: nn.Module, optimizer, average, seconds: float) -> None:
+    def checkpoint(self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, average) -> None:
         if not self.write:
             return
-        aside = self.folder / f".checkpoint-{step}"
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, aside / "model.safetensors")
         moments = {
             f"{i}.{name}": value
-            for i, state in optimizer.state_dict()["state"].items()
-            for name, value in state.items()
+            for i, moment in optimizer.state_dict()["state"].items()
+            for name, value in moment.items()
         }
-        save_file(moments, aside / "optimizer.safetensors")
-        if average is not None:
-            save_file({k: v.contiguous() for k, v in average.state_dict().items()}, aside / "average.safetensors")
-        (aside / "state.json").write_text(json.dumps({"step": step, "train_seconds": round(seconds, 3)}))
-        place = self.folder / f"checkpoint-{step}"
-        shutil.rmtree(place, ignore_errors=True)
-        aside.rename(place)
+        to_disk(self.metrics)  # what is logged up to this step is not lost when the checkpoint is there
+        with replacing_folder(self.folder / f"checkpoint-{state.step}") as part:
+            write_tensors(part / "model.safetensors", model.state_dict())
+            write_tensors(part / "optimizer.safetensors", moments)
+            if average is not None:
+                write_tensors(part / "average.safetensors", average.state_dict())
+            write_json(part / "state.json", dump(state))
         for old in self.checkpoints()[:-1]:
             shutil.rmtree(old)
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoints, newest last."""
-        return sorted(self.folder.glob("checkpoint-*"), key=lambda p: int(p.name.rsplit("-", 1)[1]))
+        numbered = [p for p in self.folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdecimal()]
+        return sorted(numbered, key=lambda p: int(p.name.removeprefix("checkpoint-")))
 
-    def resume(self, settings: dict, model: nn.Module, optimizer, average) -> tuple[int, dict]:
-        """Load the newest checkpoint, if there is one: the step it stands at and the run's facts.
+    def resume(
+        self, settings: dict, model: nn.Module, optimizer: torch.optim.Optimizer, average
+    ) -> tuple[dict, State | None]:
+        """The facts of the run in the folder (none: empty) and where it stands, with its weights in the model. None: it
+        has not begun, or it is complete.
 
-        Raises ConfigError if the folder holds a run with other settings.
+        A complete run of which more steps are asked stands at its end, at the beginning of a schedule of its own: its
+        weights are the final ones, the optimiser's moments and the learning rate start afresh.
+        Raises ConfigError if the folder holds a run with other settings, ValueError naming a damaged file.
         """
-        facts_file = self.folder / "run.json"
-        if not facts_file.is_file():
-            return 0, {}
-        facts = json.loads(facts_file.read_text())
+        if not (self.folder / "run.json").is_file():
+            return {}, None
+        facts, asked = self._facts(), settings["train"]["steps"]
+        trained = facts["train"].get("steps")
+        more = facts["complete"] and isinstance(trained, int) and asked is not None and asked > trained
+        if more:
+            facts["train"] = {**facts["train"], "steps": asked}
         other = difference({name: facts.get(name) for name in settings}, settings)
         if other:
             raise ConfigError(f"{self.folder} holds a run with another {other}; give another folder, or remove it")
-        if facts.get("complete"):
+        if facts["complete"]:
             self._tidy()
-            model.load_state_dict(load_file(self.folder / "model.safetensors"))
-            return facts["steps"], facts
+            model.load_state_dict(read_tensors(self.folder / "model.safetensors", _shapes(model)))
+            model.trained_steps = facts["steps"]
+            plan = (
+                Plan(begin=facts["steps"], end=facts["start"] + asked, seconds=facts["train_seconds"]) if more else None
+            )
+            return facts, plan and State(step=plan.begin, train_seconds=plan.seconds, plan=plan)
         if not self.checkpoints():
-            return 0, {"steps": facts["steps"]}
-        newest = self.checkpoints()[-1]
-        state = json.loads((newest / "state.json").read_text())
-        model.load_state_dict(load_file(newest / "model.safetensors"))
-        moments: dict[int, dict] = {}
-        for key, value in load_file(newest / "optimizer.safetensors").items():
-            index, name = key.split(".", 1)
-            moments.setdefault(int(index), {})[name] = value
+            return {}, None
+        state = self._restore(self.checkpoints()[-1], model, optimizer, average)
+        self._cut_metrics(state.step)
+        return facts, state
+
+    def finish(self, model: nn.Module, facts: dict) -> None:
+        if self.write:
+            save(model, self.folder)
+            write_json(self.folder / "run.json", {**facts, "complete": True})
+            self._tidy()
+
+    def _facts(self) -> dict:
+        file = self.folder / "run.json"
+        facts = load_json(file)
+        wrong = [name for name, kind in FACTS.items() if not isinstance(facts.get(name), kind)]
+        if wrong:
+            raise ConfigError(f"{file} does not say {', '.join(wrong)}; remove {self.folder} and train again")
+        return facts
+
+    def _restore(self, checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average) -> State:
+        remedy = f"remove {checkpoint} and the run begins anew"
+        file = checkpoint / "state.json"
+        try:
+            state = build(State, load_json(file), str(file))
+        except ConfigError as error:
+            raise ConfigError(f"{error}; {remedy}") from None
+        if not state.plan.begin <= state.step <= state.plan.end:
+            raise ConfigError(f"{file}: step {state.step} is not within its plan; {remedy}")
+        weights = read_tensors(checkpoint / "model.safetensors", _shapes(model), remedy)
+        moments = _moments(checkpoint / "optimizer.safetensors", optimizer, remedy)
+        averaged = (
+            None if average is None else read_tensors(checkpoint / "average.safetensors", _shapes(average), remedy)
+        )
+        model.load_state_dict(weights)
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         if average is not None:
-            average.load_state_dict(load_file(newest / "average.safetensors"))
-        self._cut_metrics(state["step"])
-        return state["step"], facts | {"train_seconds": state["train_seconds"]}
-
-    def finish(self, model: FieldModel, facts: dict) -> None:
-        if self.write:
-            model.save_pretrained(self.folder)
-            self._json("run.json", {**facts, "complete": True})
-            self._tidy()
+            average.load_state_dict(averaged)
+        return state
 
     def _tidy(self) -> None:
         """Nothing of a finished run's way stays, also if it was killed while it finished."""
         if self.write:
-            for old in [*self.checkpoints(), *self.folder.glob(".checkpoint-*"), *self.folder.glob(".saving-*")]:
+            for old in self.checkpoints():
                 shutil.rmtree(old)
+            remove_leftovers(self.folder)
 
     def _cut_metrics(self, step: int) -> None:
-        """Drop what was logged after the checkpoint, and a line that the kill cut short."""
+        """Drop what was logged after the checkpoint, a line that the kill cut short, and whatever is no record."""
         if not self.write:
             return
         kept = []
-        for line in self.metrics.read_text().splitlines() if self.metrics.is_file() else []:
+        text = self.metrics.read_text(encoding="utf-8", errors="replace") if self.metrics.is_file() else ""
+        for line in text.splitlines():
             try:
-                if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError):
+                record = parse_json(line)
+            except ValueError:
                 continue
-        self._text("metrics.jsonl", "".join(kept))
+            if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= step:
+                kept.append(json_line(record) + "\n")
+        write_text(self.metrics, "".join(kept))
 
-    def _json(self, name: str, value: dict) -> None:
-        self._text(name, json.dumps(value, indent=2) + "\n")
 
-    def _text(self, name: str, text: str) -> None:
-        aside = self.folder / f".{name}.part"
-        aside.write_text(text)
-        os.replace(aside, self.folder / name)
+def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def _moments(file: Path, optimizer: torch.optim.Optimizer, remedy: str) -> dict[int, Mapping[str, torch.Tensor]]:
+    """AdamW's two moments and its count of steps, of every parameter that has had a gradient."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    stored = {name.split(".", 1)[0] for name in tensor_header(file, remedy)[0]}
+    shapes = {
+        f"{i}.{name}": shape
+        for i, p in enumerate(parameters)
+        if str(i) in stored
+        for name, shape in (("step", ()), ("exp_avg", tuple(p.shape)), ("exp_avg_sq", tuple(p.shape)))
+    }
+    moments: dict[int, dict] = {}
+    for key, value in read_tensors(file, shapes, remedy).items():
+        index, name = key.split(".", 1)
+        moments.setdefault(int(index), {})[name] = value
+    return moments

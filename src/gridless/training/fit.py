@@ -2,245 +2,176 @@
 
 A step's batch, noise and dropout depend on (seed, step) alone, so there is no generator state to save: a resumed run
 draws what the uninterrupted one would have drawn, and on the same machine with as many threads ends at the same bits.
+Steps are counted over a model's life, so that training on draws what was not drawn before.
 """
 
 import time
 from collections.abc import Sequence
-from copy import deepcopy
+from contextlib import nullcontext
 from dataclasses import replace
-from math import cos, pi
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from torch import nn
 
-from gridless.bases import Pod, fit_pod
 from gridless.config import Train
-from gridless.config.merging import dump
-from gridless.data.waves import WaveSource
+from gridless.config.merging import ConfigError, dump
+from gridless.data.signals import GridSignal, Signal
+from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
-from gridless.tasks import Batch, SparseField, Task
+from gridless.protocols import Task
+from gridless.scoring.evaluate import validation_scores
 from gridless.training.checkpoints import RunFolder
+from gridless.training.fingerprint import of_data, of_task
+from gridless.training.locking import held
+from gridless.training.optimiser import build_average, build_optimizer, learning_rate
+from gridless.training.plan import Plan, State, steps_within
 from gridless.training.profiling import write_profile
 from gridless.training.progress import Progress, announce
 from gridless.training.provenance import describe
+from gridless.training.steps import Batches, build_accelerator, check_loss, training_step, trial
 
-LOSSES = {"mse": F.mse_loss, "l1": F.l1_loss}
 LOG_EVERY = 20
-VALIDATED = 64
-CALIBRATION = 24  # timed steps that turn a budget in seconds into steps
+VALIDATED = 64  # signals
 
 
 def fit(
     model: FieldModel,
-    data: Sequence | WaveSource,
+    data: Sequence | Source,
     task: Task,
     steps: int | None = None,
     *,
     train: Train | None = None,
     folder: str | Path | None = None,
-    validation: Sequence | WaveSource = (),
+    validation: Sequence = (),
     quiet: bool = False,
     profile: bool = False,
 ) -> dict:
-    """Train `model` in place on pictures (`Photo`s or uint8 arrays) or waves and return the run's facts.
+    """Train `model` in place on any sequence of arrays, tensors, Samples, pictures, paths or signals, and return the run's
+    facts. Items are read when they are drawn.
 
-    With a `folder`, the run is written there (weights, metrics.jsonl, run.json, checkpoint/) and an interrupted one
-    goes on where its last checkpoint stands. `steps` overrides `train.steps` and `train.seconds`. `profile`: first write
-    where the time of a step goes into the folder's profile.txt, measured on a copy.
+    `steps` overrides `train.steps` and `train.seconds`. A model that was trained before is trained on, with batches that
+    it has not seen, on a schedule of their own; `model.trained_steps` counts all its steps.
+
+    With a `folder`, the run is written there (weights, metrics.jsonl, run.json, checkpoints) and an interrupted one goes
+    on where its last checkpoint stands, bit for bit. There `steps` are those of the whole run: a finished run is returned
+    as it is, and trained on if more are asked. `profile`: first write where the time of a step goes into the folder's
+    profile.txt, measured on a copy.
+
+    Raises ConfigError if the folder holds a run of another model, task, data or settings, or is written by another process;
+    FloatingPointError if the loss is no number.
     """
     train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
     if train.steps is None and train.seconds is None:
-        raise ValueError("how long? give steps=…, or train.steps or train.seconds in the recipe")
-    data = task.prepared(data)
+        raise ConfigError("how long? give steps=…, or train.steps or train.seconds in the recipe")
+    check_loss(model, train)
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    with nullcontext() if folder is None else held(folder):
+        return _fit(model, data, task, train, folder, validation, quiet, profile)
+
+
+def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profile: bool) -> dict:
+    data, validation = signals(data), signals(validation)[:VALIDATED] if len(validation) else ()
+    adopt_domain(model, data, task)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
+    quiet = quiet or not main
     trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
-    optimizer = build_optimizer(model, train)
-    average = build_average(model, train)
-    settings = {"train": dump(train), "config": dump(model.config)}
+    optimizer, average = build_optimizer(model, train), build_average(model, train)
+    draw = Batches(task, data, model.config.signal.windows, train, accelerator.process_index)
+    settings = {"train": dump(train), "config": dump(model.config), "task": of_task(task), "data": of_data(data)}
+    settings["processes"] = accelerator.num_processes
     run = RunFolder(folder, write=main) if folder is not None else None
-    done, facts = run.resume(settings, model, optimizer, average) if run else (0, {})
-    if facts.get("complete"):
+    facts, state = run.resume(settings, model, optimizer, average) if run else ({}, None)
+    accelerator.wait_for_everyone()  # nobody writes before all have read
+    if facts and state is None:
         model.eval()
         return facts
-    fits = isinstance(model.base, Pod) and not model.base.fitted  # a run that goes on has its own
-    if fits:
-        announce(f"fitting the base, {model.config.base.clusters} clusters", quiet or not main)
-        fit_pod(model.base, data)
-        average = build_average(model, train)
-
-    size, share = model.config.signal.window, accelerator.process_index
-    draw = lambda step: task.draw(  # noqa: E731
-        data, np.random.default_rng((train.seed, step, share)), size, train.batch, train.queries
-    )
     if profile and run and main:
         write_profile(trial(model, train, draw), run.folder / "profile.txt")
-    total = facts.get("steps") or train.steps or calibrated(model, train, draw)
-    total = broadcast_object_list([total])[0]  # every process has measured its own time
-    facts = {**describe(model, train.seed), **settings} | facts | {"steps": total}
-    if run and not done:
-        run.begin(facts)
-        if fits:
-            run.checkpoint(0, model, optimizer, average, 0.0)
-    spent, losses, mark = facts.get("train_seconds", 0.0), [], time.perf_counter()
-    with Progress(total, done, quiet or not main) as progress:
-        for step in range(done + 1, total + 1):
-            rate = learning_rate(step - 1, total, train)
-            torch.manual_seed(int(np.random.SeedSequence((train.seed, step, share)).generate_state(1)[0]))
+    if state is None:
+        base_seconds = fit_base(model, data, quiet)
+        start = getattr(model, "trained_steps", 0)
+        count = train.steps or steps_within(train.seconds - base_seconds, trial(model, train, draw))
+        plan = Plan(begin=start, end=start + count, seconds=base_seconds)
+        state = State(step=start, train_seconds=base_seconds, plan=broadcast_object_list([plan])[0])
+        facts = {**describe(model, train.seed), "start": start, "base_seconds": round(base_seconds, 1)}
+    facts |= {**settings, "steps": state.plan.end, "train_seconds": state.train_seconds}
+    if run and state.step == state.plan.begin and state.plan.progress == 0:
+        run.begin(facts, state, model, optimizer, average)
+
+    losses, mark = [], time.perf_counter()
+    with Progress(state.step, quiet) as progress:
+        while state.step < state.plan.end:
+            step, plan, spent = state.step + 1, state.plan, state.train_seconds
+            rate = learning_rate(plan.at(step), train)
+            torch.manual_seed(draw.seed(step))
             losses.append(training_step(trainee, optimizer, draw(step - 1), train, rate, accelerator))
+            model.trained_steps = step
             if average is not None:
                 average.update_parameters(model)
-            validates = len(validation) > 0 and (step % train.validate_every == 0 or step == total)
-            saves = run is not None and (step % train.checkpoint_every == 0 or step == total)
-            if not (step % LOG_EVERY == 0 or step == total or validates or saves):
+            last = step == plan.end
+            validates = len(validation) > 0 and (step % train.validate_every == 0 or last)
+            replans = train.steps is None and plan.is_milestone(step)
+            saves = run is not None and (step % train.checkpoint_every == 0 or last or replans)
+            state = replace(state, step=step)
+            if not (step % LOG_EVERY == 0 or last or validates or saves or replans):
                 continue
             loss, losses = float(torch.stack(losses).mean()), []
             if not np.isfinite(loss):
                 raise FloatingPointError(f"the loss is {loss} at step {step}; lower train.optimizer.lr or use fp32")
             spent += time.perf_counter() - mark
-            speed = round(train.batch * accelerator.num_processes * step / spent, 1)
-            record = {"step": step, "loss": loss, "lr": rate, "seconds": round(spent, 3), "samples_per_second": speed}
-            progress.show(step, record)
+            speed = train.batch * accelerator.num_processes * (step - plan.begin) / max(1e-9, spent - plan.seconds)
+            record = {"step": step, "loss": loss, "lr": rate, "seconds": round(spent, 3)}
+            record["samples_per_second"] = round(speed, 1)
+            progress.show(step, plan.end, record)
             if run:
                 run.log(record)
-            if saves:
-                run.checkpoint(step, model, optimizer, average, spent)
-            if main and validates:
-                record = {"step": step} | validate(model if average is None else average.module, validation, task)
+            if main and validates:  # before the checkpoint: a kill between the two costs steps, and no line
+                record = {"step": step} | validation_scores(
+                    model if average is None else average.module, validation, task
+                )
                 progress.note(record)
                 if run:
                     run.log(record)
+            accelerator.wait_for_everyone()
+            if replans:
+                plan = broadcast_object_list([plan.replanned(step, spent, train.seconds)])[0]
+            state = State(step=step, train_seconds=spent, plan=plan)
+            if saves:
+                run.checkpoint(state, model, optimizer, average)
             mark = time.perf_counter()
     if average is not None:
         model.load_state_dict(average.module.state_dict())
     model.eval()
-    facts["train_seconds"] = round(spent, 1)
+    facts |= {"steps": state.plan.end, "train_seconds": round(state.train_seconds, 1)}
     if run:
         run.finish(model, facts)
     return facts
 
 
-def training_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, train: Train, rate: float, accelerator
-) -> torch.Tensor:
-    """One step on one batch at the given learning rate; returns the loss without waiting for it."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    batch = batch.to(accelerator.device)
-    model.train()
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
-        if train.loss == "head":
-            loss = model(batch.samples, batch.coords, batch.cell, target=batch.target)
-        else:
-            answer = model(batch.samples, batch.coords, batch.cell, batch.latents_at)
-            loss = LOSSES[train.loss](answer.float(), batch.target)
-    optimizer.zero_grad()
-    accelerator.backward(loss)
-    nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip)
-    optimizer.step()
-    return loss.detach()
+def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) -> float:
+    """Fits a base that learns from data, unless it has; the seconds that it took."""
+    if not getattr(model.base, "needs_fit", False):
+        return 0.0
+    began = time.perf_counter()
+    announce(f"fitting the base {model.base.name!r}", quiet)
+    model.base.fit(data)
+    return time.perf_counter() - began
 
 
-def autocasts(train: Train, device: torch.device) -> bool:
-    """bf16 where the recipe asks for it and the machine computes in it; emulated, it would be slower than fp32."""
-    if train.precision != "bf16":
-        return False
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-
-
-def build_accelerator() -> Accelerator:
-    """Accelerate decides about devices and processes."""
-    return Accelerator(cpu=not torch.cuda.is_available())
-
-
-def learning_rate(step: int, total: int, train: Train) -> float:
-    """Linear warm-up from a first step above zero, then a half cosine down to floor · lr."""
-    o, warm = train.optimizer, max(1, round(train.optimizer.warmup * total))
-    if step < warm:
-        return o.lr * (step + 1) / warm
-    along = (step - warm) / max(1, total - 1 - warm)
-    return o.lr * (o.floor + (1 - o.floor) * 0.5 * (1 + cos(pi * min(1.0, along))))
-
-
-def build_optimizer(model: FieldModel, train: Train) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only: not on biases, norms, tokens, tables, frequencies and the scan's A and D."""
-    matrices = ("weight", "x_proj", "dt_proj")
-    decayed = [
-        p
-        for name, p in model.named_parameters()
-        if p.ndim >= 2 and name.rsplit(".", 1)[-1] in matrices and ".wave." not in name
-    ]
-    chosen = {id(p) for p in decayed}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    groups = [{"params": decayed, "weight_decay": train.optimizer.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=train.optimizer.lr, betas=(0.9, 0.99), fused=True)
-
-
-def build_average(model: FieldModel, train: Train) -> torch.optim.swa_utils.AveragedModel | None:
-    """The exponential moving average of the weights, if the recipe asks for one."""
-    if train.optimizer.ema is None:
-        return None
-    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=ExponentialAverage(train.optimizer.ema))
-
-
-class ExponentialAverage:
-    """One step of the average: decay min(decay, (1 + n) / (10 + n)) after n steps, so that it forgets its start."""
-
-    def __init__(self, decay: float):
-        self.decay = decay
-
-    @torch.no_grad()
-    def __call__(self, averages: list[torch.Tensor], current: list[torch.Tensor], averaged: torch.Tensor) -> None:
-        count = float(averaged)
-        decay = min(self.decay, (1 + count) / (10 + count))
-        torch._foreach_lerp_(averages, current, 1 - decay)
-
-
-def trial(model: FieldModel, train: Train, draw):
-    """A training step on a copy of the model: what is learned is thrown away."""
-    copy, accelerator = deepcopy(model), build_accelerator()
-    copy.to(accelerator.device)
-    optimizer = build_optimizer(copy, train)
-    trainee = torch.compile(copy) if train.compile else copy
-    return lambda step: float(training_step(trainee, optimizer, draw(step), train, train.optimizer.lr, accelerator))
-
-
-def calibrated(model: FieldModel, train: Train, draw) -> int:
-    """How many steps fit into train.seconds."""
-    step, times = trial(model, train, draw), []
-    for number in range(4 + CALIBRATION):
-        start = time.perf_counter()
-        step(number)
-        times.append(time.perf_counter() - start)
-    return max(10, int(train.seconds / float(np.median(times[4:]))))
-
-
-def validate(model: FieldModel, photos: Sequence, task: Task) -> dict:
-    """Mean PSNR and mean gain over the base on the middle 192² of the first VALIDATED validation pictures, or the PSNR of
-    validation fields."""
-    from gridless.bases import Interpolation
-    from gridless.scoring.metrics import psnr_rgb
-
-    model.eval()
-    if isinstance(task, SparseField):
-        from gridless.scoring.field_scores import validation
-
-        return validation(model, photos, task)
-    device = next(model.parameters()).device
-    scores: dict[str, list[float]] = {}
-    for photo in photos[:VALIDATED]:
-        top, left = (max(0, (n - 192) // 2) for n in photo.shape[:2])
-        middle = replace(photo, pixels=photo.pixels[top : top + 192, left : left + 192], alpha=None)
-        for case in task.cases(middle):
-            samples, truth = case.samples(), case.truth / 255
-            score = psnr_rgb(model.encode(samples.to(device)).to_image(shape=case.shape).cpu().numpy(), truth)
-            scores.setdefault("val_psnr", []).append(score)
-            if case.scale != 1:
-                base = psnr_rgb(Interpolation("bicubic").encode(samples).to_image(shape=case.shape).numpy(), truth)
-                scores.setdefault(f"val_gain_x{case.scale:g}", []).append(score - base)
-    return {k: round(float(np.mean(v)), 4) for k, v in scores.items()}
+def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -> None:
+    """The model keeps the domain that its signals share, and with a task that sees them as they are also their step."""
+    if model.config.domain is not None or isinstance(data, Source):
+        return
+    looked_at = [data[i] for i in sorted({0, min(1, len(data) - 1), len(data) - 1})]
+    domain = looked_at[0].domain
+    if domain is None or any(signal.domain != domain for signal in looked_at):
+        return
+    step = None
+    if task.kind == "reconstruction" and isinstance(looked_at[0], GridSignal):
+        step = tuple(abs(axis.length) / n for axis, n in zip(domain.axes, looked_at[0].shape, strict=True))
+    model.config = replace(model.config, domain=domain, step=step)
+    model.domain = domain

@@ -6,6 +6,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from gridless.files import write_text
+
 WARM, STEPS, ROWS = 5, 10, 40
 
 
@@ -19,7 +21,4 @@ def write_profile(step: Callable[[int], object], path: str | Path) -> None:
             step(number)
     order = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     table = found.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=60)
-    path, title = Path(path), f"{STEPS} training steps after {WARM} to warm up"
-    aside = path.with_name(f".{path.name}.part")
-    aside.write_text(f"{title}\n{table}\n")
-    aside.rename(path)
+    write_text(path, f"{STEPS} training steps after {WARM} to warm up\n{table}\n")

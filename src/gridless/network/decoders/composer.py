@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.nn.fourier import AxisFourier
-from gridless.samples import Tokens
 
 
 class ComposerDecoder(nn.Module):
@@ -28,7 +28,7 @@ class ComposerDecoder(nn.Module):
         if latents < len(generated):
             needs = f"decoder.kind 'composer' with {len(generated)} written layers needs as many latents"
             raise ValueError(f"{needs}, got {latents}; raise encoder.tokens.count or name fewer in decoder.generated")
-        self.fourier = AxisFourier(decoder.band, signal.axes, signal.window / 2)
+        self.fourier = AxisFourier(decoder.band, signal.places, signal.unit / 2)
         sizes = [self.fourier.width, *[decoder.hidden] * decoder.depth]
         if max(generated) >= decoder.depth:
             raise ValueError(f"decoder.generated names layer {max(generated)}, there are 0 … {decoder.depth - 1}")

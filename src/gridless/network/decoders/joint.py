@@ -19,9 +19,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.network.flow import TimeEmbedding
 from gridless.nn.scan import selective_scan
-from gridless.samples import Tokens
 
 
 class JointDecoder(nn.Module):
@@ -122,7 +122,7 @@ class SharedState(nn.Module):
                 dt = self.dt.exp()
         A, into = -self.A_log.float().exp(), self.B(u).float()
         if self.hold:
-            into = into * (1 - (dt * A).exp()) / -A
+            into = into * torch.expm1(dt * A) / A  # for a short step 1 − e^{dt A} has few digits
         if mask is not None:
             into = into * mask[..., None]
         # the fused scan adds dt x B: with B = 1, x is what shall be added, over dt

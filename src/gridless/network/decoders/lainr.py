@@ -22,15 +22,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias, nearest
 from gridless.nn.fourier import AxisFourier
-from gridless.samples import Tokens
 
 
 class LainrDecoder(nn.Module):
     def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
-        hidden, axes, nyquist = decoder.hidden, signal.axes, signal.window / 2
+        hidden, axes, nyquist = decoder.hidden, signal.places, signal.unit / 2
         widths = decoder.widths or [hidden] * len(decoder.bands)
         if len(widths) != len(decoder.bands):
             raise ValueError(f"decoder.widths names {len(widths)} widths for {len(decoder.bands)} decoder.bands")
@@ -40,7 +40,7 @@ class LainrDecoder(nn.Module):
             self.query_band = AxisFourier(decoder.query, axes, nyquist)
             self.query = nn.Linear(self.query_band.width, hidden)
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
-            self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
+            self.bias = SpatialBias(decoder.attention.bias, signal.unit // patch)
             self.nearest = decoder.attention.nearest
         self.fourier = nn.ModuleList(AxisFourier(band, axes, nyquist) for band in decoder.bands)
         self.bands = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(self.fourier, widths, strict=True))

@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.nn.fourier import AxisFourier
-from gridless.samples import Tokens
 
 
 class MlpDecoder(nn.Module):
@@ -19,8 +19,8 @@ class MlpDecoder(nn.Module):
 
     def __init__(self, decoder: config.Mlp, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
-        self.fourier = AxisFourier(decoder.band, signal.axes, signal.window / 2)
-        self.first = nn.Linear(signal.axes + self.fourier.width + (width if latents else 0), decoder.hidden)
+        self.fourier = AxisFourier(decoder.band, signal.places, signal.unit / 2)
+        self.first = nn.Linear(signal.places + self.fourier.width + (width if latents else 0), decoder.hidden)
         self.rest = nn.ModuleList(nn.Linear(decoder.hidden, decoder.hidden) for _ in range(decoder.depth - 1))
         self.width = decoder.hidden
 

@@ -18,9 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.nn.attention import AmongThemselves, CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
-from gridless.samples import Tokens
 
 
 class ScentDecoder(nn.Module):
@@ -31,14 +31,14 @@ class ScentDecoder(nn.Module):
         if len(widths) != decoder.depth:
             raise ValueError(f"decoder.widths names {len(widths)} widths for a decoder.depth of {decoder.depth}")
         self.joint = decoder.joint and decoder.depth > 0
-        self.fourier = GaussianFourier(decoder.fourier, signal.axes)
+        self.fourier = GaussianFourier(decoder.fourier, signal.places)
         self.query = nn.Linear(self.fourier.width, hidden)
         self.attention = None
         if latents:
             self.query_norm = nn.LayerNorm(hidden)
             self.latent_norm = nn.LayerNorm(width)
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
-            self.bias = SpatialBias(decoder.attention.bias, signal.window // patch)
+            self.bias = SpatialBias(decoder.attention.bias, signal.unit // patch)
             self.nearest = decoder.attention.nearest
         steps = list(zip([hidden, *widths], widths, strict=False))
         self.carry = nn.ModuleList(nn.Identity() if a == b else nn.Linear(a, b) for a, b in steps)

@@ -20,11 +20,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.network.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.curves import along_curve
 from gridless.nn.mamba import MambaBlock
 from gridless.nn.residual import scale_branches
-from gridless.samples import Tokens
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ class MambaEncoder(nn.Module):
         super().__init__()
         tokens = encoder.tokens
         self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
-        placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
+        with torch.device("cpu"):  # numbers that are looked at, also of a network without memory (`pretrained.py`)
+            placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
         self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
-        self.tokens = PositionTokens(tokens, signal.axes, width, positions) if self.count else None
+        self.tokens = PositionTokens(tokens, signal, width, positions) if self.count else None
         self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
         scale_branches(self.blocks)
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()

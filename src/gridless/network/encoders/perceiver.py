@@ -13,11 +13,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.coords import even_points
+from gridless.network.encoded import Tokens
+from gridless.network.encoders.position_tokens import even_positions
 from gridless.nn.attention import CrossAttention, SelfAttentionBlock
 from gridless.nn.fourier import sinusoidal_table
 from gridless.nn.residual import scale_branches
-from gridless.samples import Tokens
 
 
 class PerceiverEncoder(nn.Module):
@@ -31,7 +31,7 @@ class PerceiverEncoder(nn.Module):
             for before, own in zip((None, *encoder.widths), encoder.widths, strict=False)
         )
         scale_branches([stage.block for stage in self.stages])
-        even = even_points(encoder.count, signal.axes)
+        even = even_positions(encoder.count, signal)
         if positions:
             self.pos = nn.Parameter(even)
         else:

@@ -1,24 +1,25 @@
 """Learnable tokens with learnable positions: what an encoder hands to the decoder in the end."""
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import even_points
+from gridless.network.encoded import Tokens
 from gridless.nn.fourier import sinusoidal_table
-from gridless.samples import Tokens
 
 
 class PositionTokens(nn.Module):
     """`count` vectors; their positions in the window start on an even grid and learn if a spatial bias reads them
     (`positions`)."""
 
-    def __init__(self, tokens: config.PositionTokens, axes: int, width: int, positions: bool):
+    def __init__(self, tokens: config.PositionTokens, signal: config.Signal, width: int, positions: bool):
         super().__init__()
         start = torch.randn(tokens.count, width) if tokens.init == "normal" else sinusoidal_table(tokens.count, width)
         self.x = nn.Parameter(start * tokens.std)
-        even = even_points(tokens.count, axes)
+        even = even_positions(tokens.count, signal)
         if positions:
             self.pos = nn.Parameter(even)
         else:
@@ -26,6 +27,12 @@ class PositionTokens(nn.Module):
 
     def forward(self, batch: int) -> Tokens:
         return Tokens(self.x.expand(batch, -1, -1), self.pos.expand(batch, -1, -1))
+
+
+def even_positions(count: int, signal: config.Signal) -> Float[Tensor, "count p"]:
+    """`count` places spread evenly over the window, in its units."""
+    window = torch.tensor(signal.windows, dtype=torch.float32) / signal.unit
+    return F.pad(even_points(count, signal.axes) * window, (0, signal.places - signal.axes))
 
 
 def latents(

@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.encoded import Tokens
 from gridless.network.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.attention import SelfAttentionBlock
 from gridless.nn.residual import scale_branches
-from gridless.samples import Tokens
 
 
 class TransformerEncoder(nn.Module):
@@ -25,7 +25,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, encoder: config.TransformerEncoder, signal: config.Signal, width: int, positions: bool):
         super().__init__()
         self.width, self.count, self.read = width, encoder.tokens.count, encoder.tokens.read
-        self.tokens = PositionTokens(encoder.tokens, signal.axes, width, positions) if self.count else None
+        self.tokens = PositionTokens(encoder.tokens, signal, width, positions) if self.count else None
         args = (width, encoder.heads, encoder.head_width, encoder.expansion, encoder.gated)
         self.blocks = nn.ModuleList(SelfAttentionBlock(*args) for _ in range(encoder.depth))
         scale_branches(self.blocks)

@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float
 
 from gridless import config as c
-from gridless.data.pictures import Photo
+from gridless.data.cropping import middle
+from gridless.data.signals import GridSignal, Signal
+from gridless.protocols import Case
 from gridless.reports.plots import hardest_window
-from gridless.runs.verbs import build_task
-from gridless.tasks import Case, as_rgb8
+from gridless.tasks import task_of
 
 WHOLE = 256  # pixels a side, at most, of the pictures whose spectra and jitter are measured
 
@@ -26,34 +27,35 @@ class Exhibits:
     scale: float
 
 
-def choose(pictures: Sequence[Photo], recipe: c.Recipe, joint: bool = False) -> Exhibits:
+def choose(pictures: Sequence[Signal], recipe: c.Recipe, joint: bool = False) -> Exhibits:
     """The cases of a few pictures, asked at `asked_scale`. `joint`: the model answers one window at a time."""
-    task, scale = replace(build_task(recipe.task), seen=None), asked_scale(recipe)
-    side = round(recipe.model.signal.window * scale)
-    whole = side if joint else WHOLE
+    scale = asked_scale(recipe)
+    side = round(min(recipe.model.signal.windows) * scale)
+    busiest = [_busiest(picture, side) for picture in pictures]
+    whole = [middle(picture, side if joint else WHOLE) for picture in pictures]
+    return Exhibits([asked(p, recipe) for p in busiest], [asked(p, recipe) for p in whole], scale)
 
-    def case(picture: Photo, box: tuple[int, int, int, int]) -> Case:
-        left, top, right, bottom = box
-        pixels = as_rgb8(picture)[top:bottom, left:right]
-        return next(task.cases(replace(picture, pixels=pixels, alpha=None), (scale,)))
 
-    def busiest(picture: Photo) -> Case:
-        return case(picture, hardest_window(detail(as_rgb8(picture) / 255), side))
+def asked(picture: GridSignal, recipe: c.Recipe) -> Case:
+    """The picture as the recipe's task asks it, at `asked_scale`."""
+    task = replace(task_of(recipe.task), seen=None)
+    task = replace(task, scales=(asked_scale(recipe),)) if isinstance(recipe.task, c.SuperResolution) else task
+    return next(task.cases([picture]))
 
-    def middle(picture: Photo) -> Case:
-        height, width = picture.shape[:2]
-        top, left = max(0, (height - whole) // 2), max(0, (width - whole) // 2)
-        return case(picture, (left, top, min(left + whole, width), min(top + whole, height)))
 
-    return Exhibits([busiest(p) for p in pictures], [middle(p) for p in pictures], scale)
+def _busiest(picture: GridSignal, side: int) -> GridSignal:
+    """The square with most detail."""
+    left, top, right, bottom = hardest_window(detail(picture.floats), side)
+    return picture.crop((top, left), (bottom - top, right - left))
 
 
 def asked_scale(recipe: c.Recipe) -> float:
     """The largest of the recipe's scales that training has shown; 1 for reconstruction."""
-    if not isinstance(recipe.task, c.SuperResolutionTask):
+    if not isinstance(recipe.task, c.SuperResolution):
         return 1.0
-    largest = recipe.task.scale[1]
-    return max((s for s in recipe.task.scales if s <= largest), default=largest)
+    scale = recipe.task.scale
+    largest = scale.high if isinstance(scale, c.Uniform) else float(scale)
+    return max((s for s in recipe.task.scales or () if s <= largest), default=largest)
 
 
 def detail(picture: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,14 @@ from PIL import Image
 
 from gridless import config as c
 from gridless.config.merging import ConfigError
-from gridless.data import Photo, cifar10_labels
+from gridless.data import cifar10_labels
+from gridless.data.signals import Signal
 from gridless.model import FieldModel
 from gridless.reports.inside import sections as s
-from gridless.reports.inside.exhibits import asked_scale, choose
+from gridless.reports.inside.exhibits import asked, choose
 from gridless.reports.pages import FACTS, embed, fact_lines, render, write_file
-from gridless.runs.verbs import build_task, load_data, load_run
 from gridless.samples import Samples
+from gridless.training.loading import load_data, load_run
 
 PICTURES = 3  # of the test split, the first ones
 
@@ -58,7 +59,7 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
         s.jitter_section(model, exhibits),
         s.probe_section(model, None if labels is None else middles(pictures, recipe), labels),
     ]
-    size = "×".join(map(str, exhibits.windows[0].seen.shape[:2]))
+    size = "×".join(map(str, exhibits.windows[0].samples.shape))
     page = {
         "title": f"Looking inside {model.name}",
         "lead": f"A model of {model.parameter_count():,} parameters after {facts.get('steps', 0):,} training steps, "
@@ -82,12 +83,11 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
     return output
 
 
-def middles(pictures: Sequence[Photo], recipe: c.Recipe) -> list[Samples]:
+def middles(pictures: Sequence[Signal], recipe: c.Recipe) -> list[Samples]:
     """Of every picture, as it is seen, the middle window."""
-    task, scale = replace(build_task(recipe.task), seen=None), asked_scale(recipe)
-    window, out = recipe.model.signal.window, []
+    window, out = min(recipe.model.signal.windows), []
     for picture in pictures:
-        seen = next(task.cases(picture, (scale,))).samples()
+        seen = asked(picture, recipe).samples
         y, x = (max(0, (n - window) // 2) for n in seen.shape)
         out.append(Samples.from_grid(seen.on_grid()[:, y : y + window, x : x + window]))
     return out

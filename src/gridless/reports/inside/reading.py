@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.model import FieldModel
+from gridless.network.encoded import Encoded
 from gridless.network.tokenizers import pad_to
-from gridless.samples import Encoded, Samples
+from gridless.samples import Samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ def attention(model: FieldModel, samples: Samples, coords: Float[np.ndarray, "Q 
     with torch.no_grad():
         weights = model.decoder.attention.weights(*model.decoder.asked(x, encoded.latents))[0]
     size = encoded.latents.pos.new_tensor(samples.shape)
-    positions = encoded.latents.pos[0] * model.config.signal.window / size
+    positions = encoded.latents.pos[0] * model.config.signal.unit / size
     return Attention(_numpy(weights), _numpy(positions))
 
 
@@ -71,12 +72,11 @@ def pooled_latents(model: FieldModel, windows: Sequence[Samples]) -> Float[np.nd
     """The mean over the latents of each window, as the decoder receives them: one vector per picture."""
     if not model.latents:
         raise ValueError(str(without_attention(model)))
-    signal, pooled = model.config.signal, []
+    pooled = []
     with torch.no_grad():
         for samples in windows:
-            values = _on_device(model, samples).on_grid()
-            values = pad_to(values, model.tokenizer.padded(samples.shape))
-            tokens, _, _ = model.tokenizer((values - signal.mean) / signal.std, None)
+            values = model.standard_grid(_on_device(model, samples))
+            tokens, _, _ = model.tokenizer(pad_to(values, model.tokenizer.padded(samples.shape)), None)
             latents, _ = model.encoder(tokens)
             pooled.append(_numpy(model.processor(latents).x.mean(1)))
     return np.concatenate(pooled)
@@ -86,16 +86,16 @@ def _asked(model: FieldModel, samples: Samples, coords: np.ndarray) -> tuple[Enc
     """One window, encoded, and coordinates in [0, 1] in its units."""
     if reason := without_attention(model):
         raise ValueError(reason)
-    window = model.config.signal.window
-    if len(samples) != 1 or max(samples.shape) > window:
+    signal = model.config.signal
+    if len(samples) != 1 or any(n > w for n, w in zip(samples.shape, signal.windows, strict=True)):
         raise ValueError(
-            f"expected one window of at most {window} samples per axis, got {len(samples)} of {samples.shape}; "
+            f"expected one window of at most {signal.window} samples per axis, got {len(samples)} of {samples.shape}; "
             "latents belong to a window: cut one out"
         )
     samples = _on_device(model, samples)
     with torch.no_grad():
-        encoded = model.encode_window(samples.on_grid(), samples.mask_on_grid())
-    x = samples.values.new_tensor(np.asarray(coords)) * samples.values.new_tensor(samples.shape) / window
+        encoded = model.encode_window(model.standard_grid(samples), samples.mask_on_grid())
+    x = samples.values.new_tensor(np.asarray(coords)) * samples.values.new_tensor(samples.shape) / signal.unit
     return encoded, x[None]
 
 

@@ -6,7 +6,7 @@ A question that does not apply to a model is left out with one sentence why.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
@@ -64,9 +64,9 @@ def attention_section(model: FieldModel, exhibits: Exhibits) -> Section:
     case = exhibits.windows[0]
     truth, points = case.truth / 255, telling_points(case.truth / 255)
     coords = np.stack(list(points.values()))
-    asked = attention(model, case.samples(), coords)
+    asked = attention(model, case.samples, coords)
     everywhere = grid(*[min(n, 32) for n in case.shape], dtype=torch.float64).numpy()
-    many = attention(model, case.samples(), everywhere)
+    many = attention(model, case.samples, everywhere)
     count, (near, all_alike) = many.count().mean(), many.reach(everywhere)
     bias = model.config.decoder.attention.bias.kind
     tied = {
@@ -136,7 +136,7 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
     if reason := without_attention(model):
         return [Section(name, title, reason=reason) for name, title in zip(*names, strict=True)]
     cases = exhibits.windows
-    each = [modulations(model, case.samples(), grid(*case.shape, dtype=torch.float64).numpy()) for case in cases]
+    each = [modulations(model, case.samples, grid(*case.shape, dtype=torch.float64).numpy()) for case in cases]
     vectors = np.concatenate(each)
     colours = np.concatenate([case.truth.reshape(-1, 3) / 255 for case in cases])
     components = principal_components(vectors)
@@ -196,8 +196,8 @@ def neighbours_section(model: FieldModel, exhibits: Exhibits) -> Section:
     case = exhibits.windows[0]
     truth, points, shape = case.truth / 255, telling_points(case.truth / 255), case.shape
     coords, colours = grid(*shape, dtype=torch.float64).numpy(), (case.truth / 255).reshape(-1, 3)
-    vectors = modulations(model, case.samples(), coords)
-    apart = 2 / np.asarray(case.seen.shape[:2])  # two of the samples that the network sees
+    vectors = modulations(model, case.samples, coords)
+    apart = 2 / np.asarray(case.samples.shape)  # two of the samples that the network sees
     nearest, maps, numbers = [], [], {}
     for point, at in points.items():
         query = int(np.abs(coords - at).sum(1).argmin())
@@ -233,7 +233,7 @@ def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
     for case in exhibits.wholes:
         answers = {"truth": case.truth / 255, model.name: _eight_bits(model.encode(_samples(model, case)), case)}
         if bicubic:
-            answers["bicubic"] = _eight_bits(Interpolation("bicubic").encode(case.samples()), case)
+            answers["bicubic"] = _eight_bits(Interpolation("bicubic").encode(case.samples), case)
         curves[case.name] = {k: radial_spectrum(tapered(v)) for k, v in answers.items()}
         whole = curves[case.name]["truth"].above(limit)
         kept[case.name] = {k: s.above(limit) / max(whole, 1e-30) for k, s in curves[case.name].items() if k != "truth"}
@@ -262,10 +262,10 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
     title = "Asked beside the pixels"
     measured: dict[str, list] = {}
     for case in exhibits.wholes:
-        truth = replace(case, seen=case.truth).samples()
+        truth = Samples.from_grid(torch.from_numpy(case.truth.astype(np.float32) / 255))
         fields = {model.name: model.encode(_samples(model, case))}
         if exhibits.scale > 1:
-            fields["bicubic"] = Interpolation("bicubic").encode(case.samples())
+            fields["bicubic"] = Interpolation("bicubic").encode(case.samples)
         if min(case.shape) <= 2 * ceil(4 * max(STDS)):
             return Section("jitter", title, reason=f"{case.name} is too small to be asked away from its border.")
         for label, curve in jitter_curve(fields, truth, STDS).items():
@@ -319,7 +319,7 @@ def probe_section(model: FieldModel, windows: Sequence[Samples] | None, labels: 
 
 
 def _samples(model: FieldModel, case: Case) -> Samples:
-    return case.samples().to(next(model.parameters()).device)
+    return case.samples.to(next(model.parameters()).device)
 
 
 def _eight_bits(field: Field, case: Case) -> np.ndarray:

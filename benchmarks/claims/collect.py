@@ -1,45 +1,49 @@
-"""From the runs of a sweep to the results files that decide the claims (results/claims/*.json, read by claims.py).
+"""From the runs of a sweep to the results files that decide the claims: results/claims/*.json.
 
-gridless sweep claims --data CIFAR10 -o runs/claims            then, for what the sweep's own scores do not say:
-python benchmarks/claims.py reconstruction runs/claims         scores, parameters, times and validation curves
-python benchmarks/claims.py tokens runs/claims                 similarity of position tokens before and after training
-python benchmarks/claims.py generalisation runs/claims         held-out minus training score
-python benchmarks/claims.py features runs/claims               linear probe and neighbours of pooled latents
-gridless sweep claims-sr --data PHOTOS -o runs/claims-sr
-python benchmarks/claims.py super-resolution runs/claims-sr
-python benchmarks/claims.py cifar10 runs/cifar10               one run per system of the recipe cifar10
-python benchmarks/claims.py lengths results/lengths.json
-gridless sweep claims-sparse --seeds 3 -o runs/claims-sparse
-python benchmarks/claims.py sparse runs/claims-sparse          V1 and V2, asked for a whole grid and for 51 points at a time
-gridless train waves --preset v1 -o runs/shipped/v1 (v2), gridless eval runs/shipped/v1
-python benchmarks/claims.py shipped runs/shipped               V1 and V2 in full
-python benchmarks/claims.py overfit runs/claims-sparse         one field, on that field
-gridless train waves --model.base.kind none --train.seconds 200 -o runs/encoders/transformer (and mamba, perceiver as in
-the recipe's arms), gridless eval runs/encoders/transformer
-python benchmarks/claims.py encoders runs/encoders             the network of the recipe waves, alone
-gridless sweep techniques --seeds 3 -o runs/techniques
-python benchmarks/claims.py techniques runs/techniques
-gridless sweep techniques-long --seeds 3 -o runs/techniques-long --arms sigmoid raw-values …
-python benchmarks/claims.py techniques-long runs/techniques-long
+    R=benchmarks/claims/recipes
+    gridless sweep $R/claims.toml --data CIFAR10 -o runs/claims        then, for what the sweep's own scores do not say:
+    python -m benchmarks.claims.collect reconstruction runs/claims     scores, parameters, times and validation curves
+    python -m benchmarks.claims.collect tokens runs/claims             likeness of position tokens before and after training
+    python -m benchmarks.claims.collect generalisation runs/claims     held-out minus training score
+    python -m benchmarks.claims.collect features runs/claims           linear probe and neighbours of pooled latents
+    gridless sweep $R/claims-sr.toml --data PHOTOS -o runs/claims-sr
+    python -m benchmarks.claims.collect super-resolution runs/claims-sr
+    python -m benchmarks.claims.collect cifar10 runs/cifar10           one run per system of the recipe cifar10
+    python -m benchmarks.claims.collect lengths results/lengths.json
+    gridless sweep $R/claims-sparse.toml --seeds 3 -o runs/claims-sparse
+    python -m benchmarks.claims.collect sparse runs/claims-sparse      V1 and V2, asked for a whole grid and 51 at a time
+    gridless train waves --preset v1 -o runs/shipped/v1 (v2), gridless eval runs/shipped/v1
+    python -m benchmarks.claims.collect shipped runs/shipped           V1 and V2 in full
+    python -m benchmarks.claims.collect overfit runs/claims-sparse     one field, on that field
+    gridless train waves --model.base.kind none --train.seconds 200 -o runs/encoders/transformer (and mamba, perceiver as
+    in the recipe's arms), gridless eval runs/encoders/transformer
+    python -m benchmarks.claims.collect encoders runs/encoders         the network of the recipe waves, alone
+    gridless sweep $R/techniques.toml --seeds 3 -o runs/techniques
+    python -m benchmarks.claims.collect techniques runs/techniques
+    gridless sweep $R/techniques-long.toml --seeds 3 -o runs/techniques-long --arms sigmoid raw-values …
+    python -m benchmarks.claims.collect techniques-long runs/techniques-long
+
+Every run of a file is made at one commit, and with as many seeds as were decided before looking.
 """
-
-
-# isort: split
 
 import argparse
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 
 import gridless as gl
+from benchmarks.claims.effects import commits
 from gridless.config.merging import load_json
 from gridless.data import cifar10_labels
 from gridless.reports.inside.reading import pooled_latents, position_tokens
 from gridless.reports.inside.vectors import centred_cosine, linear_probe
-from gridless.runs.verbs import build_task, load_data, load_run
+from gridless.tasks import task_of
+from gridless.training.loading import load_data, load_run
 from gridless.scoring.results import read_results
 from gridless.tasks import even_crops
 
@@ -80,7 +84,7 @@ def mean_scores(folder: Path) -> dict[str, float]:
 
 
 def curve(folder: Path) -> dict[str, float]:
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return {f"val_psnr_{line['step']}": line["val_psnr"] for line in lines if "val_psnr" in line}
 
 
@@ -114,7 +118,7 @@ def generalisation(sweep: Path) -> list[dict]:
         if arm not in ("full", "all-tokens"):
             continue
         model, recipe, _ = load_run(folder)
-        task = build_task(recipe.task)
+        task = task_of(recipe.task)
         rows = gl.evaluate([model], load_data(recipe.data, "train")[:TRAINING_PICTURES], task, split="train")
         training = np.mean([r["value"] for r in rows if r["metric"] == "psnr"])
         held_out = mean_scores(folder)["psnr"]
@@ -187,16 +191,23 @@ def asked_twice(found: list[tuple[str, int, Path]]) -> list[dict]:
     runs = []
     for arm, seed, folder in found:
         rows = [r for r in read_results(folder / "results.csv") if r["params"]]
-        mean = lambda metric, rows=rows: rounded(np.mean([r["value"] for r in rows if r["metric"] == metric]))  # noqa: E731
         facts, loss = facts_of(folder), last_loss(folder)
-        runs.append({"arm": arm, "seed": seed, **facts, "scores": {"psnr": mean("psnr"), "loss": loss}})
-        runs.append({"arm": f"{arm}, 51 at a time", "seed": seed, **facts, "scores": {"psnr": mean("psnr_apart")}})
+        whole, apart = (
+            rounded(np.mean([r["value"] for r in rows if r["metric"] == m])) for m in ("psnr", "psnr_apart")
+        )
+        runs.append({"arm": arm, "seed": seed, **facts, "scores": {"psnr": whole, "loss": loss}})
+        runs.append({"arm": f"{arm}, 51 at a time", "seed": seed, **facts, "scores": {"psnr": apart}})
     return runs
+
+
+def psnr(answer: torch.Tensor, truth: torch.Tensor) -> float:
+    """dB, of a range of 1."""
+    return rounded(-10 * np.log10(float((answer - truth).square().mean())))
 
 
 def last_loss(folder: Path, lines: int = 10) -> float:
     """The mean of the last lines of the log, 20 steps each."""
-    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return rounded(np.mean([line["loss"] for line in log if "loss" in line][-lines:]))
 
 
@@ -210,10 +221,9 @@ def overfit(sweep: Path) -> list[dict]:
         model, recipe, _ = load_run(folder)
         model = model.cpu()
         rng, count = np.random.default_rng(0), recipe.train.queries
-        batch = build_task(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
+        batch = task_of(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
         field, everywhere = model.encode(batch.samples), gl.grid(32, 32)[None]
         truth = load_data(recipe.data, "train").draw(rng, 1)[0](everywhere)
-        psnr = lambda a, b: rounded(-10 * np.log10(float((a - b).square().mean())))  # noqa: E731
         name = {"one": "V1 on one field", "v2-one": "V2 on one field"}[arm]
         own = {"psnr": psnr(field(batch.coords), batch.target), "loss": last_loss(folder)}
         runs.append({"arm": name, "seed": seed, **facts_of(folder), "scores": own})
@@ -271,10 +281,15 @@ def main() -> None:
         where = {"commit": source["commit"], "hardware": source["hardware"]}
     else:
         where = {"commit": load_json(args.source)["commit"], "hardware": load_json(args.source)["hardware"]}
-    report = {"about": about, "command": f"python benchmarks/claims.py {args.what}", **where, "runs": runs}
+    report = {"about": about, "command": f"python -m benchmarks.claims.collect {args.what}", **where, "runs": runs}
+    if len(commits(report)) > 1:
+        made = ", ".join(f"{len(of)} at {commit}" for commit, of in commits(report).items())
+        print(f"{args.source} holds runs of several commits ({made}); its claims will be marked", file=sys.stderr)
     path = args.output / f"{args.what}.json"
     text = json.dumps({k: v for k, v in report.items() if k != "runs"})[:-1] + ', "runs": [\n'
-    path.write_text(text + ",\n".join(json.dumps(run) for run in runs) + "\n]}\n")
+    aside = path.with_name(f".{path.name}.part")
+    aside.write_text(text + ",\n".join(json.dumps(run) for run in runs) + "\n]}\n", encoding="utf-8")
+    os.replace(aside, path)
     print(f"{path}: {len(runs)} rows of {len({run['arm'] for run in runs})} arms")
 
 

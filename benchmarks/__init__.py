@@ -1,0 +1,1 @@
+"""Measurements behind the documents; each runs by itself."""

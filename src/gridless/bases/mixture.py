@@ -1,0 +1,92 @@
+"""Two solved bases, weighed by the evidence of the readings: one that knows the fields of its training, and one that knows
+nothing but that fields are smooth.
+
+For each sample, p = probability of the first: the answer is the mean of the mixture p N(m, s^2) + (1 - p) N(m', s'^2), the
+variance is the mean of both plus p (1 - p) (m - m')^2, and a posterior sample is one of the first or of the second.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gridless.samples import Samples
+
+
+class Draws(Protocol):
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]: ...
+
+    def to(self, device) -> "Draws": ...
+
+
+class Solved(Protocol):
+    """A base whose spread and evidence are known."""
+
+    log_evidence: Float[Tensor, "B C"]
+    """Logarithm of the density of the readings of each channel, in their own units."""
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]: ...
+
+    def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]: ...
+
+    def draws(self, n: int, seed: int) -> Draws: ...
+
+    def to(self, device) -> "Solved": ...
+
+
+class Base(Protocol):
+    def solve(self, samples: Samples) -> Solved: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedMixture:
+    first: Solved
+    second: Solved
+    familiarity: Float[Tensor, " B"]
+    """Probability of the first."""
+
+    spread = True
+    differentiable = True
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        first = self.first(coords, cell)
+        return first + self._correction(first, coords, cell)
+
+    def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        p, first, second = self.familiarity[:, None, None], self.first.std(coords, cell), self.second.std(coords, cell)
+        apart = (self.first(coords, cell) - self.second(coords, cell)).square()
+        variance = p * first.square() + (1 - p) * second.square() + p * (1 - p) * apart
+        return torch.where(p < 1, variance.sqrt().to(first), first)
+
+    def draws(self, n: int, seed: int) -> "MixtureDraws":
+        generator = np.random.default_rng((seed, 1))  # every field of a batch sees the same numbers
+        lots = torch.from_numpy(generator.random(n)).to(self.familiarity)
+        return MixtureDraws(self.first.draws(n, seed), self.second.draws(n, seed), lots < self.familiarity[:, None])
+
+    def gate(self, cell: Tensor) -> float:
+        return 1.0
+
+    def to(self, device) -> "SolvedMixture":
+        return SolvedMixture(self.first.to(device), self.second.to(device), self.familiarity.to(device))
+
+    def _correction(self, first: Tensor, coords: Tensor, cell: Tensor | None) -> Float[Tensor, "B Q C"]:
+        """None for a field that is surely of the first kind, whatever the second says."""
+        p = self.familiarity[:, None, None].to(first)
+        return torch.where(p < 1, (1 - p) * (self.second(coords, cell).to(first) - first), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureDraws:
+    first: Draws
+    second: Draws
+    chosen: Bool[Tensor, "B n"]
+    """Which samples are of the first."""
+
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
+        return torch.where(self.chosen[..., None, None], self.first(coords), self.second(coords))
+
+    def to(self, device) -> "MixtureDraws":
+        return MixtureDraws(self.first.to(device), self.second.to(device), self.chosen.to(device))

@@ -1,0 +1,91 @@
+"""Parts of signals: which signal, which crop of it, and readings of several fields side by side."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gridless.data.signals import GridSignal, Reading, Signal
+from gridless.data.sources import Source
+
+CROPS = 4  # of one signal and scale, when signals are evaluated in crops
+TRIES = 50  # to find a signal that is large enough, and a crop in which something was measured
+
+
+def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Sequence[float] | None = None) -> Signal:
+    """One of the signals, at least so many samples large along every axis. Raises ValueError if there seems to be none."""
+    small = None
+    for _ in range(TRIES):
+        signal = signals.draw(rng, 1)[0] if isinstance(signals, Source) else signals[int(rng.integers(len(signals)))]
+        if least is None or not isinstance(signal, GridSignal):
+            return signal
+        if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
+            return signal
+        small = signal
+        warnings.warn(f"{small.name} {small.shape} is too small to be cut from and left out", stacklevel=2)
+    raise ValueError(
+        f"{small.name} {small.shape} is too small to be seen at {tuple(int(n) for n in least)}, and so are {TRIES} others; "
+        "use larger signals or a smaller signal.window"
+    )
+
+
+def grid_signal(signal: Signal, axes: int | None = None) -> GridSignal:
+    """The signal, which must lie on a grid."""
+    if not isinstance(signal, GridSignal):
+        raise ValueError(
+            f"{signal.name} does not lie on a grid; scattered readings and formulas need task.kind sparse-field"
+        )
+    if axes is not None and signal.axes != axes:
+        raise ValueError(f"{signal.name} has {signal.axes} axes {signal.shape}, the model sees {axes}")
+    return signal
+
+
+def random_crop(signal: GridSignal, size: Sequence[int], rng: np.random.Generator) -> GridSignal:
+    """Somewhere in the signal, where something was measured."""
+    for _ in range(TRIES):
+        start = [rng.integers(n - side + 1) for n, side in zip(signal.shape, size, strict=True)]
+        crop = signal.crop(start, size)
+        if crop.mask is None or crop.mask.any():
+            return crop
+    raise ValueError(f"{signal.name}: {TRIES} crops of {tuple(size)} held nothing that was measured")
+
+
+def even_crops(signal: GridSignal, size: Sequence[int]) -> list[GridSignal]:
+    """Crops beside one another, at most CROPS of them, spread evenly over the signal. None fits: no crop."""
+    counts = [n // side for n, side in zip(signal.shape, size, strict=True)]
+    total = int(np.prod(counts))
+    places = [i * total // min(total, CROPS) for i in range(min(total, CROPS))]
+    corners = [np.array(np.unravel_index(p, counts)) * size for p in places]
+    return [replace(signal.crop(corner, size), name=f"{signal.name}-{i}") for i, corner in enumerate(corners)]
+
+
+def middle(signal: GridSignal, largest: int | None) -> GridSignal:
+    """The middle of a signal that is larger along some axis."""
+    if largest is None or max(signal.shape) <= largest:
+        return signal
+    size = [min(n, largest) for n in signal.shape]
+    return signal.crop([(n - side) // 2 for n, side in zip(signal.shape, size, strict=True)], size)
+
+
+def noisy(reading: Reading, rng: np.random.Generator, sigma: float) -> Reading:
+    """The readings with an error of this deviation."""
+    if not sigma:
+        return reading
+    error = sigma * rng.standard_normal(tuple(reading.values.shape), np.float32)
+    return Reading(reading.coords, reading.values + torch.from_numpy(error).to(reading.values.dtype), reading.noise)
+
+
+def padded(
+    readings: Sequence[Reading],
+) -> tuple[Float[Tensor, "B Q d"], Float[Tensor, "B Q C"], Bool[Tensor, "B Q"] | None]:
+    """Coordinates and values of several fields, and which of them are real where they differ in number."""
+    longest = max(len(r.values) for r in readings)
+    pad = lambda x: torch.nn.functional.pad(x, (0, 0, 0, longest - len(x)))  # noqa: E731
+    coords, values = (torch.stack([pad(getattr(r, name)) for r in readings]) for name in ("coords", "values"))
+    counts = torch.tensor([len(r.values) for r in readings])
+    measured = None if (counts == longest).all() else torch.arange(longest) < counts[:, None]
+    return coords, values, measured

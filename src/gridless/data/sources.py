@@ -1,0 +1,154 @@
+"""Anything as signals: arrays, tensors, Samples, photos, paths, labelled arrays; sequences of them are read lazily."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gridless.data.pictures import Photo, read_photo
+from gridless.data.signals import GridSignal, Picture, Readings, Signal
+from gridless.domain import Domain
+from gridless.intake import as_tensor
+from gridless.samples import Samples
+
+BYTES_KEPT = 1 << 29  # of signals that were read
+
+
+@runtime_checkable
+class Source(Protocol):
+    """An endless sequence: fields drawn afresh."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> Sequence[Signal]: ...
+
+
+class Signals(Sequence[Signal]):
+    """A sequence of anything as signals, each read when it is asked for and kept while there is room."""
+
+    def __init__(self, data: Sequence):
+        self.data = data
+        self._kept: OrderedDict[int, Signal] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int | slice) -> "Signal | Signals":
+        if isinstance(index, slice):
+            return Signals([self[i] for i in range(*index.indices(len(self)))])
+        index = range(len(self))[index]
+        if index not in self._kept:
+            self._kept[index] = as_signal(self.data[index], f"signal-{index}")
+            while len(self._kept) > 1 and sum(map(_nbytes, self._kept.values())) > BYTES_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(index)
+        return self._kept[index]
+
+
+def signals(data: Sequence | Samples) -> Sequence[Signal]:
+    """Any sequence of arrays, tensors, Samples, photos, paths or signals as a sequence of signals; what can `draw` stays as
+    it is. Raises ValueError for an empty one, and for a single array or path where a sequence is meant."""
+    if isinstance(data, Source | Signals):
+        return data
+    if isinstance(data, Samples):
+        data = [data.select(slice(i, i + 1)) for i in range(len(data))]
+    if isinstance(data, (str, Path)) or not hasattr(data, "__getitem__") or not hasattr(data, "__len__"):
+        raise ValueError(
+            f"expected a sequence of arrays, Samples, pictures or paths, got {type(data).__name__}; put it in a list"
+        )
+    if len(data) == 0:
+        raise ValueError("no data: expected at least one array, Samples, picture or path")
+    return Signals(data)
+
+
+def as_signal(item: object, name: str = "signal") -> Signal:
+    """One signal of: an array or tensor (*grid, C), float or a picture of 8 or 16 bits; Samples of one field; a Photo; a
+    path of any of them; an xarray.DataArray. NaN is not measured. Raises ValueError for anything else."""
+    match item:
+        case Signal():
+            return item
+        case Photo():
+            return _picture(item)
+        case Samples():
+            return _of_samples(item, name)
+        case str() | Path():
+            return as_signal(_opened(Path(item)), Path(item).stem)
+        case np.ndarray() | Tensor():
+            return _of_array(item, name)
+    if hasattr(item, "dims") and hasattr(item, "coords") and hasattr(item, "values"):
+        return _of_dataarray(item, name)
+    raise ValueError(
+        f"{name} is a {type(item).__name__}; expected an array (*grid, C), Samples, a picture, a path or a Signal"
+    )
+
+
+def read(path: str | Path) -> Samples:
+    """What a file holds: a picture as RGB in [0, 1], or the array (*grid, C) of a .npy file, whose NaN were not measured.
+    Raises ValueError (ImageError) for files that cannot be read."""
+    opened = _opened(Path(path))
+    if isinstance(opened, Photo):
+        values = torch.from_numpy(opened.values)
+        return Samples.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
+    return _of_array(opened, Path(path).stem).samples()
+
+
+def _opened(path: Path) -> Photo | np.ndarray:
+    if path.suffix.lower() != ".npy":
+        return read_photo(path)
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read as an array ({error}); write it with numpy.save") from None
+
+
+def _picture(photo: Photo) -> GridSignal:
+    pixels = photo.rgb()
+    if photo.depth == 8:
+        return Picture(photo.name, pixels)
+    return GridSignal(photo.name, pixels.astype(np.float32) / np.float32(65535))
+
+
+def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
+    if isinstance(item, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(item).any(-1)
+        array = np.where(hidden[..., None], np.nan, item.filled(0).astype(np.promote_types(item.dtype, np.float32)))
+    else:
+        array = as_tensor(item).detach().cpu().numpy()
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] in (1, 3):
+        return Picture(name, array)
+    if array.dtype == np.uint16:
+        array = array.astype(np.float32) / np.float32(65535)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(
+            f"{name} holds {array.dtype} {array.shape}; expected floats (*grid, C), or a picture of 8 or 16 bits"
+        )
+    array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
+    measured = np.isfinite(array).all(-1)
+    mask = None if measured.all() else measured
+    return GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
+
+
+def _of_samples(item: Samples, name: str) -> Signal:
+    if len(item) != 1:
+        raise ValueError(f"{name} holds {len(item)} fields; give them one by one (samples.select)")
+    if item.shape is None:
+        return Readings(name, item)
+    mask = None if item.mask is None else item.mask_on_grid()[0].cpu().numpy()
+    return GridSignal(name, item.on_grid()[0].detach().cpu().numpy(), mask, item.domain)
+
+
+def _of_dataarray(item, name: str) -> GridSignal:
+    """A labelled array: every dimension an axis, one channel."""
+    signal = _of_array(np.asarray(item.values)[..., None], str(item.name or name))
+    if all(dim in item.coords for dim in item.dims):
+        units = {dim: str(item.coords[dim].attrs.get("units", "")) for dim in item.dims}
+        units = {dim: unit for dim, unit in units.items() if "since" not in unit}
+        return replace(signal, domain=Domain.of_grid({d: item.coords[d].values for d in item.dims}, units=units))
+    return signal
+
+
+def _nbytes(signal: Signal) -> int:
+    return signal.values.nbytes if isinstance(signal, GridSignal) else 0

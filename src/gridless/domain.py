@@ -1,0 +1,258 @@
+"""Domain: from the user's coordinates to [0, 1] per axis and back, and to positions whose distance means something.
+
+    user's coordinates  --to_unit-->  u in [0, 1] per axis  --embed-->  positions (… e)
+                        <--to_user--
+
+Applied once, at the door: inside, everything is u. Positions are what kriging and networks of scattered points measure
+distances by: axes of one unit share a scale, an axis with a period lies on a circle, latitude and longitude on a sphere.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import pi, radians
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gridless import config
+from gridless.config import Axis
+from gridless.config.frozen import config as frozen
+
+TOLERANCE = 1e-5  # of the length: a border that float32 has rounded is no place outside
+TIME = "seconds since 1970-01-01"
+LATITUDE = ("lat", "latitude", "y_lat", "degrees_north")
+LONGITUDE = ("lon", "lng", "long", "longitude", "degrees_east")
+
+Coordinates = Mapping[str, object]  # axis name -> numbers, datetime64 or a tensor, all of one shape or broadcast
+
+
+@frozen
+class Domain(config.Domain):
+    """What the axes of a signal are called, which units they have, and where they begin, end and join."""
+
+    @classmethod
+    def of_grid(
+        cls,
+        coordinates: Mapping[str, object],
+        *,
+        samples: Literal["cells", "nodes"] = "cells",
+        units: Mapping[str, str] | None = None,
+        periods: Mapping[str, float] | None = None,
+    ) -> "Domain":
+        """The domain of a grid whose samples lie at these evenly spaced coordinates, one array per axis in array order.
+
+        Latitude and longitude are recognised by name or unit; longitudes that go all the way round get a period. Raises
+        ValueError for uneven steps and for a single sample, whose step nobody knows.
+        """
+        axes = []
+        for name, values in coordinates.items():
+            unit, numbers = _numbers(name, values, (units or {}).get(name, ""))
+            if numbers.ndim != 1 or len(numbers) < 2:
+                raise ValueError(
+                    f"axis {name}: expected a list of at least two coordinates, got shape {tuple(numbers.shape)}; "
+                    "give an Axis with its start and length"
+                )
+            steps = np.diff(numbers)
+            if not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0) or steps.mean() == 0:
+                raise ValueError(
+                    f"axis {name}: coordinates are not evenly spaced (steps {steps.min():g} … {steps.max():g}); "
+                    "resample them, or give the values as points"
+                )
+            step = (numbers[-1] - numbers[0]) / (len(numbers) - 1)
+            length, period = step * len(numbers), (periods or {}).get(name)
+            if period is None and _is(LONGITUDE, name, unit) and abs(abs(length) - 360) < 1e-3 * 360:
+                period = 360.0
+            start = float(numbers[0] - step / 2)
+            axes.append(Axis(name=name, unit=unit, start=start, length=float(length), samples=samples, period=period))
+        return cls(axes=tuple(axes), sphere=_sphere(axes))
+
+    @classmethod
+    def around(
+        cls,
+        coordinates: Mapping[str, object],
+        *,
+        units: Mapping[str, str] | None = None,
+        periods: Mapping[str, float] | None = None,
+        margin: float = 0.05,
+    ) -> "Domain":
+        """The smallest box around scattered points with a margin on every side (a share of its length)."""
+        axes = []
+        for name, values in coordinates.items():
+            unit, numbers = _numbers(name, values, (units or {}).get(name, ""))
+            numbers = numbers[np.isfinite(numbers)]
+            if not numbers.size:
+                raise ValueError(f"axis {name}: no finite coordinate to put a domain around")
+            period = (periods or {}).get(name) or (360.0 if _is(LONGITUDE, name, unit) else None)
+            low, high = _shortest_arc(numbers, period) if period else (float(numbers.min()), float(numbers.max()))
+            room = margin * ((high - low) or 1.0)
+            low, high = low - room, high + room
+            if _is(LATITUDE, name, unit):
+                low, high = max(low, -90.0), min(high, 90.0)
+            if period is not None and high - low > period:
+                high = low + period
+            axes.append(Axis(name=name, unit=unit, start=low, length=high - low, period=period))
+        return cls(axes=tuple(axes), sphere=_sphere(axes))
+
+    @classmethod
+    def box(cls, bounds: Mapping[str, tuple[float, float]], **units: str) -> "Domain":
+        """Axes between two numbers each: `Domain.box({"depth": (0, 40), "x": (0, 300)}, depth="m", x="m")`."""
+        axes = [
+            Axis(name=name, unit=units.get(name, ""), start=float(low), length=float(high) - float(low))
+            for name, (low, high) in bounds.items()
+        ]
+        return cls(axes=tuple(axes), sphere=_sphere(axes))
+
+    @classmethod
+    def globe(cls, latitude: str = "lat", longitude: str = "lon") -> "Domain":
+        """The whole sphere, in degrees."""
+        axes = (
+            Axis(name=latitude, unit="degrees_north", start=-90.0, length=180.0),
+            Axis(name=longitude, unit="degrees_east", start=-180.0, length=360.0, period=360.0),
+        )
+        return cls(axes=axes, sphere=(0, 1))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(axis.name for axis in self.axes)
+
+    @property
+    def joins(self) -> tuple[bool, ...]:
+        """Axes whose end is their beginning: the period is the whole length."""
+        return tuple(a.period is not None and abs(abs(a.length) - a.period) < 1e-3 * a.period for a in self.axes)
+
+    @property
+    def lengths(self) -> Float[Tensor, " d"]:
+        """Units per unit of u."""
+        return torch.tensor([axis.length for axis in self.axes], dtype=torch.float64)
+
+    def to_unit(self, coordinates: Coordinates | Float[Tensor, "*B d"]) -> Float[Tensor, "*B d"]:
+        """u of the user's coordinates, float64: a dictionary with every axis by its name (broadcast against one another), or
+        an array whose last axis is the domain's. Raises ValueError for unknown or missing names and places outside."""
+        if isinstance(coordinates, Mapping):
+            columns = [coordinates[name] for name in self.names if name in coordinates]
+            if set(coordinates) != set(self.names):
+                raise ValueError(f"expected the axes {', '.join(self.names)}, got {', '.join(map(str, coordinates))}")
+        else:
+            array = _array(coordinates)
+            if array.shape[-1:] != (len(self.axes),):
+                raise ValueError(
+                    f"expected coordinates (…, {len(self.axes)}) for the axes {', '.join(self.names)}, got {array.shape}"
+                )
+            columns = list(array.unbind(-1)) if isinstance(array, Tensor) else list(np.moveaxis(array, -1, 0))
+        parts = [self._inside(axis, column) for axis, column in zip(self.axes, columns, strict=True)]
+        return torch.stack(torch.broadcast_tensors(*parts), -1)
+
+    def to_user(self, u: Float[Tensor, "*B d"]) -> dict[str, np.ndarray]:
+        """The user's coordinates of u, by name; datetime64 where an axis is one of time."""
+        columns = np.asarray(u.detach().double().cpu())
+        out = {}
+        for i, axis in enumerate(self.axes):
+            out[axis.name] = _outside(axis, axis.start + axis.length * columns[..., i])
+        return out
+
+    def embed(self, u: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]:
+        """Positions whose Euclidean distance is that of the places: axes of one unit share a scale (the longest is 1), a
+        period becomes a circle, latitude and longitude a sphere."""
+        parts, done = [], set()
+        for i, axis in enumerate(self.axes):
+            if i in done:
+                continue
+            if self.sphere is not None and i in self.sphere:
+                done.update(self.sphere)
+                parts.append(self._on_sphere(u))
+            elif self.joins[i] or (axis.period is not None and abs(axis.length) > axis.period / 2):
+                angle = 2 * pi * (axis.length / axis.period) * u[..., i]
+                radius = axis.period / (2 * pi * self._scale(axis))
+                parts.append(radius * torch.stack([angle.cos(), angle.sin()], -1))
+            else:
+                parts.append((u[..., i] * (abs(axis.length) / self._scale(axis)))[..., None])
+        return torch.cat(parts, -1)
+
+    def _scale(self, axis: Axis) -> float:
+        return max(abs(other.length) for other in self.axes if other.unit == axis.unit)
+
+    def _on_sphere(self, u: Tensor) -> Float[Tensor, "*B 3"]:
+        """A sphere whose larger extent within the domain is as long as a flat axis: about 1."""
+        latitude, longitude = (self.axes[i] for i in self.sphere)
+        phi, theta = (
+            (axis.start + axis.length * u[..., i]) * (pi / 180)
+            for i, axis in zip(self.sphere, (latitude, longitude), strict=True)
+        )
+        extent = max(radians(abs(latitude.length)), min(radians(abs(longitude.length)), pi))
+        point = torch.stack([phi.cos() * theta.cos(), phi.cos() * theta.sin(), phi.sin()], -1)
+        return point / extent
+
+    def _inside(self, axis: Axis, values: object) -> Float[Tensor, "*B"]:
+        if isinstance(values, Tensor):
+            x = values.double()
+        else:
+            x = torch.from_numpy(np.array(_numbers(axis.name, values, axis.unit)[1], np.float64))
+        if bad := int((~x.isfinite()).sum()):
+            raise ValueError(
+                f"{bad} of {x.numel()} coordinates on axis {axis.name} are NaN or infinite; leave them out"
+            )
+        u = (x - axis.start) / axis.length
+        if axis.period is not None:
+            turn = axis.period / abs(axis.length)  # of u; a place within the tolerance stays where it is
+            u = torch.where((u < -TOLERANCE) | (u > 1 + TOLERANCE), u - turn * torch.floor(u / turn), u)
+        if bool(((u < -TOLERANCE) | (u > 1 + TOLERANCE)).any()):
+            ends = _outside(axis, np.array([axis.start, axis.start + axis.length]))
+            low, high = _outside(axis, np.array([float(x.detach().min()), float(x.detach().max())]))
+            unit = "" if axis.unit == TIME else f" {axis.unit}".rstrip()
+            raise ValueError(
+                f"{axis.name} must lie within {min(ends)} … {max(ends)}{unit}, got {low} … {high}; "
+                "ask inside, or give the samples a larger domain"
+            )
+        return u.clamp(0, 1)
+
+
+def _sphere(axes: Sequence[Axis]) -> tuple[int, int] | None:
+    """Latitude and longitude among the axes, if there is one of each."""
+    latitude = [i for i, a in enumerate(axes) if _is(LATITUDE, a.name, a.unit)]
+    longitude = [i for i, a in enumerate(axes) if _is(LONGITUDE, a.name, a.unit)]
+    return (latitude[0], longitude[0]) if len(latitude) == len(longitude) == 1 else None
+
+
+def _shortest_arc(numbers: np.ndarray, period: float) -> tuple[float, float]:
+    """The smallest range that holds all of them, turned by whole periods: it leaves the widest gap out."""
+    inside = np.unique(np.mod(numbers, period))
+    gaps = np.diff(inside, append=inside[0] + period)
+    first = (int(gaps.argmax()) + 1) % len(inside)
+    low = float(inside[first])
+    low -= period * np.floor((low - numbers.min()) / period + 1e-9) if low > numbers.max() else 0.0
+    return low, low + period - float(gaps.max())
+
+
+def _is(kind: tuple[str, ...], name: str, unit: str) -> bool:
+    return name.lower() in kind or unit.lower() in kind
+
+
+def _array(values: object) -> np.ndarray | Tensor:
+    return values if isinstance(values, Tensor) else np.asarray(values)
+
+
+def _numbers(name: str, values: object, unit: str) -> tuple[str, np.ndarray]:
+    """Unit and float64 numbers of coordinates; datetime64 becomes seconds since 1970."""
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    if np.issubdtype(array.dtype, np.datetime64):
+        if unit not in ("", TIME):
+            raise ValueError(
+                f"axis {name} holds times, its unit is {unit!r}; give numbers, or make the domain from times"
+            )
+        seconds = array.astype("datetime64[ns]").astype(np.int64) / 1e9
+        return TIME, np.where(np.isnat(array), np.nan, seconds)
+    if not np.issubdtype(array.dtype, np.number):
+        raise ValueError(f"axis {name} holds {array.dtype}, expected numbers or datetime64; convert it first")
+    if unit == TIME:
+        raise ValueError(
+            f"axis {name} is one of time, got {array.dtype}; give datetime64, e.g. np.datetime64('2020-01-31')"
+        )
+    return unit, array.astype(np.float64)
+
+
+def _outside(axis: Axis, x: np.ndarray) -> np.ndarray:
+    if axis.unit == TIME:
+        return (x * 1e9).round().astype(np.int64).astype("datetime64[ns]")
+    return x

@@ -1,0 +1,141 @@
+"""What a user's arrays must be before they become Samples: one error for each way in which they are not."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gridless.domain import Domain
+
+FILL_VALUES = (-9999.0, -999.0, -99999.0, -32768.0, 9999.0, 99999.0, 32767.0)
+FAR = 20.0  # times the largest other value: there a fill value cannot be a reading
+LARGEST = 1e19  # its square is a float32; NetCDF's own fill values are larger
+
+
+def as_tensor(array: object) -> Tensor:
+    """Any array as a tensor: also one that runs backwards or has the other byte order."""
+    if isinstance(array, np.ndarray):
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    elif not isinstance(array, Tensor):
+        array = np.asarray(array)
+        if array.dtype == object:
+            raise ValueError("expected an array of numbers, got a list of unequal or other things")
+    return torch.as_tensor(array)
+
+
+def measured(values: object, mask: object) -> tuple[Tensor, Tensor | None]:
+    """Values and mask as tensors of fitting shapes; a numpy masked array brings its mask."""
+    if isinstance(values, np.ma.MaskedArray):
+        hidden = np.ma.getmaskarray(values)
+        if mask is None:
+            mask = ~hidden.any(-1)
+        values = np.where(hidden, 0, values.data)
+    values = as_tensor(values)
+    if not values.is_floating_point():
+        raise ValueError(f"values must be floats (pictures in [0, 1]), got {values.dtype}; divide by the largest value")
+    mask = None if mask is None else as_tensor(mask).to(values.device)
+    if mask is not None and (mask.shape != values.shape[:-1] or mask.dtype != torch.bool):
+        expected = f"bool {tuple(values.shape[:-1])}"
+        raise ValueError(f"mask must be {expected} to match values, got {mask.dtype} {tuple(mask.shape)}")
+    return values, mask
+
+
+def unit_coordinates(
+    coords: object, mask: Tensor | None, domain: Domain | None, shape: torch.Size
+) -> tuple[Float[Tensor, "*B N d"], Domain | None]:
+    """Coordinates in [0, 1], and the domain they have that from."""
+    if isinstance(coords, Mapping):
+        if domain is None:
+            domain = Domain.around(coords)
+            _announce(domain)
+        return domain.to_unit(coords).expand(*shape, -1), domain
+    coords = as_tensor(coords)
+    if not coords.is_floating_point():
+        raise ValueError(f"coords must be floats, got {coords.dtype}")
+    if mask is not None and mask.shape == coords.shape[:-1]:  # what is masked lies nowhere; any place will do
+        somewhere = coords[mask][:1] if mask.any() else torch.zeros_like(coords.reshape(-1, coords.shape[-1])[:1])
+        coords = torch.where(mask[..., None], coords, somewhere)
+    if domain is not None:
+        return domain.to_unit(coords), domain
+    if not coords.isfinite().all():
+        raise ValueError(f"{int((~coords.isfinite()).sum())} coordinates are NaN or infinite; leave these readings out")
+    low, high = (float(coords.min()), float(coords.max())) if coords.numel() else (0.0, 1.0)
+    if low >= -1e-5 and high <= 1 + 1e-5:
+        return coords.clamp(0, 1), None
+    names = [f"x{i}" for i in range(coords.shape[-1])]
+    columns = dict(zip(names, coords.unbind(-1), strict=True))
+    domain = Domain.around({name: column.flatten() for name, column in columns.items()})
+    _announce(domain)
+    return domain.to_unit(columns), domain
+
+
+def _announce(domain: Domain) -> None:
+    ranges = ", ".join(f"{a.name} {a.start:.6g} … {a.start + a.length:.6g}" for a in domain.axes)
+    warnings.warn(
+        f"no domain was given; made one around the readings: {ranges}. Give domain=… to ask beyond it", stacklevel=4
+    )
+
+
+def finite(values: Float[Tensor, "B N C"], mask: Tensor | None) -> Tensor:
+    """Measured values must be finite and of a size that can be squared; what was not measured becomes zero, so that a NaN
+    cannot travel. A fill value among other numbers is refused: it is no reading."""
+    if mask is not None:
+        values = values.masked_fill(~mask[..., None], 0)
+    bad = int((~values.isfinite()).sum())
+    if bad:
+        raise ValueError(
+            f"{bad} of {values.numel()} values are NaN or infinite; give mask=… (False there) or fill them"
+        )
+    plain = values.detach()
+    if plain.numel() and float(plain.abs().max()) > LARGEST:
+        raise ValueError(
+            f"values reach {float(plain.abs().max()):.3g}, which looks like a fill value; give mask=… (False there)"
+        )
+    for fill in FILL_VALUES:
+        marked = plain == fill
+        if marked.any() and not marked.all():
+            rest = float(plain.masked_fill(marked, 0).abs().max())
+            if abs(fill) > FAR * rest:
+                raise ValueError(
+                    f"{int(marked.sum())} values are {fill:g}, all others within ± {rest:.4g}: that looks like a fill "
+                    "value; give mask=… (False there)"
+                )
+    return values
+
+
+def positive(noise: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    if noise is None:
+        return None
+    noise = noise if mask is None else noise.masked_fill(~mask, 0)
+    if not (noise.isfinite().all() and (noise >= 0).all()):
+        raise ValueError("noise is a standard deviation: expected finite numbers of at least 0")
+    return noise
+
+
+def merged(
+    coords: Tensor, values: Tensor, mask: Tensor | None, noise: Tensor | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Readings at one place become their mean, held by the first of them (its noise that of a mean); the others are
+    masked."""
+    real = torch.ones(coords.shape[:2], dtype=torch.bool, device=coords.device) if mask is None else mask
+    values, keep = values.clone(), real.clone()
+    noise = None if noise is None else noise.clone()
+    for b in range(len(coords)):
+        index = real[b].nonzero().flatten()
+        places, owner, count = coords[b, index].unique(dim=0, return_inverse=True, return_counts=True)
+        if len(places) == len(index):
+            continue
+        mean = values.new_zeros(len(places), values.shape[-1]).index_add(0, owner, values[b, index]) / count[:, None]
+        first = torch.full_like(count, len(index)).scatter_reduce(
+            0, owner, torch.arange(len(index), device=index.device), "amin"
+        )
+        keep[b, index] = False
+        keep[b, index[first]] = True
+        values[b, index[first]] = mean
+        if noise is not None:
+            squares = noise.new_zeros(len(places)).index_add(0, owner, noise[b, index].square())
+            noise[b, index[first]] = squares.sqrt() / count
+    return values, mask if mask is None and keep.all() else keep, noise

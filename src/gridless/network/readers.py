@@ -1,0 +1,153 @@
+"""Readers: what a network says at a coordinate, of samples that were encoded once.
+
+    WindowReader   one window of a grid
+    Mosaic         windows of a larger grid (mosaic.py)
+    PointReader    scattered readings
+    FlowReader     posterior samples of scattered readings, by flow matching (posterior.py)
+
+A reader answers in standard units: (B Q k), what the head makes of the decoder's features.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gridless.coords import sizes
+from gridless.network.encoded import Encoded
+from gridless.network.heads import Units
+from gridless.protocols import Answer, Draws, Solved
+from gridless.samples import Samples
+
+
+class Network(Protocol):
+    """What readers need of a model."""
+
+    def encode_window(
+        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None, pad: bool
+    ) -> Encoded: ...
+    def decode(
+        self,
+        encoded: Encoded,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"],
+        latents_at: Float[Tensor, "B Q d"] | None = None,
+    ) -> Float[Tensor, "B Q k"]: ...
+    def parameters(self): ...
+    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]: ...
+    def frozen_copy(self, device=None) -> "Network": ...
+
+
+class Reader(Protocol):
+    """Outputs of the head at coordinates in [0, 1], for a cell relative to a sample's."""
+
+    def __call__(
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
+    ) -> Float[Tensor, "B Q k"]: ...
+    def to(self, network: Network, device) -> "Reader": ...
+
+
+@dataclass(frozen=True, eq=False)
+class WindowReader:
+    """A grid that fits the window."""
+
+    network: Network
+    encoded: Encoded
+    shape: tuple[int, ...]
+    unit: int
+
+    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B Q k"]:
+        at = None if latents_at is None else self._in_window(latents_at)
+        return self.network.decode(self.encoded, self._in_window(coords), cell, at)
+
+    def _in_window(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q d"]:
+        return (coords * sizes(self.shape, torch.float64, coords.device) / self.unit).to(parameter_type(self.network))
+
+    def to(self, network: Network, device) -> "WindowReader":
+        return replace(self, network=network, encoded=self.encoded.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class PointReader:
+    """Scattered readings: every question reads all of them, at positions whose distance means something."""
+
+    network: Network
+    encoded: Encoded
+    samples: Samples
+
+    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B Q k"]:
+        at = None if latents_at is None else self._positions(latents_at)
+        return self.network.decode(self.encoded, self._positions(coords), cell, at)
+
+    def _positions(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q e"]:
+        return self.network.positions(self.samples, coords)
+
+    def to(self, network: Network, device) -> "PointReader":
+        return replace(self, network=network, encoded=self.encoded.to(device), samples=self.samples.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkCorrection:
+    """What a network adds to a solved base: a reader's outputs, made an answer by the head."""
+
+    network: Network
+    reader: Reader
+    units: Units
+    mark: Float[Tensor, " P"] | None
+    """Of the network's weights when the field was made."""
+
+    @property
+    def spread(self) -> bool:
+        return self.network.head.has_spread or self.network.base_has_spread
+
+    @property
+    def joint(self) -> bool:
+        return self.network.decoder.joint
+
+    def answer(
+        self, solved: Solved, coords: Tensor, cell: Tensor | None, ratio: Tensor, latents_at: Tensor | None
+    ) -> Answer:
+        std = solved.std(coords, cell) if solved.spread else None
+        base, finest = Answer(solved(coords, cell), std), self.network.config.signal.finest_cell
+        asked = ratio if finest is None else ratio.clamp(finest, 1.0)
+        output = self.reader(coords, asked, latents_at)
+        answer = self.network.head.answer(base, solved.gate(ratio), output, self.units)
+        familiarity = getattr(solved, "familiarity", None)
+        return answer if familiarity is None else believed(answer, base, familiarity)
+
+    def draws(self, solved: Solved, n: int, seed: int) -> Draws | None:
+        return self.network.head.draws(self, solved, n, seed)
+
+    def check_fresh(self) -> None:
+        if self.mark is not None and not torch.equal(weights_mark(self.network), self.mark):
+            raise ValueError(
+                "the model of this field was trained on since the field was made; encode the samples again"
+            )
+
+    def to(self, device) -> "NetworkCorrection":
+        network = self.network.frozen_copy(device)
+        reader = self.reader.to(network, device)
+        return NetworkCorrection(network, reader, self.units.to(device), weights_mark(network))
+
+
+def believed(answer: Answer, base: Answer, familiarity: Float[Tensor, " B"]) -> Answer:
+    """The answer as far as the readings are like the fields of training, else the base."""
+    share = familiarity[:, None, None].to(base.mean)
+    mean = base.mean + share * (answer.mean - base.mean)
+    if answer.std is None or base.std is None:
+        return Answer(mean, answer.std)
+    return Answer(mean, (share * answer.std.square() + (1 - share) * base.std.square()).sqrt())
+
+
+def weights_mark(network: Network) -> Tensor | None:
+    """One number of every parameter: what a step of training changes, also one of a fused optimiser, which raises no
+    tensor's version. None while the network trains, when each step makes its own fields."""
+    if network.training:
+        return None
+    return torch.stack([p.detach().flatten()[-1].double() for p in network.parameters()])
+
+
+def parameter_type(network: Network) -> torch.dtype:
+    return next(iter(network.parameters())).dtype

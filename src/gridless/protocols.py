@@ -1,0 +1,163 @@
+"""The seams of the house, as types.
+
+Base, Solved, Correction, Draws, Answer   what a base, its solved form and a network promise a field
+Task, Batch, Case                         what training, evaluation and sweeps know of a task
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gridless.samples import Samples, moved
+
+if TYPE_CHECKING:
+    from gridless.data.signals import Signal
+    from gridless.data.sources import Source
+    from gridless.field import Field
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Values and, where they are known, their standard deviations."""
+
+    mean: Float[Tensor, "B Q C"]
+    std: Float[Tensor, "B Q C"] | None = None
+
+
+class Draws(Protocol):
+    """Posterior samples, each a function of coordinates."""
+
+    def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]: ...
+
+
+class Solved(Protocol):
+    """A base that was solved for the samples: the classical answer that a field starts at."""
+
+    spread: bool
+    """Whether `std` knows the deviation of the values."""
+    differentiable: bool
+    """Whether values have a derivative by coordinates and samples."""
+
+    def __call__(
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
+    ) -> Float[Tensor, "B Q C"]: ...
+    def std(
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
+    ) -> Float[Tensor, "B Q C"] | None: ...
+    def draws(self, n: int, seed: int) -> Draws | None:
+        """Posterior samples; None of a base that has none."""
+        ...
+
+    def to(self, device) -> "Solved": ...
+    def gate(self, cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q 1"] | float:
+        """How much of a network's correction counts at this cell, relative to a sample's."""
+        ...
+
+
+class Base(Protocol):
+    """What can be solved for samples."""
+
+    name: str
+
+    def solve(self, samples: Samples) -> Solved: ...
+    def encode(self, samples: Samples) -> "Field": ...
+
+
+class Correction(Protocol):
+    """What a network adds to its base."""
+
+    spread: bool
+    joint: bool
+    """Whether an answer depends on the other questions of its call."""
+
+    def answer(
+        self,
+        solved: Solved,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"] | None,
+        ratio: Float[Tensor, "B #Q d"],
+        latents_at: Float[Tensor, "B Q d"] | None,
+    ) -> Answer:
+        """`cell` in units of the field, None where nobody asked for one; `ratio` relative to a sample's."""
+        ...
+
+    def draws(self, solved: Solved, n: int, seed: int) -> Draws | None: ...
+
+    def check_fresh(self) -> None:
+        """Raises ValueError if the network was trained on since the field was made."""
+        ...
+
+    def to(self, device) -> "Correction": ...
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Seen samples, asked coordinates with their cell, and the values there; `measured` is False where nobody knows them."""
+
+    samples: Samples
+    coords: Float[Tensor, "B Q d"]
+    cell: Float[Tensor, "B #Q d"]
+    target: Float[Tensor, "B Q C"]
+    latents_at: Float[Tensor, "B Q d"] | None = None
+    """Where the latents are read, if not at `coords`."""
+    measured: Bool[Tensor, "B Q"] | None = None
+
+    def to(self, device) -> "Batch":
+        """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
+        parts = (self.coords, self.target, self.latents_at, self.measured)
+        coords, target, latents_at, measured = (None if x is None else moved(x, device) for x in parts)
+        return Batch(self.samples.to(device), coords, self.cell, target, latents_at, measured)
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One question of an evaluation: samples of one field, what is asked of it, and the truth.
+
+    Either a whole grid is asked (`shape`, `truth` (*shape C)) or `coords` (truth (Q C)).
+    """
+
+    name: str
+    samples: Samples
+    truth: Float[np.ndarray, "*asked C"]
+    shape: tuple[int, ...] | None = None
+    coords: Float[Tensor, "Q d"] | None = None
+    measured: Bool[np.ndarray, "*asked"] | None = None
+    kind: str = "values"
+    """What is measured of the answer: `picture`, or `values`."""
+    peak: float = 1.0
+    """The range of the values."""
+    readings: bool = False
+    """Whether the truth is of readings, with an error of their own, rather than of the field."""
+    tags: dict[str, float | str | None] = field(default_factory=dict)
+    """What the question is about: scale, sensors, noise, family."""
+
+
+class Task(Protocol):
+    """What `fit`, `evaluate` and `sweep` know of a task."""
+
+    kind: str
+
+    def draw(
+        self,
+        signals: "Sequence[Signal] | Source",
+        rng: np.random.Generator,
+        *,
+        window: tuple[int, ...],
+        batch: int,
+        queries: int | None,
+    ) -> Batch:
+        """A training batch: grids are seen at `window` samples per axis, `queries` points are asked of each field (None:
+        all there are)."""
+        ...
+
+    def cases(self, signals: "Sequence[Signal]") -> Iterator[Case]:
+        """What evaluation asks of these signals, always the same."""
+        ...
+
+    def for_validation(self) -> "Task":
+        """The same task with less to ask, for while a model trains."""
+        ...
