@@ -150,7 +150,7 @@ def test_intervals_of_the_field_and_of_a_reading_hold_what_they_say():
 
 
 def test_length_and_noise_can_be_read():
-    for length, noise in ((0.1, 0.05), (0.5, 0.3)):
+    for length, noise in ((0.2, 0.1), (0.5, 0.3)):
         solved = Kriging().solve(field_samples(6, 100, length, noise)[0])
         assert float(solved.length.log().mean().exp()) == pytest.approx(length, rel=0.6)
         assert float(solved.noise.mean()) == pytest.approx(noise, rel=0.35)
@@ -230,6 +230,7 @@ def test_random_functions_have_their_covariance(kernel):
         torch.full((count, 2), 3.0).double(),
         torch.full((count,), 25.0),
         torch.zeros(count),
+        torch.ones(count),
     )
     x = torch.tensor([[0.1, 0.2], [0.3, 0.2], [0.9, 0.9]], dtype=torch.float64)
     drawn = RandomFunctions.of(covariance, numbers)(x.expand(count, -1, -1))

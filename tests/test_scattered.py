@@ -80,6 +80,6 @@ def test_the_oracle_finds_the_wave():
 
 def test_an_unknown_baseline_names_those_there_are():
     with pytest.raises(
-        ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, linear"
+        ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, idw, linear"
     ):
         Scattered("spline")
