@@ -68,13 +68,14 @@ def loss_of(model: nn.Module, batch: Batch, kind: str | None) -> Tensor:
     config, measured = getattr(model, "module", model).config, getattr(batch, "measured", None)
     if kind is None and not isinstance(config.head, PointHead):
         return model(batch.samples, batch.coords, batch.cell, batch.latents_at, target=batch.target)
-    error = model(batch.samples, batch.coords, batch.cell, batch.latents_at).float() - batch.target
+    answer = model(batch.samples, batch.coords, batch.cell, batch.latents_at).float()
+    target = batch.target if measured is None else torch.where(measured[..., None], batch.target, answer.detach())
+    error = answer - target  # zero where nothing was measured: a NaN there would reach the gradient through any weight
     error = error / config.signal.std if kind is None else error
     error = error.abs() if kind == "l1" else error.square()
     if measured is None:
         return error.mean()
-    weight = measured[..., None].to(error.dtype)
-    return torch.where(measured[..., None], error, 0).sum() / (weight.sum() * error.shape[-1]).clamp(min=1)
+    return error.sum() / (measured.sum() * error.shape[-1]).clamp(min=1)
 
 
 def check_loss(model: nn.Module, train: Train) -> None:
