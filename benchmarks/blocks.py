@@ -27,7 +27,8 @@ from gridless.config import Train
 from gridless.nn import mamba
 from gridless.nn import memory as blocks
 from gridless.nn.fourier import AxisFourier, GaussianFourier
-from gridless.training.fit import build_accelerator, build_optimizer, training_step
+from gridless.training.optimiser import build_optimizer
+from gridless.training.steps import build_accelerator, training_step
 
 POINTS = [1 << n for n in range(9, 17)]
 MODELS = ("photo recipe", "mamba-ginr small", "hybrid small")

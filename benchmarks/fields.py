@@ -18,14 +18,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from gridless.scoring.field_scores import question
 
 import gridless as gl
-from gridless.tasks import task_of
-from gridless.training.loading import load_run
 from gridless.scoring import metrics
-from gridless.scoring.field_scores import question
 from gridless.scoring.results import number, read_results
-from gridless.tasks import SparseField
+from gridless.tasks import SparseField, task_of
+from gridless.training.loading import load_run
 
 ROOT = Path(__file__).parents[1]
 AGNOSTIC = ("mean", "nearest", "linear", "rbf", "gp")

@@ -20,7 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 import gridless as gl
 from gridless.config import Train
 from gridless.nn import mamba
-from gridless.training.fit import build_accelerator, build_optimizer, training_step
+from gridless.training.optimiser import build_optimizer
+from gridless.training.steps import build_accelerator, training_step
 
 
 def public_scan(x, dt, A, B, C, reverse=False):

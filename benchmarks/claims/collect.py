@@ -42,10 +42,9 @@ from gridless.config.merging import load_json
 from gridless.data import cifar10_labels
 from gridless.reports.inside.reading import pooled_latents, position_tokens
 from gridless.reports.inside.vectors import centred_cosine, linear_probe
-from gridless.tasks import task_of
-from gridless.training.loading import load_data, load_run
 from gridless.scoring.results import read_results
-from gridless.tasks import even_crops
+from gridless.tasks import even_crops, task_of
+from gridless.training.loading import load_data, load_run
 
 TRAINING_PICTURES = 125  # as many as the recipe holds out
 

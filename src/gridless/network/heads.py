@@ -56,6 +56,12 @@ class Question:
         parts = {k: None if v is None else v[index] for k, v in vars(self).items()}
         return Question(**parts)
 
+    def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
+        """value − target; zero where the target was not measured or no answer is known, so that a NaN there reaches no
+        gradient."""
+        known = value.isfinite() if self.measured is None else value.isfinite() & self.measured[..., None]
+        return torch.where(known, value - target, 0.0)
+
     def mean(self, loss: Float[Tensor, "B Q C"]) -> Float[Tensor, ""]:
         """Over what was measured."""
         if self.measured is None:
@@ -102,7 +108,7 @@ class PointHead(nn.Module):
         """The mean squared (`l1`: absolute) error in standard units."""
         units = model.units(samples)
         value = model.encode(samples)(question.coords, question.cell, latents_at=question.latents_at)
-        error = units.standard(value).float() - units.standard(question.target).float()
+        error = question.error(units.standard(value).float(), units.standard(question.target).float())
         return question.mean(error.abs() if kind == "l1" else error.square())
 
 
@@ -144,8 +150,8 @@ class GaussianHead(PointHead):
         answer = field.answer(question.coords, question.cell, question.latents_at)
         mean = units.standard(answer.mean).float()
         std = (answer.std / torch.where(units.scale > 0, units.scale, 1.0)).float()
-        squared = 0.5 * (target - mean).square()
-        return question.mean(squared + negative_log_likelihood(mean.detach(), std, target))
+        error = question.error(mean, target)
+        return question.mean(0.5 * error.square() + negative_log_likelihood(error.detach(), std))
 
     def _precision_loss(
         self, model: Trained, samples: Samples, question: Question, units: Units, target: Tensor
@@ -162,8 +168,8 @@ class GaussianHead(PointHead):
             (solved.std(part.coords, part.cell) / scale).to(mean.dtype),
         )
         both = weighted(Answer(mean[some].detach(), std[some]), base)
-        squared = question.mean(0.5 * (target - mean).square())
-        return squared + part.mean(negative_log_likelihood(both.mean, both.std, target[some]))
+        squared = question.mean(0.5 * question.error(mean, target).square())
+        return squared + part.mean(negative_log_likelihood(part.error(both.mean, target[some]), both.std))
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -171,12 +177,10 @@ def _exact(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def negative_log_likelihood(
-    mean: Float[Tensor, "B Q C"], std: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]
-) -> Float[Tensor, "B Q C"]:
-    """Of normal predictions, without its constant."""
-    std = std.clamp(min=1e-6)
-    return 0.5 * ((target - mean) / std).square() + std.log()
+def negative_log_likelihood(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
+    """Of errors that are normal with this deviation, without its constant."""
+    std = torch.where(std > SMALLEST**2, std, SMALLEST**2)
+    return 0.5 * (error / std).square() + std.log()
 
 
 def weighted(first: Answer, second: Answer) -> Answer:

@@ -128,6 +128,10 @@ class GatedFeedForward(nn.Module):
         value, gate = self.up(x).chunk(2, -1)
         return self.down(value * F.gelu(gate))
 
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layer of the branch that this is."""
+        return (self.down,)
+
 
 def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.Module] = nn.GELU) -> nn.Module:
     """GEGLU, or two linear layers with an activation between them."""
@@ -135,6 +139,11 @@ def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.
         return GatedFeedForward(width, expansion)
     inner = round(width * expansion)
     return nn.Sequential(nn.Linear(width, inner), activation(), nn.Linear(inner, width))
+
+
+def last_layer(feed: nn.Module) -> nn.Linear:
+    """Of a `feed_forward`."""
+    return feed.down if isinstance(feed, GatedFeedForward) else feed[-1]
 
 
 class ResidualBlock(nn.Module):
@@ -146,6 +155,10 @@ class ResidualBlock(nn.Module):
         self.mix = AmongThemselves(width) if block.joint else None
         self.feed = feed_forward(width, block.expansion, block.gated, nn.ReLU)
         self.norm = nn.LayerNorm(width) if block.norm else None
+
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layers of the branches."""
+        return *(() if self.mix is None else self.mix.branch_ends()), last_layer(self.feed)
 
     def forward(self, x: Float[Tensor, "B Q D"]) -> Float[Tensor, "B Q D"]:
         if self.mix is not None:
@@ -165,6 +178,10 @@ class AmongThemselves(nn.Module):
         y = self.norm(x)
         return x + self.attention(y, self.attention.to_kv(y))
 
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layer of the branch."""
+        return (self.attention.to_out,)
+
 
 class SelfAttentionBlock(nn.Module):
     """x + attention(norm x), then x + feed-forward(norm x)."""
@@ -183,7 +200,7 @@ class SelfAttentionBlock(nn.Module):
 
     def branch_ends(self) -> tuple[nn.Linear, ...]:
         """The last layers of the two branches."""
-        return self.attention.to_out, self.feed.down if isinstance(self.feed, GatedFeedForward) else self.feed[-1]
+        return self.attention.to_out, last_layer(self.feed)
 
 
 class SpatialBias(nn.Module):

@@ -25,4 +25,5 @@ def scale_branches(blocks: Iterable[nn.Module]) -> None:
     not grow with the number of blocks."""
     ends = [end for block in blocks for end in block.branch_ends()]
     for end in ends:
-        end.weight.div_(sqrt(len(ends)))
+        for parameter in end.parameters():  # the bias too: of many branches the biases alone would grow
+            parameter.div_(sqrt(len(ends)))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from gridless.config.merging import ConfigError
@@ -35,17 +36,22 @@ class Processes:
         self.workers = _positive(workers) or max(1, cores() // 2)
         self.threads = int(os.environ.get("OMP_NUM_THREADS") or max(1, cores() // self.workers))
         self.others = multiprocessing.active_children()
+        self.slots: SimpleQueue[int] = SimpleQueue()  # each worker's place, so that two share no GPU while others idle
+        for slot in range(self.workers):
+            self.slots.put(slot)
 
     def __str__(self) -> str:
         return f"{_count(self.workers, 'worker')} of {_count(self.threads, 'thread')} on {_count(cores(), 'core')}"
 
     def call(self, function: Callable, *arguments) -> Any:
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(self.threads,)) as process:
-            try:
+        spawn, slot = multiprocessing.get_context("spawn"), self.slots.get()
+        try:
+            with ProcessPoolExecutor(1, spawn, initializer=_begin, initargs=(self.threads, slot)) as process:
                 return _unwrapped(process.submit(_spoken, function, arguments).result())
-            except BrokenProcessPool:
-                raise CallError("its process died: killed, or out of memory") from None
+        except BrokenProcessPool:
+            raise CallError("its process died: killed, or out of memory") from None
+        finally:
+            self.slots.put(slot)
 
     def stop(self) -> None:
         for child in multiprocessing.active_children():
@@ -116,12 +122,24 @@ def _state(future: Future) -> tuple[str, str]:
     return ("failed", _line(error)) if error else ("done", "")
 
 
-def _begin(threads: int) -> None:
-    """In a new process: its threads, and its end as soon as the process that started it is gone, however that ended."""
+def _begin(threads: int, slot: int) -> None:
+    """In a new process: its threads, its GPU, and its end as soon as the process that started it is gone, however that
+    ended."""
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its children itself
     compute_with(threads)
+    _see_one_gpu(slot)
+
+
+def _see_one_gpu(slot: int) -> None:
+    """Of the GPUs that this process may see, the slot's, by turns; before CUDA looks."""
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    gpus = [str(i) for i in range(torch.cuda.device_count())] if visible is None else visible.split(",")
+    if gpus and gpus != [""]:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
 
 
 def _on_cluster(folder: str, threads: int, function: Callable, arguments: tuple) -> tuple[Any, str]:

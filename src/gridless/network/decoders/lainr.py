@@ -25,6 +25,7 @@ from gridless import config
 from gridless.network.encoded import Tokens
 from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias, nearest
 from gridless.nn.fourier import AxisFourier
+from gridless.nn.residual import scale_branches
 
 
 class LainrDecoder(nn.Module):
@@ -94,4 +95,6 @@ class LainrDecoder(nn.Module):
 
 def residual_blocks(width: int, block: config.Block, place: str) -> nn.Sequential:
     """As many as `block` has after the layers of `place`; with none, what comes in goes out."""
-    return nn.Sequential(*[ResidualBlock(width, block) for _ in range(block.depths.get(place, block.depth))])
+    blocks = [ResidualBlock(width, block) for _ in range(block.depths.get(place, block.depth))]
+    scale_branches(blocks)
+    return nn.Sequential(*blocks)

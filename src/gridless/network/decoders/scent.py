@@ -21,6 +21,7 @@ from gridless import config
 from gridless.network.encoded import Tokens
 from gridless.nn.attention import AmongThemselves, CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
+from gridless.nn.residual import scale_branches
 
 
 class ScentDecoder(nn.Module):
@@ -45,6 +46,7 @@ class ScentDecoder(nn.Module):
         self.mix = nn.ModuleList(AmongThemselves(w) if self.joint else nn.Identity() for w in widths)
         self.norms = nn.ModuleList(nn.LayerNorm(w) for w in widths)
         self.blocks = nn.ModuleList(GatedFeedForward(w, decoder.expansion) for w in widths)
+        scale_branches([*(self.mix if self.joint else ()), *self.blocks])
         self.width = widths[-1] if widths else hidden
         self.skip = nn.Linear(self.fourier.width, self.width) if decoder.skip else None
 
