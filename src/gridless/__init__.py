@@ -16,6 +16,7 @@ _HOMES = {
     "Samples": "samples",
     "Domain": "domain",
     "Axis": "config",
+    "own": "config",
     "Tokens": "network.encoded",
     "Encoded": "network.encoded",
     "Field": "field",

@@ -66,14 +66,14 @@ class FieldModel(
         self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
         self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
-        self.local = None
+        self.local, self.local_width = None, getattr(self.decoder, "local_width", None) or config.decoder.hidden
         if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
             raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
         if local and (local.patches or (local.stem and stem is not None)):
             features = None if stem is None else stem.width
-            self.local = LocalReadout(local, signal, features, config.tokenizer.size, width, config.decoder.hidden)
-        self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, config.decoder.hidden)
+            self.local = LocalReadout(local, signal, features, config.tokenizer.size, width, self.local_width)
+        self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
         self.head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base = build_base(config)
@@ -305,7 +305,7 @@ class FieldModel(
         shape = shape or signal.windows
         windows = prod(Windows(shape, signal.windows, signal.overlap).shape)
         pixels = prod(min(n, w) for n, w in zip(shape, signal.windows, strict=True))
-        local = 0 if self.local is None else self.config.decoder.hidden * pixels
+        local = 0 if self.local is None else self.local_width * pixels
         own = 0 if signal.mean is not None else 2 * signal.channels
         return windows * (self.latents * self.encoder.width + local) + own
 

@@ -25,6 +25,7 @@ from gridless.config.encoders import Encoder, MambaEncoder, PerceiverEncoder, Po
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
+from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
@@ -61,6 +62,7 @@ __all__ = [
     "Model",
     "NoBase",
     "Optimizer",
+    "Own",
     "Patches",
     "PerceiverEncoder",
     "Pod",
@@ -85,4 +87,5 @@ __all__ = [
     "TransformerEncoder",
     "Uniform",
     "WaveData",
+    "own",
 ]

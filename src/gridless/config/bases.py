@@ -6,6 +6,7 @@ from annotated_types import Ge
 from pydantic import Discriminator, PositiveInt
 
 from gridless.config.frozen import config
+from gridless.config.own import Own
 
 
 @config
@@ -54,4 +55,4 @@ class Pod:
     """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
 
 
-Base = Annotated[NoBase | Interpolation | Kriging | Pod, Discriminator("kind")]
+Base = Annotated[NoBase | Interpolation | Kriging | Pod | Own, Discriminator("kind")]

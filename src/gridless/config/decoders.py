@@ -9,6 +9,7 @@ from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
 from gridless.config.attention import Attention
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.frozen import config
+from gridless.config.own import Own
 
 
 @config
@@ -113,7 +114,7 @@ class Joint:
     """Probability that a sample passes a layer by in training."""
 
 
-Decoder = Annotated[Lainr | Scent | Mlp | Composer | Joint, Discriminator("kind")]
+Decoder = Annotated[Lainr | Scent | Mlp | Composer | Joint | Own, Discriminator("kind")]
 
 
 @config

@@ -6,6 +6,7 @@ from annotated_types import MinLen
 from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
 
 from gridless.config.frozen import config
+from gridless.config.own import Own
 
 
 @config
@@ -74,4 +75,4 @@ class PerceiverEncoder:
     """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
 
 
-Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder, Discriminator("kind")]
+Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder | Own, Discriminator("kind")]

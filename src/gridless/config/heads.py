@@ -6,6 +6,7 @@ from annotated_types import Ge, Lt
 from pydantic import Discriminator, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gridless.config.frozen import config
+from gridless.config.own import Own
 
 
 @config
@@ -66,4 +67,4 @@ class FlowHead:
     head_width: PositiveInt = 16
 
 
-Head = Annotated[PointHead | GaussianHead | FlowHead, Discriminator("kind")]
+Head = Annotated[PointHead | GaussianHead | FlowHead | Own, Discriminator("kind")]

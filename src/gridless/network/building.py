@@ -33,6 +33,8 @@ def build_encoder(config: c.Model, positions: bool) -> nn.Module:
     """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
     args = (config.signal, config.width, positions)
     match config.encoder:
+        case c.Own():
+            return config.encoder.load()(*args, **config.encoder.options)
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -44,6 +46,8 @@ def build_encoder(config: c.Model, positions: bool) -> nn.Module:
 def latent_count(config: c.Model) -> int:
     """The latents of a whole window."""
     match config.encoder:
+        case c.Own(options=options):
+            return int(options["count"])
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
@@ -61,6 +65,8 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
     patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
     args = (config.signal, width, patch, latents)
     match config.decoder:
+        case c.Own():
+            return config.decoder.load()(*args, **config.decoder.options)
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():
@@ -80,6 +86,8 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
 
 def build_head(config: c.Model, width: int) -> nn.Module:
     match config.head:
+        case c.Own():
+            return config.head.load()(width, config.signal.outputs, **config.head.options)
         case c.PointHead():
             return PointHead(width, config.signal.outputs)
         case c.GaussianHead():
@@ -107,6 +115,8 @@ def build_base(config: c.Model) -> Base:
             f"{signal.outputs}; set base.kind to none"
         )
     match config.base:
+        case c.Own():
+            return config.base.load()(**config.base.options)
         case c.NoBase():
             return Constant(signal.mean, signal.outputs)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):

@@ -1,0 +1,41 @@
+"""A part of the user's own: an encoder, decoder, base or head that the package does not know."""
+
+import sys
+from dataclasses import field
+from typing import Any, Literal
+
+from gridless.config.frozen import config
+
+
+@config
+class Own:
+    """The class `name` of the module `module`, and its options. Written by `own(…)`, and so into the checkpoint; a model is
+    loaded where that module has been imported already, for a file must not decide which code runs."""
+
+    kind: Literal["own"] = "own"
+    module: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> type:
+        """The class. Raises ValueError where its module was not imported."""
+        module = sys.modules.get(self.module)
+        part = module
+        for step in self.name.split("."):
+            part = getattr(part, step, None)
+        if module is None or part is None:
+            raise ValueError(
+                f"this model has a part of its own, {self.module}.{self.name}, which is not there; "
+                f"import {self.module} first"
+            )
+        return part
+
+
+def own(part: type, **options: Any) -> Own:
+    """`part` as a config: `gl.preset("mamba-ginr", decoder=gl.own(Ripples, hidden=32))`. Options are plain values. Raises
+    ValueError for a class that cannot be found by its name."""
+    if "<locals>" in part.__qualname__:
+        raise ValueError(
+            f"{part.__qualname__} is defined inside a function; move it to a module, so that it can be loaded again"
+        )
+    return Own(module=part.__module__, name=part.__qualname__, options=options)
