@@ -100,14 +100,12 @@ class Piece:
         if self.neighbourhoods is None:
             return PieceDraws(self.rows, functions, unit, self.posterior.drawn(choice, functions, noise))
         index = self.neighbourhoods.index
-        parts = []
+        weights = noise.new_empty(len(index), choice.shape[1], index.shape[1])
         for j in range(len(index)):
-            parts.append(self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]]))
-        update = Expansion(
-            self.posterior.mean.readings,
-            mapped(parts[0].covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1))),
-            torch.cat([part.weights for part in parts]),
-        )
+            own = self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]])
+            weights[j] = own.weights[0]
+        covariance = mapped(own.covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1)))
+        update = Expansion(self.posterior.mean.readings, covariance, weights)
         return PieceDraws(self.rows, functions, unit, update, self.neighbourhoods)
 
 
