@@ -163,7 +163,7 @@ def test_known_noise_is_heeded():
     noise = torch.where(bad, 2.0, 0.01).double().expand(20, -1)
     generator = torch.Generator().manual_seed(3)
     noisy = samples.values + noise[..., None] * torch.randn(20, 40, 1, generator=generator, dtype=torch.float64)
-    told = Noisy(noisy, coords=samples.coords, noise=noise)
+    told = Samples(noisy, coords=samples.coords, noise=noise)
     errors = [
         float((Kriging().solve(s)(q) - truth).square().mean().sqrt())
         for s in (told, Samples(noisy, coords=told.coords))
@@ -176,13 +176,8 @@ def test_known_noise_is_heeded():
     inside = (solved(q) - truth).abs() < Z90 * solved.std(q)
     assert 0.8 < inside.double().mean() < 0.96
     torch.testing.assert_close(
-        Kriging().solve(Noisy(9 * noisy - 4, coords=told.coords, noise=9 * noise)).std(q), 9 * solved.std(q)
+        Kriging().solve(Samples(9 * noisy - 4, coords=told.coords, noise=9 * noise)).std(q), 9 * solved.std(q)
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Noisy(Samples):
-    noise: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,16 +54,20 @@ def condition(readings: Readings, covariance: Covariance, variance: Float[Tensor
         torch.cartesian_prod(*(torch.arange(m, device=readings.z.device) for m in (f, k, g))).view(-1, 3).T
     )
     step = max(1, NUMBERS_AT_ONCE // n**2)
-    parts = []
+    # written into one place: small answers kept between large scraps would tear the memory to shreds
+    weights, square, determinant, failed = (
+        readings.z.new_empty(len(field), n),
+        *(readings.z.new_empty(len(field)) for _ in range(3)),
+    )
     for s in (slice(start, start + step) for start in range(0, len(field), step)):
         own = readings.select((field[s], group[s]))
         unit = None if variance is None else variance[field[s], entry[s]]
-        root, failed = _root(own, covariance.select((field[s], entry[s])), unit)
-        weights = torch.cholesky_solve(own.z[..., None], root)[..., 0]
-        determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        parts.append((weights, (weights * own.z).sum(-1), determinant, failed.to(determinant)))
+        root, singular = _root(own, covariance.select((field[s], entry[s])), unit)
+        each = torch.cholesky_solve(own.z[..., None], root)[..., 0]
+        weights[s], square[s], failed[s] = each, (each * own.z).sum(-1), singular.to(square)
+        determinant[s] = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     weights, square, determinant, failed = (
-        torch.cat(p).view(f, k, g, *p[0].shape[1:]) for p in zip(*parts, strict=True)
+        t.view(f, k, g, *t.shape[1:]) for t in (weights, square, determinant, failed)
     )
     count = readings.real.sum((1, 2))[:, None].to(square)
     evidence, unit = log_evidence(square.sum(2), determinant.sum(2), count, variance)

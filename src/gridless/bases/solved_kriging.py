@@ -11,7 +11,7 @@ from gridless.bases.covariance import Covariance, RandomFunctions, RandomNumbers
 from gridless.bases.gaussian_process import Expansion, Posterior, Readings, condition
 from gridless.bases.hypotheses import Table
 from gridless.bases.neighbourhoods import Neighbourhoods, representative
-from gridless.bases.standardised import Standardised, positions
+from gridless.bases.standardised import Standardised
 from gridless.samples import Samples
 
 WHOLE = 256  # readings whose every hypothesis is weighed by all of them; beyond, by GROUPS groups of so many first
@@ -100,14 +100,12 @@ class Piece:
         if self.neighbourhoods is None:
             return PieceDraws(self.rows, functions, unit, self.posterior.drawn(choice, functions, noise))
         index = self.neighbourhoods.index
-        parts = []
+        weights = noise.new_empty(len(index), choice.shape[1], index.shape[1])
         for j in range(len(index)):
-            parts.append(self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]]))
-        update = Expansion(
-            self.posterior.mean.readings,
-            mapped(parts[0].covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1))),
-            torch.cat([part.weights for part in parts]),
-        )
+            own = self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]])
+            weights[j] = own.weights[0]
+        covariance = mapped(own.covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1)))
+        update = Expansion(self.posterior.mean.readings, covariance, weights)
         return PieceDraws(self.rows, functions, unit, update, self.neighbourhoods)
 
 
@@ -308,4 +306,4 @@ def places(solved: SolvedKriging, coords: Float[Tensor, "B Q d"]) -> Float[Tenso
     batch, axes = len(solved.samples), solved.samples.axes
     if coords.ndim != 3 or len(coords) not in (1, batch) or coords.shape[2] != axes:
         raise ValueError(f"expected coordinates ({batch}, Q, {axes}), got {tuple(coords.shape)}")
-    return solved.standard.place(positions(solved.samples, coords))
+    return solved.standard.place(solved.samples.positions(coords))

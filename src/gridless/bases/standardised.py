@@ -29,11 +29,11 @@ class Standardised:
     def of(cls, samples: Samples, extent: float | None) -> "Standardised":
         """Raises ValueError where a field has no reading, and where one is not finite."""
         points = samples.as_points()
-        x = positions(samples, points.coords).double()
+        x = samples.positions(points.coords).double()
         real = torch.ones_like(x[..., 0], dtype=torch.bool) if points.mask is None else points.mask
         if not real.any(1).all():
             raise ValueError(f"field {int((~real.any(1)).nonzero()[0])} of the batch has no reading; kriging needs one")
-        values, noise = points.values.double().where(real[..., None], 0), getattr(samples, "noise", None)
+        values, noise = points.values.double().where(real[..., None], 0), points.noise
         x = x.where(real[..., None], 0)
         if noise is not None:
             noise = noise.double().where(real, 0)
@@ -84,11 +84,6 @@ class Standardised:
 
     def to(self, device) -> "Standardised":
         return mapped(self, lambda t: t.to(device))
-
-
-def positions(samples: Samples, coords: Float[Tensor, "B N d"]) -> Float[Tensor, "B N e"]:
-    """Where coordinates lie, in a space whose straight distances count: the samples' domain says."""
-    return samples.positions(coords) if hasattr(samples, "positions") else coords
 
 
 def _order(x: Tensor, values: Tensor, real: Tensor) -> Int[Tensor, "B N"]:
