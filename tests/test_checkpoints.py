@@ -22,6 +22,7 @@ from test_training import SMALL_POD, pictures
 import gridless as gl
 from gridless.config import Optimizer, Train
 from gridless.config.merging import ConfigError
+from gridless.data import Photo
 from gridless.data.waves import WaveSource
 from gridless.tasks import SparseField
 from gridless.training import fingerprint
@@ -191,8 +192,6 @@ def test_the_same_data_in_another_process_is_the_same():
 
 def test_a_data_set_is_known_by_its_first_and_last_items():
     class Lazy:
-        """A sequence that is read when it is asked."""
-
         def __init__(self, values):
             self._values, self.read = values, []
 
@@ -253,8 +252,6 @@ def test_a_finished_folder_goes_on_if_more_steps_are_asked(tmp_path, monkeypatch
 
 
 def photos(count):
-    from gridless.data import Photo
-
     return [Photo(f"p{i}", picture, None) for i, picture in enumerate(pictures(count))]
 
 
