@@ -51,6 +51,8 @@ class FieldModel(
 ):
     """A network that turns samples into fields. `config`: a `gridless.preset(…)` or the same as a dictionary."""
 
+    trained_steps = 0  # of its whole life
+
     def __init__(self, config: c.Model | dict):
         super().__init__()
         config = build(c.Model, config, "model")
