@@ -29,6 +29,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, Tokens
+from gridless.network.frozen import frozen, same_memory
 from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
@@ -269,11 +270,9 @@ class FieldModel(
         """This model for answering: the same weights in the same memory (on another `device`: copied), without gradients
         and never in training. What trains this model later is seen in its copy, and a field refuses then."""
         copy = self.__dict__.get("_frozen")
-        if device is None and copy is not None and _same_memory(copy, self):
+        if device is None and copy is not None and same_memory(copy, self):
             return copy
-        kept = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.parameters()}
-        kept |= {id(b): b.detach() for b in self.buffers()}
-        copy = deepcopy(self, kept).eval()
+        copy = frozen(self)
         if device is not None:
             return deepcopy(copy).to(device)
         self.__dict__["_frozen"] = copy
@@ -344,9 +343,3 @@ class FieldModel(
         reached."""
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
         return load(cls, name, device, **hub)
-
-
-def _same_memory(first: nn.Module, second: nn.Module) -> bool:
-    """Whether both have the same weights in the same place."""
-    pairs = zip([*first.parameters(), *first.buffers()], [*second.parameters(), *second.buffers()], strict=True)
-    return all(a.data_ptr() == b.data_ptr() and a.dtype == b.dtype for a, b in pairs)

@@ -59,6 +59,11 @@ class Question:
     def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
         """value − target; zero where the target was not measured or no answer is known, so that a NaN there reaches no
         gradient."""
+        if value.shape != target.shape:
+            raise ValueError(
+                f"the answer has shape {tuple(value.shape)}, the target {tuple(target.shape)}; set signal.out_channels to "
+                "the channels that are asked"
+            )
         known = value.isfinite() if self.measured is None else value.isfinite() & self.measured[..., None]
         return torch.where(known, value - target, 0.0)
 

@@ -73,7 +73,10 @@ def fit(
 
 
 def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profile: bool) -> dict:
-    data, validation = signals(data), signals(validation)[:VALIDATED] if len(validation) else ()
+    channels = model.config.signal.channels
+    data = signals(data, channels)
+    validation = signals(validation, channels) if len(validation) else ()
+    validation = validation if isinstance(validation, Source) else validation[:VALIDATED]
     adopt_domain(model, data, task)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
