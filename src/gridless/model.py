@@ -118,8 +118,8 @@ class FieldModel(
         return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
 
     def solve_base(self, samples: Samples) -> Solved:
-        """The base of these samples. In training a base that knows what it was fitted to need not doubt that they are."""
-        solve = getattr(self.base, "solve_familiar", None) if self.training else None
+        """The base of these samples; in training, a base may have a quicker or a more complete answer."""
+        solve = getattr(self.base, "solve_for_training", None) if self.training else None
         return self.base.solve(samples) if solve is None else solve(samples)
 
     def units(self, samples: Samples) -> Units:

@@ -122,7 +122,7 @@ class Modes(nn.Module):
 
         Warns once where readings are unlike the training fields. Raises ValueError for other axes or channels.
         """
-        solved = self.solve_familiar(samples)
+        solved = self.solve_for_training(samples)
         if not self.fitted:
             return solved
         posterior, readings = solved.posterior, Readings.of(samples, self.scale)
@@ -142,7 +142,7 @@ class Modes(nn.Module):
             return solved
         return SolvedMixture(solved, broad, familiarity)
 
-    def solve_familiar(self, samples: Samples) -> SolvedModes:
+    def solve_for_training(self, samples: Samples) -> SolvedModes:
         """As `solve`, of readings that are known to be of fields like the training fields."""
         if samples.axes != self.axes or samples.channels != self.channels:
             raise ValueError(

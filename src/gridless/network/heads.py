@@ -57,15 +57,14 @@ class Question:
         return Question(**parts)
 
     def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
-        """value − target; zero where the target was not measured or no answer is known, so that a NaN there reaches no
-        gradient."""
+        """value − target; zero where the target was not measured, so that a NaN there reaches no gradient."""
         if value.shape != target.shape:
             raise ValueError(
                 f"the answer has shape {tuple(value.shape)}, the target {tuple(target.shape)}; set signal.out_channels to "
                 "the channels that are asked"
             )
-        known = value.isfinite() if self.measured is None else value.isfinite() & self.measured[..., None]
-        return torch.where(known, value - target, 0.0)
+        error = value - target
+        return error if self.measured is None else torch.where(self.measured[..., None], error, 0.0)
 
     def mean(self, loss: Float[Tensor, "B Q C"]) -> Float[Tensor, ""]:
         """Over what was measured."""
