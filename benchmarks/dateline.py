@@ -3,10 +3,10 @@
     python benchmarks/dateline.py --data ersstv5_2010_2020.npz [--json results/dateline.json]
 
 The grid is turned so that it begins at the date line, as cells and as nodes, with its period; beside it the same grid
-without one, asked at its two ends. On every parallel the field is asked at the middle between neighbouring cells and just beside it on both sides: how large is the jump
-there, at the join and at all other places? A jump is |right − left|, 1e-4 cells from the middle; the mean over parallels
-that are sea on both sides. Interpolation, kriging of 300 readings, and an untrained network with random weights on top of
-the interpolation (a mosaic round the circle).
+without one, asked at its two ends. On every parallel the field is asked at the middle between neighbouring cells, just
+beside it on both sides: how large is the jump there, at the join and at all other places? A jump is |right − left|, 1e-4
+cells from the middle; the mean over parallels that are sea on both sides. Interpolation, kriging of 300 readings, and an
+untrained network with random weights on top of the interpolation (a mosaic round the circle).
 """
 
 import common  # before torch
