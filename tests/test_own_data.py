@@ -29,3 +29,33 @@ def test_modes_are_fitted_to_whatever_training_takes():
     assert modes[0].fitted and modes[0].modes.equal(modes[1].modes)
     with pytest.raises(ValueError, match="fitted to grids, got Readings"):
         modes[0].fit([gl.Samples.from_grid(fields[0]).as_points()])
+
+
+def test_one_place_has_one_coordinate_whichever_turn_it_is_written_in():
+    """So that readings there are merged, not interpolated."""
+    domain = gl.Domain.globe()
+    samples = gl.Samples.from_points(
+        {"lat": [10.0, 10.0], "lon": [-75.0, 285.0]}, np.array([[1.0], [2.0]]), domain=domain
+    )
+    assert samples.coords[0, 0].equal(samples.coords[0, 1]) and samples.mask.tolist() == [[True, False]]
+    assert samples.values[0, 0].item() == 1.5
+    lon = np.arange(-15, 345, 0.1)
+    around = domain.to_unit({"lat": 0.0, "lon": lon}) - domain.to_unit({"lat": 0.0, "lon": lon + 360})
+    assert around.abs().max() < 1e-12
+
+
+def test_arrays_too_small_for_the_crops_say_what_is_needed():
+    model = gl.FieldModel(gl.preset("hybrid", "tiny", channels=1))
+    with (
+        pytest.warns(UserWarning, match=r"signal-0 \(12, 12\) is left out: too small for crops of \(16, 16\)"),
+        pytest.raises(ValueError, match=r"too small for crops of \(16, 16\)"),
+    ):
+        gl.fit(model, [np.ones((12, 12, 1))], gl.SuperResolution(scale=2.0), steps=1, quiet=True)
+
+
+def test_a_further_metric_is_a_row_beside_the_others():
+    values = np.random.default_rng(0).random((6, 6, 1))
+    further = {"worst": lambda answer, case: float(np.abs(answer.mean - case.truth).max()), "none": lambda *_: None}
+    rows = gl.evaluate(CUBIC, [values], gl.Reconstruction(), measures=further)
+    assert {row["metric"]: row["value"] for row in rows}["worst"] == pytest.approx(0, abs=1e-6)
+    assert "rmse" in {row["metric"] for row in rows} and "none" not in {row["metric"] for row in rows}

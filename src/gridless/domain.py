@@ -195,8 +195,10 @@ class Domain(config.Domain):
             )
         u = (x - axis.start) / axis.length
         if axis.period is not None:
-            turn = axis.period / abs(axis.length)  # of u; a place within the tolerance stays where it is
-            u = torch.where((u < -TOLERANCE) | (u > 1 + TOLERANCE), u - turn * torch.floor(u / turn), u)
+            turn = axis.period if axis.length > 0 else -axis.period
+            turned = x - turn * torch.floor((x - axis.start) / turn)  # of whole degrees no digit changes
+            outside = (u < -TOLERANCE) | (u > 1 + TOLERANCE)  # a place within the tolerance stays where it is
+            u = torch.where(outside, (turned - axis.start) / axis.length, u)
         if bool(((u < -TOLERANCE) | (u > 1 + TOLERANCE)).any()):
             ends = _outside(axis, np.array([axis.start, axis.start + axis.length]))
             low, high = _outside(axis, np.array([float(x.detach().min()), float(x.detach().max())]))

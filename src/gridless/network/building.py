@@ -16,6 +16,7 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.parts import Decoder, Encoder, Head
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
@@ -29,7 +30,7 @@ def build_tokenizer(config: c.Model) -> nn.Module:
             return PointTokenizer(config.tokenizer, config.signal, config.width)
 
 
-def build_encoder(config: c.Model, positions: bool) -> nn.Module:
+def build_encoder(config: c.Model, positions: bool) -> Encoder:
     """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
     args = (config.signal, config.width, positions)
     match config.encoder:
@@ -46,8 +47,12 @@ def build_encoder(config: c.Model, positions: bool) -> nn.Module:
 def latent_count(config: c.Model) -> int:
     """The latents of a whole window."""
     match config.encoder:
-        case c.Own(options=options):
-            return int(options["count"])
+        case c.Own(name=name, options=options):
+            if not isinstance(options.get("count"), int):
+                raise ValueError(
+                    f"encoder {name} must say how many latents a window has: gl.own({name}, count=…), 0 for none"
+                )
+            return options["count"]
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
@@ -60,7 +65,7 @@ def latent_count(config: c.Model) -> int:
             return tokens.count + (patches if tokens.read == "all" else 0)
 
 
-def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
+def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
     patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
     args = (config.signal, width, patch, latents)
@@ -84,7 +89,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
             return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
 
 
-def build_head(config: c.Model, width: int) -> nn.Module:
+def build_head(config: c.Model, width: int) -> Head:
     match config.head:
         case c.Own():
             return config.head.load()(width, config.signal.outputs, **config.head.options)
@@ -100,7 +105,7 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     """The flow over latents, if the head is one and the decoder leaves it to the latents."""
     if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
         return None
-    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
+    counted = isinstance(config.encoder, c.PerceiverEncoder | c.Own) or config.encoder.tokens.read == "tokens"
     if not (isinstance(config.tokenizer, c.Points) and counted):
         needs = "tokenizer.kind 'points' and as many latents for any readings"
         raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")
