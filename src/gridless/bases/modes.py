@@ -85,7 +85,7 @@ class Modes(nn.Module):
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("inside", torch.ones(*cells, channels, dtype=torch.bool))
         self.register_buffer("joins", torch.tensor(modes.periodic or (False,) * axes))
-        self.register_load_state_dict_pre_hook(_read_buffers)
+        self.register_load_state_dict_pre_hook(lambda modes, state, prefix, *_: modes.adapt_state(state, prefix))
 
     @property
     def fitted(self) -> bool:
@@ -121,21 +121,12 @@ class Modes(nn.Module):
 
         Warns once where readings are unlike the training fields. Raises ValueError for other axes or channels.
         """
-        if samples.axes != self.axes or samples.channels != self.channels:
-            raise ValueError(
-                f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
-                f"{samples.channels}; a channel that was not measured is NaN"
-            )
-        mixture = self.mixture
-        readings = Readings.of(samples, self.scale)
-        posterior = mixture.posterior(readings)
-        certain = torch.ones_like(posterior.log_evidence)
-        fill = self.config.outside == "nearest"
-        none = torch.zeros_like(readings.values[:, 0])
-        solved = SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
+        solved = self.solve_familiar(samples)
         if not self.fitted:
             return solved
-        if self.fallback is None or self.training:  # training asks of fields that are what it is trained on
+        posterior, readings = solved.posterior, Readings.of(samples, self.scale)
+        certain = torch.ones_like(posterior.log_evidence)
+        if self.fallback is None:
             count = readings.measured.sum((1, 2)).to(certain).clamp(min=1)
             excess = (posterior.chi_square - TOLERANCE * chi_square_bound(count, DEVIATIONS)).clamp(min=0)
             _warn(int((excess > 0).sum()), len(excess))
@@ -149,6 +140,21 @@ class Modes(nn.Module):
         if (familiarity == 1).all():
             return solved
         return SolvedMixture(solved, broad, familiarity)
+
+    def solve_familiar(self, samples: Samples) -> SolvedModes:
+        """As `solve`, of readings that are known to be of fields like the training fields."""
+        if samples.axes != self.axes or samples.channels != self.channels:
+            raise ValueError(
+                f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
+                f"{samples.channels}; a channel that was not measured is NaN"
+            )
+        mixture = self.mixture
+        readings = Readings.of(samples, self.scale)
+        posterior = mixture.posterior(readings)
+        certain = torch.ones_like(posterior.log_evidence)
+        fill = self.config.outside == "nearest"
+        none = torch.zeros_like(readings.values[:, 0])
+        return SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
 
     def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
@@ -165,6 +171,26 @@ class Modes(nn.Module):
         from gridless.bases.modes_fitting import fit_modes, training_fields  # which import this file
 
         return fit_modes(self, training_fields(self, data))
+
+    def adapt_state(self, state: dict, prefix: str = "") -> None:
+        """Weights saved before modes had channels keep loading; a grid's buffers take the sizes that were saved."""
+        state.setdefault(prefix + "joins", self.joins.clone())
+        for earlier, name in EARLIER_NAMES.items():
+            if prefix + earlier in state:
+                state[prefix + name] = state.pop(prefix + earlier)
+                state.setdefault(prefix + "scale", torch.ones(1))
+                state.setdefault(prefix + "inside", torch.ones_like(self.inside))
+        for name in ("mean", "modes", "residual_std"):
+            saved, buffer = state.get(prefix + name), getattr(self, name)
+            if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
+                state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
+        if self.config.representation == "grid":
+            for name in BUFFERS:
+                saved = state.get(prefix + name)
+                if saved is not None and saved.ndim == getattr(self, name).ndim:
+                    setattr(
+                        self, name, torch.empty_like(saved, dtype=getattr(self, name).dtype, device=self.mean.device)
+                    )
 
     def _grid(self, kernel: str) -> GridNodes:
         shape = tuple(self.inside.shape[:-1])
@@ -185,24 +211,3 @@ def _warn(unlike: int, batch: int) -> None:
             "less sure there; train on fields of this kind, or use kriging",
             stacklevel=3,
         )
-
-
-def _read_buffers(modes: Modes, state: dict, prefix: str, *_: object) -> None:
-    """Weights saved before modes had channels keep loading; a grid's buffers take the sizes that were saved."""
-    state.setdefault(prefix + "joins", modes.joins.clone())
-    for earlier, name in EARLIER_NAMES.items():
-        if prefix + earlier in state:
-            state[prefix + name] = state.pop(prefix + earlier)
-            state.setdefault(prefix + "scale", torch.ones(1))
-            state.setdefault(prefix + "inside", torch.ones_like(modes.inside))
-    for name in ("mean", "modes", "residual_std"):
-        saved, buffer = state.get(prefix + name), getattr(modes, name)
-        if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
-            state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
-    if modes.config.representation == "grid":
-        for name in BUFFERS:
-            saved = state.get(prefix + name)
-            if saved is not None and saved.ndim == getattr(modes, name).ndim:
-                setattr(
-                    modes, name, torch.empty_like(saved, dtype=getattr(modes, name).dtype, device=modes.mean.device)
-                )

@@ -59,6 +59,11 @@ class Question:
     def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
         """value − target; zero where the target was not measured or no answer is known, so that a NaN there reaches no
         gradient."""
+        if value.shape != target.shape:
+            raise ValueError(
+                f"the answer has shape {tuple(value.shape)}, the target {tuple(target.shape)}; set signal.out_channels to "
+                "the channels that are asked"
+            )
         known = value.isfinite() if self.measured is None else value.isfinite() & self.measured[..., None]
         return torch.where(known, value - target, 0.0)
 
@@ -76,6 +81,7 @@ class Trained(Protocol):
     base: nn.Module
 
     def encode(self, samples: Samples): ...
+    def solve_base(self, samples: Samples) -> Solved: ...
     def units(self, samples: Samples) -> Units: ...
     def reader(self, samples: Samples): ...
 
@@ -144,7 +150,7 @@ class GaussianHead(PointHead):
             raise ValueError(f"train.loss {kind!r} would never train the spread of head.kind 'gaussian'; leave it out")
         units = model.units(samples)
         target = units.standard(question.target).float()
-        if self.combine == "precision":
+        if self.combine == "precision" and getattr(model.base, "has_spread", False):
             return self._precision_loss(model, samples, question, units, target)
         field = model.encode(samples)
         answer = field.answer(question.coords, question.cell, question.latents_at)
@@ -161,7 +167,7 @@ class GaussianHead(PointHead):
         mean, std = output.chunk(2, -1)
         some = slice(FIELDS_WITH_BASE)
         part, few = question.select(some), units.select(some)
-        solved = model.base.solve(samples.select(some))
+        solved = model.solve_base(samples.select(some))
         scale = torch.where(few.scale > 0, few.scale, 1.0)
         base = Answer(
             few.standard(solved(part.coords, part.cell)).to(mean.dtype),

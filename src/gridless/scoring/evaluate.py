@@ -19,6 +19,7 @@ from gridless.data import write_photo
 from gridless.data.pictures import safe_name
 from gridless.data.sources import signals as as_signals
 from gridless.field import Field
+from gridless.model import FieldModel
 from gridless.protocols import Case, Task
 from gridless.samples import Samples
 from gridless.scoring import metrics
@@ -65,7 +66,8 @@ def evaluate(
     """
     models = named(models)
     rows, pictured, facts = [], 0, facts or {}
-    for group in alike(task.cases(as_signals(data))):
+    channels = next((m.config.signal.channels for m in models.values() if isinstance(m, FieldModel)), None)
+    for group in alike(task.cases(as_signals(data, channels))):
         answers = {name: predictions(model, group) for name, model in models.items()}
         for i, case in enumerate(group):
             if save is not None and case.kind == "picture" and pictured < PICTURED * len(models):
@@ -92,7 +94,7 @@ def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str,
     scores: dict[str, list[float]] = {}
     model.eval()
     task = task.for_validation()
-    for group in alike(task.cases(as_signals(data))):
+    for group in alike(task.cases(data)):
         answers = predictions(model, group)
         for case, answer in zip(group, answers, strict=True):
             value, scale, noise = psnr(answer, case), case.tags.get("scale"), case.tags.get("noise")
