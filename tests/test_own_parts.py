@@ -99,6 +99,19 @@ def test_a_part_that_could_not_be_loaded_again_is_refused():
         config.load()
 
 
+class Unfinished(nn.Module):
+    def __init__(self, signal, width, patch, latents):
+        super().__init__()
+        self.width = width
+
+
+def test_a_part_that_lacks_what_it_must_have_is_refused():
+    with pytest.raises(
+        ValueError, match=r"Unfinished lacks local_width, joint, prepare, .* see Decoder in gridless.net"
+    ):
+        gl.FieldModel(gl.preset("hybrid", "tiny", decoder=gl.own(Unfinished)))
+
+
 def test_an_own_encoder_says_how_many_latents_it_has():
     with pytest.raises(ValueError, match=r"gl.own\(Same, count=…\)"):
         gl.FieldModel(gl.preset("hybrid", "tiny", encoder=gl.own(Same)))

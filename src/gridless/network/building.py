@@ -16,7 +16,7 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
-from gridless.network.parts import Decoder, Encoder, Head
+from gridless.network.parts import Decoder, Encoder, Head, build_own
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
@@ -35,7 +35,7 @@ def build_encoder(config: c.Model, positions: bool) -> Encoder:
     args = (config.signal, config.width, positions)
     match config.encoder:
         case c.Own():
-            return config.encoder.load()(*args, **config.encoder.options)
+            return build_own(config.encoder, Encoder, *args)
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -71,7 +71,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     args = (config.signal, width, patch, latents)
     match config.decoder:
         case c.Own():
-            return config.decoder.load()(*args, **config.decoder.options)
+            return build_own(config.decoder, Decoder, *args)
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():
@@ -92,7 +92,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
 def build_head(config: c.Model, width: int) -> Head:
     match config.head:
         case c.Own():
-            return config.head.load()(width, config.signal.outputs, **config.head.options)
+            return build_own(config.head, Head, width, config.signal.outputs)
         case c.PointHead():
             return PointHead(width, config.signal.outputs)
         case c.GaussianHead():
@@ -121,7 +121,7 @@ def build_base(config: c.Model) -> Base:
         )
     match config.base:
         case c.Own():
-            return config.base.load()(**config.base.options)
+            return build_own(config.base, Base)
         case c.NoBase():
             return Constant(signal.mean, signal.outputs)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):

@@ -8,11 +8,12 @@ Each is an `nn.Module`. Its class is called with what the house knows and then w
     Base      cls(**options), see `gridless.protocols`
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from jaxtyping import Float
 from torch import Tensor
 
+from gridless.config import Own
 from gridless.network.encoded import Tokens
 from gridless.network.heads import Question, Trained, Units
 from gridless.protocols import Answer, Correction, Draws, Solved
@@ -71,3 +72,16 @@ class Head(Protocol):
     def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """What training makes small; `question.error` and `.mean` leave out what was not measured."""
         ...
+
+
+def build_own(config: Own, promise: type, *args: Any) -> Any:
+    """A part of the user's own. Raises ValueError where it lacks what its protocol, `promise`, names."""
+    part = config.load()(*args, **config.options)
+    promised = [name for name in {**vars(promise).get("__annotations__", {}), **vars(promise)} if name[0] != "_"]
+    missing = [name for name in promised if not hasattr(part, name)]
+    if missing:
+        raise ValueError(
+            f"{config.name} lacks {', '.join(missing)}, which a part of this kind must have; see {promise.__name__} in "
+            f"{promise.__module__}"
+        )
+    return part
