@@ -214,7 +214,7 @@ def test_what_a_model_does_not_have_is_said(samples, coords):
         (torch.tensor([[0.5, 1.5]]), torch.rand(1, 1), r"must lie in \[0, 1\] per axis, got 0.5 … 1.5"),
         (torch.tensor([[0.5, float("nan")]]), torch.rand(1, 1), r"must lie in \[0, 1\]"),
         (torch.rand(3, 2), torch.rand(4, 1), r"expected coords \(N, d\) and values \(N, C\)"),
-        (torch.rand(3, 2), torch.rand(3), r"expected coords \(N, d\) and values \(N, C\)"),
+        (torch.rand(3, 2), torch.rand(3), r"channels last, .* of one channel: values\[..., None\]"),
         (torch.rand(3, 2), torch.ones(3, 1).int(), "must be floats"),
     ],
 )

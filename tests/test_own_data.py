@@ -59,3 +59,28 @@ def test_a_further_metric_is_a_row_beside_the_others():
     rows = gl.evaluate(CUBIC, [values], gl.Reconstruction(), measures=further)
     assert {row["metric"]: row["value"] for row in rows}["worst"] == pytest.approx(0, abs=1e-6)
     assert "rmse" in {row["metric"] for row in rows} and "none" not in {row["metric"] for row in rows}
+
+
+PLACES = {"y": [0.1, 0.2], "x": [0.3, 0.4]}
+BOX = gl.Domain.box({"y": (0, 1), "x": (0, 1)})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            lambda: gl.Samples.from_points(PLACES, np.ones(2), domain=BOX),
+            r"got \(2,\); of one channel: values\[..., None\]",
+        ),
+        (lambda: gl.Samples.from_points(PLACES, np.ones((3, 1)), domain=BOX), r"\(2,\) places for readings \(3,\)"),
+        (lambda: BOX.to_unit({"y": [0.1, 0.2], "x": [0.3, 0.4, 0.5]}), r"unlike shapes: y \(2,\), x \(3,\)"),
+        (
+            lambda: gl.FieldModel(gl.preset("hybrid", "tiny")).encode(np.ones((8, 8, 3))),
+            "expected Samples, got ndarray",
+        ),
+    ],
+    ids=["no channels", "too few places", "unlike shapes", "no samples"],
+)
+def test_slips_of_the_first_hour_are_told_in_a_line(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        wrong()

@@ -142,7 +142,11 @@ class Domain(config.Domain):
                 )
             columns = list(array.unbind(-1)) if isinstance(array, Tensor) else list(np.moveaxis(array, -1, 0))
         parts = [self._inside(axis, column) for axis, column in zip(self.axes, columns, strict=True)]
-        return torch.stack(torch.broadcast_tensors(*parts), -1)
+        try:
+            return torch.stack(torch.broadcast_tensors(*parts), -1)
+        except RuntimeError:
+            shapes = ", ".join(f"{name} {tuple(part.shape)}" for name, part in zip(self.names, parts, strict=True))
+            raise ValueError(f"coordinates of unlike shapes: {shapes}; give arrays of one shape, or numbers") from None
 
     def to_user(self, u: Float[Tensor, "*B d"]) -> dict[str, np.ndarray]:
         """The user's coordinates of u, by name; datetime64 where an axis is one of time."""
