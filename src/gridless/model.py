@@ -237,6 +237,8 @@ class FieldModel(
 
     def _accepted(self, samples: Samples) -> Samples:
         """The samples as this model takes them. Raises ValueError for other axes, channels or steps."""
+        if not isinstance(samples, Samples):
+            raise ValueError(f"expected Samples, got {type(samples).__name__}; make them with gl.Samples.from_grid(…)")
         signal = self.config.signal
         if samples.axes != signal.axes or samples.channels != signal.channels:
             raise ValueError(

@@ -24,7 +24,6 @@ from gridless.bases.modes_fitting import fit_modes, training_fields
 from gridless.bases.solved_modes import SolvedModes
 from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
 from gridless.bases.training_fields import CELLS
-from gridless.data.signals import Signal
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
@@ -167,8 +166,9 @@ class Modes(nn.Module):
         """Whether training has to fit it first."""
         return not self.fitted
 
-    def fit(self, data: Sequence[Signal] | Source) -> dict[str, float | int]:
-        """Fitted to the signals that training has: all of an archive, or enough of what can be drawn for ever."""
+    def fit(self, data: "Sequence | Source") -> dict[str, float | int]:
+        """Fitted to arrays, Samples or signals of whole fields: all of an archive, or enough of what can be drawn for
+        ever. Raises ValueError for data of another kind than base.representation."""
         return fit_modes(self, training_fields(self, data))
 
     def adapt_state(self, state: dict, prefix: str = "") -> None:

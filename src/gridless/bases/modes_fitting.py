@@ -20,8 +20,9 @@ from gridless.bases.clusters import k_means, principal
 from gridless.bases.mode_mixture import chunks
 from gridless.bases.spatial import SpatialBasis
 from gridless.bases.training_fields import CELLS, Formulas, TrainingFields
-from gridless.data.signals import Formula, GridSignal, Signal
+from gridless.data.signals import Formula, GridSignal
 from gridless.data.sources import Source
+from gridless.data.sources import signals as as_signals
 from gridless.data.waves import WaveSource
 
 
@@ -100,9 +101,10 @@ class FormulaBatch:
         return torch.stack([formula.at(x) for formula, x in zip(self.formulas, coords, strict=True)])
 
 
-def training_fields(modes: FittedModes, data: Sequence[Signal] | Source) -> Sequence:
-    """What modes are fitted to, of the signals that training has. Raises ValueError where they hold something else than
-    the modes' representation."""
+def training_fields(modes: FittedModes, data: Sequence | Source) -> Sequence:
+    """What modes are fitted to, of the data that training has: anything that `gl.fit` takes. Raises ValueError where they
+    hold something else than the modes' representation."""
+    data = as_signals(data)
     if isinstance(data, WaveSource):
         return data.first(enough_fields(modes, len(data.families)))
     signals = data.draw(np.random.default_rng(0), enough_fields(modes)) if isinstance(data, Source) else data
