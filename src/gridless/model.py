@@ -68,7 +68,8 @@ class FieldModel(
         self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
         self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
-        self.local, self.local_width = None, getattr(self.decoder, "local_width", None) or config.decoder.hidden
+        hidden = getattr(config.decoder, "hidden", self.decoder.width)
+        self.local, self.local_width = None, getattr(self.decoder, "local_width", hidden)
         if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
             raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
