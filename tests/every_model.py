@@ -18,9 +18,7 @@ POD = {"kind": "pod", "modes": 20, "degree": 10}
 FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
 
 GRIDS = {
-    f"{name}-{arm}": (name, diff)
-    for name in (*PRESETS, *VARIANTS)
-    for arm, diff in (("plain", {}), ("photo", LOCAL))
+    f"{name}-{arm}": (name, diff) for name in (*PRESETS, *VARIANTS) for arm, diff in (("plain", {}), ("photo", LOCAL))
 }
 POINTS = {
     "sensors": ("sensors", {}),
@@ -46,7 +44,10 @@ POINTS = {
 }
 JOINT = {"v1": ("v1", {}), "v2": ("v2", {})}
 """Their answers depend on the other questions of a call."""
+ARMS = (*GRIDS, *POINTS, *JOINT)
 SIZES = {"window": (8, 8), "mosaic": (17, 12)}
+ASKED = [(name, size) for name in ARMS for size in SIZES if name in GRIDS or size == "window"]
+"""Readings have no mosaic."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +120,26 @@ def _smooth(x: torch.Tensor) -> torch.Tensor:
 
 def places(count: int = 23, batch: int = 2, dtype=torch.float32) -> torch.Tensor:
     return torch.rand(batch, count, 2, generator=torch.Generator().manual_seed(2), dtype=dtype)
+
+
+def field_of(arm: Arm, size: str = "mosaic") -> gl.Field:
+    return arm.model().encode(arm.samples(SIZES[size]))
+
+
+def everything(field: gl.Field, coords: torch.Tensor) -> list[torch.Tensor]:
+    """What a field can be asked for, as far as it knows it."""
+    answer = field.answer(coords)
+    out = [answer.mean] if answer.std is None else [answer.mean, answer.std]
+    draws = field.solved.draws(2, 3) if field.correction is None else field.correction.draws(field.solved, 2, 3)
+    if draws is not None:
+        out.append(field.sample(coords, 2, seed=3))
+    if field.solved.differentiable and not field.joint:
+        out.append(field.gradient(coords))
+    out.append(field.to_grid(shape=(5, 6)))
+    return out
+
+
+def assert_same(before: list[torch.Tensor], after: list[torch.Tensor]):
+    assert len(before) == len(after)
+    for a, b in zip(before, after, strict=True):
+        assert torch.equal(a.nan_to_num(7e7), b.nan_to_num(7e7))

@@ -91,9 +91,9 @@ class FieldModel(
         `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
         (`model.eval()`) the field holds no graph to the weights, only one to samples that require a gradient.
         """
-        samples = self._accepted(samples)
-        network = self if self.training else self.frozen_copy()
         with torch.inference_mode(False):  # what is kept must be of use outside of it too
+            samples = self._accepted(samples)
+            network = self if self.training else self.frozen_copy()
             solved = self.base.solve(samples)
             reader = network.reader(samples, pad)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))

@@ -153,7 +153,7 @@ class Modes(nn.Module):
 
     def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
     @property
     def needs_fit(self) -> bool:
@@ -199,10 +199,9 @@ def _read_buffers(modes: Modes, state: dict, prefix: str, *_: object) -> None:
         saved, buffer = state.get(prefix + name), getattr(modes, name)
         if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
             state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
-    if modes.config.representation == "grid":
-        for name in BUFFERS:
-            saved = state.get(prefix + name)
-            if saved is not None and saved.ndim == getattr(modes, name).ndim:
-                setattr(
-                    modes, name, torch.empty_like(saved, dtype=getattr(modes, name).dtype, device=modes.mean.device)
-                )
+    on_grid = modes.config.representation == "grid"
+    for name in BUFFERS:  # in memory of their own: fields that were solved before keep the numbers of their time
+        saved, buffer = state.get(prefix + name), getattr(modes, name)
+        if saved is not None and saved.ndim == buffer.ndim:
+            shape = saved.shape if on_grid else buffer.shape
+            setattr(modes, name, torch.empty(shape, dtype=buffer.dtype, device=modes.mean.device))

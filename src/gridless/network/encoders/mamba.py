@@ -53,9 +53,7 @@ def placement(patches: int, tokens: int, kind: str = "equidistant", group: int =
         case "group":
             if tokens % group:
                 raise ValueError(f"encoder.tokens: groups of {group} do not divide {tokens} tokens")
-            places = tuple(
-                first + i for first in _spread(total - group, tokens // group) for i in range(group)
-            )
+            places = tuple(first + i for first in _spread(total - group, tokens // group) for i in range(group))
         case "append":
             places = tuple(range(patches, total))
         case _:
