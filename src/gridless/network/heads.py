@@ -127,7 +127,8 @@ class GaussianHead(PointHead):
         nn.init.constant_(self.spread[-1].bias, log(expm1(1 - SMALLEST)))  # the deviation starts at one
 
     def forward(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q 2C"]:
-        std = SMALLEST + F.softplus(_exact(self.spread(features.detach())))
+        read = features.detach() if self.training else features  # a field's spread has a true gradient
+        std = SMALLEST + F.softplus(_exact(self.spread(read)))
         return torch.cat([_exact(self.linear(features)), std], -1)
 
     def answer(
