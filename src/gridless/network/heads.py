@@ -185,9 +185,11 @@ def negative_log_likelihood(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B
 
 
 def weighted(first: Answer, second: Answer) -> Answer:
-    """Two answers as one, each with the weight of its precision, 1 / std²."""
-    share = second.std.square() / (first.std.square() + second.std.square())
-    return Answer(second.mean + share * (first.mean - second.mean), first.std * share.sqrt())
+    """Two answers as one, each with the weight of its precision, 1 / std²; the second where both are certain."""
+    variance = first.std.square() + second.std.square()
+    variance = torch.where(variance > 0, variance, 1.0)
+    share = second.std.square() / variance
+    return Answer(second.mean + share * (first.mean - second.mean), first.std * second.std / variance.sqrt())
 
 
 @dataclass(frozen=True, eq=False)
