@@ -70,7 +70,7 @@ class Arm:
         model = tiny(preset, merge(own, diff or {}))
         if model.head.has_spread and hasattr(model.head, "spread"):
             torch.nn.init.normal_(model.head.spread[-1].weight, std=0.1)
-        return _fitted(model)
+        return fitted(model)
 
     def untrained(self) -> gl.FieldModel:
         preset, own = self.parts
@@ -78,7 +78,7 @@ class Arm:
         if preset in VARIANTS:
             preset, variant = VARIANTS[preset]
             own = merge(variant, own)
-        return _fitted(gl.FieldModel(build(Model, merge(dump(gl.preset(preset, "tiny")), own))).eval())
+        return fitted(gl.FieldModel(build(Model, merge(dump(gl.preset(preset, "tiny")), own))).eval())
 
     def model(self) -> gl.FieldModel:
         """The same one for every test: to ask, not to change."""
@@ -106,7 +106,8 @@ def _modes() -> dict[str, torch.Tensor]:
     return dict(model.base.named_buffers())
 
 
-def _fitted(model: gl.FieldModel) -> gl.FieldModel:
+def fitted(model: gl.FieldModel) -> gl.FieldModel:
+    """With modes, if it has such a base."""
     if isinstance(model.base, Modes):
         for name, buffer in _modes().items():
             setattr(model.base, name, buffer.clone())

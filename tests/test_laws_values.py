@@ -84,10 +84,10 @@ def test_four_threads_get_one_answer(name, monkeypatch):
 @pytest.mark.parametrize("name", ["sensors", "sensors-pod", "sensors-flow", "v2"])
 def test_four_threads_get_one_answer_of_readings(name):
     field, coords = field_of(Arm(name)), places(40)
-    expected = field.mean_and_std(coords)
+    expected = everything(field, coords)
     with ThreadPoolExecutor(4) as threads:
-        for answer in threads.map(field.mean_and_std, [coords] * 8):
-            assert all(map(torch.equal, answer, expected))
+        for answer in threads.map(everything, [field] * 8, [coords] * 8):
+            assert_same(expected, answer)
 
 
 def test_nothing_that_lives_as_long_as_the_process_is_a_tensor():

@@ -74,6 +74,7 @@ class Trained(Protocol):
     """What a head's loss needs of the model that it is the head of."""
 
     base: nn.Module
+    base_has_spread: bool
 
     def encode(self, samples: Samples): ...
     def units(self, samples: Samples) -> Units: ...
@@ -145,7 +146,7 @@ class GaussianHead(PointHead):
             raise ValueError(f"train.loss {kind!r} would never train the spread of head.kind 'gaussian'; leave it out")
         units = model.units(samples)
         target = units.standard(question.target).float()
-        if self.combine == "precision":
+        if self.combine == "precision" and model.base_has_spread:
             return self._precision_loss(model, samples, question, units, target)
         field = model.encode(samples)
         answer = field.answer(question.coords, question.cell, question.latents_at)
