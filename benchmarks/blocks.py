@@ -24,6 +24,7 @@ from torch import nn
 
 import gridless as gl
 from gridless.config import Train
+from gridless.data.sources import signals
 from gridless.nn import mamba
 from gridless.nn import memory as blocks
 from gridless.nn.fourier import AxisFourier, GaussianFourier
@@ -91,7 +92,10 @@ def gate_ceiling(size: str, precision: str, rounds: int) -> dict:
     model, train = gl.FieldModel(gl.preset("mamba-ginr", size)), Train(steps=1, batch=16, precision=precision)
     optimizer, accelerator, rng = build_optimizer(model, train), build_accelerator(), np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(8)]
-    batch, gated = gl.Reconstruction().draw(pictures, rng, 32, 16, None), mamba.gated
+    batch, gated = (
+        gl.Reconstruction().draw(signals(pictures), rng, window=(32, 32), batch=16, queries=None),
+        mamba.gated,
+    )
 
     def step(gate):
         mamba.gated = gate

@@ -16,8 +16,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
 
+import gridless as gl
+from gridless.data.waves import Waves, fixed, place
 from gridless.nn.scan import backend
 from gridless.training.provenance import commit, hardware
 
@@ -79,6 +82,17 @@ def installed(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "missing"
+
+
+def question(
+    family: str, split: str, fields: int, count: int, noise: float, placement: str
+) -> tuple[Waves, gl.Samples]:
+    """Fixed fields of a family of waves and fixed readings of them."""
+    waves, rng = fixed(family, split, fields), np.random.default_rng((len(split), count, round(1000 * noise)))
+    coords = place(rng, fields, count, placement)
+    values = waves(coords)
+    values = values + noise * torch.from_numpy(rng.standard_normal(tuple(values.shape), np.float32))
+    return waves, gl.Samples(values, coords=coords)
 
 
 def parser(doc: str) -> argparse.ArgumentParser:

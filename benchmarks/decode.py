@@ -30,8 +30,9 @@ from torch import nn
 
 import gridless as gl
 from gridless.config.merging import recipe, recipe_table
+from gridless.data.sources import signals
 from gridless.scoring.metrics import psnr_rgb
-from gridless.tasks import as_rgb8, task_of
+from gridless.tasks import task_of
 from gridless.training.optimiser import build_optimizer, learning_rate
 from gridless.training.provenance import commit
 from gridless.training.steps import build_accelerator, training_step
@@ -121,11 +122,11 @@ def fair_pair(budget: float, liif_rate: float) -> tuple[gl.FieldModel, Liif, dic
     with its own peak rate, which is to be the best of three on the validation photos (its published 1e-4 is one for 1,000
     epochs)."""
     run = recipe(recipe_table("photos"), {})[0]
-    task, pictures = task_of(run.task), [as_rgb8(p) for p in gl.data.photos("train")]
-    window = run.model.signal.window
+    task, pictures = task_of(run.task), signals(gl.data.photos("train"))
+    sizes = {"window": run.model.signal.windows, "batch": run.train.batch, "queries": run.train.queries}
 
     def batch(step):
-        return task.draw(pictures, np.random.default_rng((0, step)), window, run.train.batch, run.train.queries)
+        return task.draw(pictures, np.random.default_rng((0, step)), **sizes)
 
     def ours(model):
         optimizer, accelerator = build_optimizer(model, run.train), build_accelerator()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gridless.scoring.field_scores import question
+from common import question
 
 import gridless as gl
 from gridless.scoring import metrics

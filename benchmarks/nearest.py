@@ -19,7 +19,7 @@ import torch
 import gridless as gl
 from gridless.config import Optimizer, Train
 from gridless.config.merging import build, dump, merge
-from gridless.tasks import as_rgb8
+from gridless.data.sources import signals
 
 COUNTS = (None, 16, 4)
 
@@ -41,7 +41,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     args = parser.parse_args()
     task = gl.Reconstruction()
-    held_out = task.draw([as_rgb8(p) for p in gl.data.photos("val")], np.random.default_rng(0), 32, 64, None)
+    held_out = task.draw(
+        signals(gl.data.photos("val")), np.random.default_rng(0), window=(32, 32), batch=64, queries=None
+    )
     crops = held_out.samples.on_grid()
     rows, whole = {}, None
     for count in COUNTS:

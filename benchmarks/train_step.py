@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import gridless as gl
 from gridless.config import Train
+from gridless.data.sources import signals
 from gridless.nn import mamba
 from gridless.training.optimiser import build_optimizer
 from gridless.training.steps import build_accelerator, training_step
@@ -59,7 +60,7 @@ def main() -> None:
     optimizer, accelerator = build_optimizer(model, train), build_accelerator()
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(8)]
-    batch = gl.Reconstruction().draw(pictures, rng, 32, args.batch, None)
+    batch = gl.Reconstruction().draw(signals(pictures), rng, window=(32, 32), batch=args.batch, queries=None)
 
     def step(parts):
         for name, part in parts.items():

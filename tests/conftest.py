@@ -6,12 +6,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
+import numpy as np
 import pytest
 import torch
 
 import gridless as gl
 from gridless.config import Model
 from gridless.config.merging import build, dump, merge
+from gridless.data.sources import signals
+from gridless.data.waves import Waves, fixed, place
 
 CLAIM_RECIPES = sorted(map(str, (Path(__file__).parents[1] / "benchmarks" / "claims" / "recipes").glob("*.toml")))
 """Recipes by path, which do not ship."""
@@ -31,6 +34,26 @@ LOCAL = {
     "local": {},
     "base": {"kind": "bicubic"},
 }
+
+
+def drawn(task, data, rng: np.random.Generator, side: int, batch: int, queries: int | None) -> gl.Batch:
+    """A training batch of pictures that are seen at side × side."""
+    return task.draw(signals(data), rng, window=(side, side), batch=batch, queries=queries)
+
+
+def read(waves: Waves, coords: torch.Tensor, rng: np.random.Generator | None, noise=0.0) -> gl.Samples:
+    """What sensors at `coords` say of a batch of waves: the value plus normal noise (one deviation, or one per field)."""
+    values = waves(coords)
+    if np.any(noise):
+        sigma = np.broadcast_to(np.asarray(noise, np.float32), (len(coords),)).reshape(-1, 1, 1)
+        values = values + torch.from_numpy(sigma * rng.standard_normal(values.shape, np.float32))
+    return gl.Samples(values, coords=coords)
+
+
+def question(family: str, split: str, fields: int, count: int, noise: float = 0.0) -> tuple[Waves, gl.Samples]:
+    """Fixed fields of a family, and readings of them at random places."""
+    waves, rng = fixed(family, split, fields), np.random.default_rng((count, round(1000 * noise)))
+    return waves, read(waves, place(rng, fields, count), rng, noise)
 
 
 def tiny(name: str, diff: dict | None = None, seed: int = 0) -> gl.FieldModel:

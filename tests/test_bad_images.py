@@ -176,7 +176,7 @@ def test_a_failed_write_changes_nothing(tmp_path, monkeypatch, suffix, failure, 
                 super().write(data[:5])  # the disk fills up on the way
                 raise failure
 
-        monkeypatch.setattr("builtins.open", lambda file, mode: Full(file, mode.replace("b", "")))
+        monkeypatch.setattr(io, "open", lambda file, mode, *_: Full(file, mode.replace("b", "")))
     expected = KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else ImageError
     with pytest.raises(expected, match="No space left" if expected is ImageError else None):
         write_photo(path, np.zeros((4, 4, 3)))

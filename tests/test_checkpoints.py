@@ -75,10 +75,10 @@ def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
     interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
-    monkeypatch.setattr("gridless.training.fit.fit_pod", None)
+    monkeypatch.setattr("gridless.bases.modes.Modes.fit", None)
     run(model(), folder=tmp_path / "broken")
     whole, resumed = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
-    assert whole["base.factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert whole["base.cluster_factors"].any() and all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
 SCRIPT = """
@@ -164,7 +164,7 @@ def same(a, b) -> bool:
         ({"data": pictures(2)}, r"data.items \(3, not 2\)"),
         ({"data": [255 - p for p in pictures()]}, "data.hash"),
         ({"task": gl.SuperResolution(recolour=True)}, r"task.recolour \(False, not True\)"),
-        ({"task": gl.Reconstruction()}, r"task.kind \('SuperResolution', not 'Reconstruction'\)"),
+        ({"task": gl.Reconstruction()}, r"task.kind \('super-resolution', not 'reconstruction'\)"),
         ({"train": replace(TRAIN, steps=5)}, r"train.steps \(6, not 5\)"),
         ({"train": replace(TRAIN, seed=1)}, r"train.seed \(0, not 1\)"),
     ],
@@ -213,8 +213,8 @@ def seen_batches(monkeypatch) -> list[float]:
     """Filled with the mean of every batch that a task draws."""
     real, seen = gl.SuperResolution.draw, []
 
-    def draw(self, *args):
-        batch = real(self, *args)
+    def draw(self, signals, rng, **sizes):
+        batch = real(self, signals, rng, **sizes)
         seen.append(float(batch.target.mean()))
         return batch
 
@@ -255,7 +255,7 @@ def photos(count):
     return [Photo(f"p{i}", picture, None) for i, picture in enumerate(pictures(count))]
 
 
-@pytest.mark.parametrize("place", ["validate", "checkpoint", "write_tensors", "begin", "finish"])
+@pytest.mark.parametrize("place", ["validation_scores", "checkpoint", "write_tensors", "begin", "finish"])
 def test_a_kill_at_any_place_loses_no_line_and_no_bit(tmp_path, monkeypatch, place):
     """Between the checkpoint and the validation of a step, its validation was lost for good."""
     from gridless.training import checkpoints
@@ -263,7 +263,7 @@ def test_a_kill_at_any_place_loses_no_line_and_no_bit(tmp_path, monkeypatch, pla
 
     run = partial(train, validation=photos(1), train=replace(TRAIN, validate_every=2))
     run(tmp_path / "whole")
-    owner = {"validate": training, "write_tensors": checkpoints}.get(place, checkpoints.RunFolder)
+    owner = {"validation_scores": training, "write_tensors": checkpoints}.get(place, checkpoints.RunFolder)
     real, count = getattr(owner, place), iter(range(100))
 
     def dies(*args):
@@ -290,7 +290,7 @@ def test_a_line_that_is_no_record_stops_no_resume(tmp_path, monkeypatch, line):
 
 
 def test_metrics_hold_finite_numbers_only(tmp_path, monkeypatch):
-    monkeypatch.setattr("gridless.training.fit.validate", lambda *_: {"val_psnr": float("inf")})
+    monkeypatch.setattr("gridless.training.fit.validation_scores", lambda *_: {"val_psnr": float("inf")})
     train(tmp_path, validation=photos(1))
     text = (tmp_path / "metrics.jsonl").read_text()
     assert "Infinity" not in text and text.count('"val_psnr": null') == 2

@@ -5,10 +5,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from conftest import drawn
 
 import gridless as gl
 from gridless.data import ImageError, cifar10, cifar10_labels
-from gridless.tasks import CROPS, Reconstruction, SuperResolution
+from gridless.data.cropping import CROPS
+from gridless.data.sources import signals
+from gridless.tasks import Reconstruction, SuperResolution
 
 
 @pytest.fixture
@@ -78,27 +81,28 @@ def test_a_pickle_runs_no_code(tmp_path):
 def test_jittered_targets_are_the_picture_at_the_jittered_points():
     rng = np.random.default_rng
     picture = [rng(1).integers(256, size=(16, 16, 3), dtype=np.uint8)]
-    plain = Reconstruction(turned=False).draw(picture, rng(2), 16, 2, None)
-    jittered = Reconstruction(turned=False, jitter=0.02).draw(picture, rng(2), 16, 2, None)
-    published = Reconstruction(turned=False, jitter=0.02, resampled=False).draw(picture, rng(2), 16, 2, None)
+    plain = drawn(Reconstruction(turned=False), picture, rng(2), 16, 2, None)
+    jittered = drawn(Reconstruction(turned=False, jitter=0.02), picture, rng(2), 16, 2, None)
+    unsampled = Reconstruction(turned=False, jitter=0.02, resampled=False)
+    published = drawn(unsampled, picture, rng(2), 16, 2, None)
     shift = jittered.coords - plain.coords
     assert torch.equal(published.coords, jittered.coords) and torch.equal(published.target, plain.target)
     assert 0.015 < float(shift.std()) < 0.022 and not torch.equal(shift[0], shift[1])
     base = gl.bases.Interpolation("bicubic")
-    torch.testing.assert_close(jittered.target, base(jittered.samples, jittered.coords))
-    assert torch.equal(base(plain.samples, plain.coords), plain.target)
-    apart = Reconstruction(turned=False, offset=0.02).draw(picture, rng(2), 16, 2, None)
+    torch.testing.assert_close(jittered.target, base.encode(jittered.samples)(jittered.coords))
+    assert torch.equal(base.encode(plain.samples)(plain.coords), plain.target)
+    apart = drawn(Reconstruction(turned=False, offset=0.02), picture, rng(2), 16, 2, None)
     assert torch.equal(apart.latents_at, plain.coords) and not torch.equal(apart.coords, plain.coords)
-    torch.testing.assert_close(apart.target, base(apart.samples, apart.coords))
+    torch.testing.assert_close(apart.target, base.encode(apart.samples)(apart.coords))
 
 
 def test_crops_are_seen_at_one_size():
     photo = gl.data.Photo("x", np.random.default_rng(3).integers(256, size=(70, 100, 3), dtype=np.uint8))
-    cases = list(SuperResolution(scales=(2, 4), seen=16).cases(photo))
-    assert {case.seen.shape for case in cases} == {(16, 16, 3)}
-    assert [case.scale for case in cases] == [2] * CROPS + [4]  # 2 × 3 crops of 32 fit, and one of 64
+    cases = list(SuperResolution(scales=(2, 4), seen=16).cases(signals([photo])))
+    assert {case.samples.shape for case in cases} == {(16, 16)}
+    assert [case.tags["scale"] for case in cases] == [2] * CROPS + [4]  # 2 × 3 crops of 32 fit, and one of 64
     assert len({case.truth.tobytes() for case in cases}) == CROPS + 1
-    assert [case.truth.shape for case in Reconstruction(seen=16).cases(photo)] == [(16, 16, 3)] * CROPS
+    assert [case.truth.shape for case in Reconstruction(seen=16).cases(signals([photo]))] == [(16, 16, 3)] * CROPS
 
 
 def test_small_pictures_answered_together_are_answered_as_alone():
@@ -114,4 +118,4 @@ def test_small_pictures_answered_together_are_answered_as_alone():
     for a, b in zip(together, alone, strict=True):
         assert abs(a["value"] - b["value"]) < 1e-3
     floats = {r["value"] for r in together if r["metric"] == "floats_per_value"}
-    assert floats == {16 * 32 / (8 * 8 * 3)}
+    assert floats == {(16 * 32 + 6) / (8 * 8 * 3)}  # latents, and the picture's own level and deviation

@@ -209,7 +209,10 @@ def test_a_wrong_config_says_where_and_what(diff, message):
     [
         ({"tokenizer": {"size": 3}}, "tokenizer.size 3 does not divide signal.window 8"),
         ({"encoder": {"tokens": {"placement": "group", "group": 3}}}, "groups of 3 do not divide 16 tokens"),
-        ({"tokenizer": {"position_width": 7}}, "position_width 7 must be a multiple of 4"),
+        (
+            {"width": 4},
+            "position_width 8 leaves nothing of the width 4 for values: 2 axes take at least 8; raise width",
+        ),
         ({"signal": {"axes": 4}, "tokenizer": {"stem": {}}}, "stem has 1 to 3 axes, got 4"),
     ],
 )
@@ -255,7 +258,7 @@ def test_an_arm_may_be_another_system():
     table = {
         "preset": "hybrid",
         "size": "tiny",
-        "model": {"signal": {"mean": 0.5}},
+        "model": {"signal": {"mean": 0.5, "std": 0.25}},
         "for": {"hybrid": {"model": {"processor": {"depth": 3}}}, "lainr": {"model": {"encoder": {"depth": 1}}}},
         "ablate": {"other": {"preset": "lainr", "train": {"batch": 3}, "model": {"decoder": {"hidden": 24}}}},
     }

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from conftest import drawn, tiny
 from test_training import pictures
 
 import gridless as gl
@@ -48,7 +48,7 @@ def test_what_all_branches_add_does_not_grow_with_their_number(part):
         sizes = []
         for block in stream(part, model):
             block.register_forward_hook(lambda _, __, out, sizes=sizes: sizes.append(float(out.square().mean())))
-        batch = gl.Reconstruction().draw(pictures(), np.random.default_rng(0), 8, 2, 20)
+        batch = drawn(gl.Reconstruction(), pictures(), np.random.default_rng(0), 8, 2, 20)
         with torch.no_grad():
             model(batch.samples, batch.coords, batch.cell)
         assert len(sizes) >= depth

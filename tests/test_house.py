@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import gridless as gl
+
 PACKAGE = Path(__file__).parents[1] / "src" / "gridless"
 FLOORS = (
     ("cli", "__main__", "__init__"),
@@ -85,3 +87,10 @@ def test_files_are_few_and_short():
     assert len(root) <= ROOT_FILES, sorted(file.name for file in root)
     long = {f.name: n for f in files() if (n := len(f.read_text(encoding="utf-8").splitlines())) > LONGEST}
     assert not long
+
+
+def test_the_package_holds_weights_by_name_and_no_claims():
+    inside = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if "__pycache__" not in path.parts]
+    assert not [name for name in inside if "claim" in name]
+    assert {path.parent.name for path in PACKAGE.glob("weights/*/config.json")} == {"waves-all"}
+    assert gl.FieldModel.from_pretrained("waves-all").base.fitted

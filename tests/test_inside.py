@@ -121,7 +121,7 @@ def test_pooled_latents_are_the_mean_of_what_the_decoder_gets():
     windows = [gl.Samples.from_grid(torch.rand(*shape, 3)) for shape in ((8, 8), (7, 5))]
     for pooled, samples in zip(pooled_latents(model, windows), windows, strict=True):
         with torch.no_grad():
-            expected = model.encode_window(samples.on_grid()).latents.x[0, 0]
+            expected = model.encode_window(model.standard_grid(samples)).latents.x[0, 0]
         assert np.allclose(pooled, expected, atol=1e-6)
 
 
@@ -190,7 +190,7 @@ def make_run(folder, preset: str, task: dict, diff: dict | None = None, data: di
         for i in range(count):
             noise = RNG((i, count)).integers(0, 256, (40, 44, 3), dtype=np.uint8)
             Image.fromarray(noise).save(folder / "data" / split / f"{split}{i}.png")
-    model = gl.merging.merge(gl.merging.preset_table(preset, "tiny"), diff or {})
+    model = gl.config.merging.merge(gl.config.merging.preset_table(preset, "tiny"), diff or {})
     train = {"steps": 2, "batch": 2, "optimizer": {"lr": 1e-2}, "seed": 3}
     data = data or {"kind": "folder", "path": str(folder / "data")}
     recipe = build(Recipe, {"model": model, "data": data, "task": task, "train": train})
@@ -200,7 +200,7 @@ def make_run(folder, preset: str, task: dict, diff: dict | None = None, data: di
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    task = {"kind": "super-resolution", "scale": [1.0, 2.5], "scales": [2.0, 4.0]}
+    task = {"kind": "super-resolution", "scale": {"low": 1.0, "high": 2.5}, "scales": [2.0, 4.0]}
     return make_run(tmp_path_factory.mktemp("mamba-ginr"), "mamba-ginr", task, {"base": {"kind": "bicubic"}})
 
 

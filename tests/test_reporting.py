@@ -35,7 +35,7 @@ def make_run(folder: Path, model: str = "hybrid", extra: float = 0.0, full: bool
     folder.mkdir(parents=True)
     with (folder / "results.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(results.COLUMNS)
+        writer.writerow(results.NEEDED)
         for image in images:
             for scale in SCALES:
                 for name in (model, *BASELINES):
@@ -183,10 +183,10 @@ def test_what_must_be_there_is_asked_for(tmp_path):
     table.write_text("model,value\nnet,1\n")
     with pytest.raises(ValueError, match="no column task"):
         results.read_results(table)
-    table.write_text(",".join(results.COLUMNS) + "\n")
+    table.write_text(",".join(results.NEEDED) + "\n")
     with pytest.raises(ValueError, match="no row"):
         results.read_results(table)
-    table.write_text(",".join(results.COLUMNS) + "\nnet,sr,d,test,cat,two,ssim,1,1,1,0\n")
+    table.write_text(",".join(results.NEEDED) + "\nnet,sr,d,test,cat,two,ssim,1,1,1,0\n")
     with pytest.raises(ValueError, match=r"line 2: got scale 'two'"):
         results.read_results(table)
     assert not (tmp_path / "out").exists()

@@ -1,11 +1,13 @@
 """Classical fields from scattered readings: each reproduces what it can, and says how sure it is where it knows."""
 
+import numpy as np
 import pytest
 import torch
-from gridless.scoring.field_scores import question
+from conftest import question
 
 import gridless as gl
 from gridless.bases import SCATTERED, Scattered
+from gridless.bases.scattered import InverseDistance
 
 
 @pytest.fixture
@@ -30,9 +32,11 @@ def test_inverse_distances_weigh_by_their_square_and_may_see_the_nearest_only():
     x, y = np.array([[0.0, 0.0], [0.3, 0.0], [1.0, 0.0]]), np.array([[1.0], [2.0], [9.0]])
     weights = 1 / np.array([0.1, 0.2, 0.9]) ** 2
     asked = np.array([[0.1, 0.0]])
-    np.testing.assert_allclose(idw(x, y)(asked), (weights @ y / weights.sum())[None])
-    np.testing.assert_allclose(idw(x, y, neighbours=2)(asked), (weights[:2] @ y[:2] / weights[:2].sum())[None])
-    np.testing.assert_allclose(idw(x, y)(x), y)
+    np.testing.assert_allclose(InverseDistance(x, y)(asked), (weights @ y / weights.sum())[None])
+    np.testing.assert_allclose(
+        InverseDistance(x, y, neighbours=2)(asked), (weights[:2] @ y[:2] / weights[:2].sum())[None]
+    )
+    np.testing.assert_allclose(InverseDistance(x, y)(x), y)
 
 
 def test_linear_reproduces_planes_and_kriging_smooth_fields(points):
@@ -73,7 +77,7 @@ def test_masked_readings_are_not_read(points):
 
 
 def test_the_oracle_finds_the_wave():
-    waves, samples = question("simple", "val", 6, 51, 0.0, "random")
+    waves, samples = question("simple", "val", 6, 51, 0.0)
     coords = torch.rand(6, 100, 2)
     torch.testing.assert_close(Scattered("oracle").encode(samples)(coords), waves(coords), rtol=0, atol=1e-3)
 

@@ -67,10 +67,9 @@ fields = 2
 steps = 2
 batch = 2
 queries = 4
-loss = "head"
 [ablate.point]
 model.head.kind = "point"
-train.loss = "mse"
+model.base.kind = "none"
 """
 
 
@@ -308,6 +307,6 @@ def test_fields_are_compared_question_by_question(tmp_path):
     assert len(found.cases) == 2 * 2 * 2 and found.bases == {} and found.metric == "psnr"
     assert ("simple-01, 12 sensors, noise 0.1", 1.0) in found.cases
     assert [set(run.scores) for run in found.runs] == [
-        {"psnr", "relative_l2", "r2", "coverage_50", "coverage_90", "crps"},
-        {"psnr", "relative_l2", "r2"},
+        {"psnr", "rmse", "relative_l2", "r2", "coverage_50", "coverage_90", "crps"},
+        {"psnr", "rmse", "relative_l2", "r2"},
     ]

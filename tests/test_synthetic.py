@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from conftest import read
 
 import gridless as gl
 from gridless.data import waves as synthetic
-from gridless.data.waves import FAMILIES, fixed, fresh, place, read
+from gridless.data.waves import FAMILIES, fixed, fresh, place
 
 # mean PSNR of the constant ½ on 32 × 32: of the shipped generator, 40 to 100 fields a family
 CONSTANT = {

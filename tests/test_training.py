@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import CLAIM_RECIPES, LOCAL, PRESETS, tiny
+from conftest import CLAIM_RECIPES, LOCAL, PRESETS, drawn, tiny
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -16,6 +16,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 import gridless as gl
 from gridless.config import Optimizer, Recipe, Train
 from gridless.config.merging import build, dump, merge, recipe, recipe_table, shipped
+from gridless.data.sources import as_signal
 from gridless.tasks import task_of
 from gridless.training.loading import load_data
 from gridless.training.optimiser import build_optimizer, learning_rate
@@ -41,7 +42,7 @@ SMALL_POD = {"kind": "pod", "clusters": 2, "modes": 20, "rank": 8, "degree": 10}
 def test_overfits_one_batch_beyond_40_db(preset):
     torch.manual_seed(0)
     model = gl.FieldModel(tiny(preset).config).train()
-    batch = gl.Reconstruction().draw(pictures(), np.random.default_rng(1), 8, 2, None)
+    batch = drawn(gl.Reconstruction(), pictures(), np.random.default_rng(1), 8, 2, None)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, 900)
     for _ in range(900):
@@ -96,7 +97,7 @@ def test_a_training_step_never_waits_for_the_device(preset, diff):
     model, train = gl.FieldModel(tiny(preset, diff).config), Train(steps=1, batch=2, queries=20)
     optimizer, accelerator = build_optimizer(model, train), build_accelerator()
     for step in range(2):  # the first may fill tables
-        batch = gl.SuperResolution().draw(pictures(), np.random.default_rng(step), 8, 2, 20)
+        batch = drawn(gl.SuperResolution(), pictures(), np.random.default_rng(step), 8, 2, 20)
         with Waits(batch.cell) as waits:
             training_step(model, optimizer, batch, train, 1e-3, accelerator)
     assert waits.found == []
@@ -165,7 +166,7 @@ def test_every_system_trains_on_the_photo_recipe(preset):
 def test_a_diverged_run_says_so():
     model = gl.FieldModel(tiny("mamba-ginr").config)
     train = Train(steps=40, batch=1, queries=10, optimizer=Optimizer(lr=1e30))
-    with pytest.raises(FloatingPointError, match=r"loss is nan at step 20; lower train.optimizer.lr"):
+    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at step 20; lower train.optimizer.lr"):
         gl.fit(model, pictures(), gl.Reconstruction(), train=train, quiet=True)
 
 
@@ -178,32 +179,29 @@ def test_no_leak_of_what_is_asked_into_what_is_seen():
     """Noise that the reduction removes changes the target and leaves the seen picture as it is."""
     task, rng = gl.SuperResolution(scale=4.0), lambda: np.random.default_rng(3)
     picture = np.full((64, 64, 3), 100, np.uint8)
-    batch = task.draw([picture], rng(), 8, 4, 50)
+    batch = drawn(task, [picture], rng(), 8, 4, 50)
     striped = picture.copy()
     striped[::16] += 1
-    other = task.draw([striped], rng(), 8, 4, 50)
+    other = drawn(task, [striped], rng(), 8, 4, 50)
     assert torch.equal(batch.samples.values, other.samples.values)
     assert not torch.equal(batch.target, other.target)
 
 
 def test_recoloured_crops_keep_their_shapes_and_change_their_colours():
-    from gridless.tasks import recoloured
-
     crop = np.zeros((4, 6, 3), np.uint8)
     crop[1:3, 2:4] = (200, 120, 40)
-    seen = {recoloured(crop, np.random.default_rng(seed)).tobytes() for seed in range(20)}
+    picture = as_signal(crop)
+    seen = {picture.recoloured(np.random.default_rng(seed)).values.tobytes() for seed in range(20)}
     assert len(seen) == 20
     for seed in range(20):
-        other = recoloured(crop, np.random.default_rng(seed)).astype(int)
+        other = picture.recoloured(np.random.default_rng(seed)).values.astype(int)
         assert other.shape == crop.shape
         inside = (crop.sum(-1) > 0)[..., None]
         assert (other == np.where(inside, other[1, 2], other[0, 0])).all()  # two colours before, two colours after
         assert (other[1, 2] != other[0, 0]).any()
 
 
-def test_16_bits_train_as_8():
-    from gridless.data import Photo
-
-    photo = Photo("deep", np.full((16, 16, 3), 65535 // 2, np.uint16), None)
-    batch = gl.Reconstruction().draw([as_rgb8(photo)], np.random.default_rng(0), 8, 1, None)
-    assert torch.allclose(batch.target, torch.tensor(128 / 255), atol=1 / 255)
+def test_16_bits_train_as_16():
+    photo = gl.data.Photo("deep", np.full((16, 16, 3), 32_767, np.uint16))
+    batch = drawn(gl.Reconstruction(), [photo], np.random.default_rng(0), 8, 1, None)
+    assert torch.allclose(batch.target, torch.tensor(32_767 / 65_535), atol=1e-7)

@@ -220,9 +220,9 @@ def overfit(sweep: Path) -> list[dict]:
         model, recipe, _ = load_run(folder)
         model = model.cpu()
         rng, count = np.random.default_rng(0), recipe.train.queries
-        batch = task_of(recipe.task).draw(load_data(recipe.data, "train"), rng, 1, 1, count)
+        batch = task_of(recipe.task).draw(load_data(recipe.data, "train"), rng, window=(1, 1), batch=1, queries=count)
         field, everywhere = model.encode(batch.samples), gl.grid(32, 32)[None]
-        truth = load_data(recipe.data, "train").draw(rng, 1)[0](everywhere)
+        truth = load_data(recipe.data, "train").draw(rng, 1)[0].at(everywhere[0])[None]
         name = {"one": "V1 on one field", "v2-one": "V2 on one field"}[arm]
         own = {"psnr": psnr(field(batch.coords), batch.target), "loss": last_loss(folder)}
         runs.append({"arm": name, "seed": seed, **facts_of(folder), "scores": own})

@@ -29,6 +29,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, Tokens
+from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
@@ -37,6 +38,7 @@ from gridless.network.processors import SelfAttentionProcessor
 from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
 from gridless.network.tokenizers import pad_to
 from gridless.nn.memory import points_at_once
+from gridless.protocols import Solved
 from gridless.samples import Samples
 from gridless.weights.pretrained import load, save
 
@@ -68,7 +70,7 @@ class FieldModel(
         self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
         self.decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
-        hidden = getattr(config.decoder, "hidden", self.decoder.width)
+        hidden = getattr(config.decoder, "hidden", 0)
         self.local, self.local_width = None, getattr(self.decoder, "local_width", hidden)
         if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
@@ -91,10 +93,10 @@ class FieldModel(
         `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
         (`model.eval()`) the field holds no graph to the weights, only one to samples that require a gradient.
         """
-        with torch.inference_mode(False):  # what is kept must be of use outside of it too
+        with outside_inference():
             samples = self._accepted(samples)
             network = self if self.training else self.frozen_copy()
-            solved = self.base.solve(samples)
+            solved = self.solve_base(samples)
             reader = network.reader(samples, pad)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
         return Field(samples, solved, correction, self.config.signal.finest_cell, checked=not self.training)
@@ -114,6 +116,11 @@ class FieldModel(
         if target is None:
             return self.encode(samples)(coords, cell, latents_at=latents_at)
         return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
+
+    def solve_base(self, samples: Samples) -> Solved:
+        """The base of these samples; in training, a base may have a quicker or a more complete answer."""
+        solve = getattr(self.base, "solve_for_training", None) if self.training else None
+        return self.base.solve(samples) if solve is None else solve(samples)
 
     def units(self, samples: Samples) -> Units:
         """What the network's standard values mean: the model's own level and deviation, or those of each field."""
@@ -230,6 +237,8 @@ class FieldModel(
 
     def _accepted(self, samples: Samples) -> Samples:
         """The samples as this model takes them. Raises ValueError for other axes, channels or steps."""
+        if not isinstance(samples, Samples):
+            raise ValueError(f"expected Samples, got {type(samples).__name__}; make them with gl.Samples.from_grid(…)")
         signal = self.config.signal
         if samples.axes != signal.axes or samples.channels != signal.channels:
             raise ValueError(
@@ -270,11 +279,9 @@ class FieldModel(
         """This model for answering: the same weights in the same memory (on another `device`: copied), without gradients
         and never in training. What trains this model later is seen in its copy, and a field refuses then."""
         copy = self.__dict__.get("_frozen")
-        if device is None and copy is not None and _same_memory(copy, self):
+        if device is None and copy is not None and same_memory(copy, self):
             return copy
-        kept = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.parameters()}
-        kept |= {id(b): b.detach() for b in self.buffers()}
-        copy = deepcopy(self, kept).eval()
+        copy = frozen(self)
         if device is not None:
             return deepcopy(copy).to(device)
         self.__dict__["_frozen"] = copy
@@ -285,14 +292,9 @@ class FieldModel(
         return {name: value for name, value in self.__dict__.items() if name != "_frozen"}
 
     @property
-    def base_has_spread(self) -> bool:
-        """Whether the base knows how sure it is."""
-        return getattr(self.base, "has_spread", False)
-
-    @property
-    def spread(self) -> bool:
+    def has_spread(self) -> bool:
         """Whether the fields of this model know how sure they are."""
-        return self.head.has_spread or self.base_has_spread
+        return self.head.has_spread or getattr(self.base, "has_spread", False)
 
     @property
     def name(self) -> str:
@@ -345,9 +347,3 @@ class FieldModel(
         reached."""
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
         return load(cls, name, device, **hub)
-
-
-def _same_memory(first: nn.Module, second: nn.Module) -> bool:
-    """Whether both have the same weights in the same place."""
-    pairs = zip([*first.parameters(), *first.buffers()], [*second.parameters(), *second.buffers()], strict=True)
-    return all(a.data_ptr() == b.data_ptr() and a.dtype == b.dtype for a, b in pairs)

@@ -75,6 +75,10 @@ class Interpolation:
         samples.on_grid()
         return SolvedInterpolation(self, samples)
 
+    def solve_for_training(self, samples: Samples) -> "SolvedInterpolation":
+        """Known everywhere, so that no NaN reaches a loss."""
+        return replace(self, fill=True).solve(samples)
+
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""
         return Field.of_base(self, samples)

@@ -20,14 +20,14 @@ from gridless import config
 from gridless.bases.evidence import chi_square_bound
 from gridless.bases.mixture import Base, SolvedMixture
 from gridless.bases.mode_mixture import NEGLIGIBLE, ModeMixture, Readings
+from gridless.bases.modes_fitting import fit_modes, training_fields
 from gridless.bases.solved_modes import SolvedModes
 from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
-from gridless.data.signals import Signal
+from gridless.bases.training_fields import CELLS
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
-CELLS = 32  # per axis, where spectra and residuals of formula fields are measured
 FAMILIAR = 0.99  # prior probability that a field is like the training fields
 DEVIATIONS, TOLERANCE = 4.0, 3.0  # with no fallback, readings are unlike them whose chi-square is so much above chance
 
@@ -86,7 +86,7 @@ class Modes(nn.Module):
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("inside", torch.ones(*cells, channels, dtype=torch.bool))
         self.register_buffer("joins", torch.tensor(modes.periodic or (False,) * axes))
-        self.register_load_state_dict_pre_hook(_read_buffers)
+        self.register_load_state_dict_pre_hook(_adapt_state)
 
     @property
     def fitted(self) -> bool:
@@ -122,21 +122,12 @@ class Modes(nn.Module):
 
         Warns once where readings are unlike the training fields. Raises ValueError for other axes or channels.
         """
-        if samples.axes != self.axes or samples.channels != self.channels:
-            raise ValueError(
-                f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
-                f"{samples.channels}; a channel that was not measured is NaN"
-            )
-        mixture = self.mixture
-        readings = Readings.of(samples, self.scale)
-        posterior = mixture.posterior(readings)
-        certain = torch.ones_like(posterior.log_evidence)
-        fill = self.config.outside == "nearest"
-        none = torch.zeros_like(readings.values[:, 0])
-        solved = SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
+        solved = self.solve_for_training(samples)
         if not self.fitted:
             return solved
-        if self.fallback is None or self.training:  # training asks of fields that are what it is trained on
+        posterior, readings = solved.posterior, Readings.of(samples, self.scale)
+        certain = torch.ones_like(posterior.log_evidence)
+        if self.fallback is None:
             count = readings.measured.sum((1, 2)).to(certain).clamp(min=1)
             excess = (posterior.chi_square - TOLERANCE * chi_square_bound(count, DEVIATIONS)).clamp(min=0)
             _warn(int((excess > 0).sum()), len(excess))
@@ -151,6 +142,21 @@ class Modes(nn.Module):
             return solved
         return SolvedMixture(solved, broad, familiarity)
 
+    def solve_for_training(self, samples: Samples) -> SolvedModes:
+        """As `solve`, of readings that are known to be of fields like the training fields."""
+        if samples.axes != self.axes or samples.channels != self.channels:
+            raise ValueError(
+                f"these modes have {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
+                f"{samples.channels}; a channel that was not measured is NaN"
+            )
+        mixture = self.mixture
+        readings = Readings.of(samples, self.scale)
+        posterior = mixture.posterior(readings)
+        certain = torch.ones_like(posterior.log_evidence)
+        fill = self.config.outside == "nearest"
+        none = torch.zeros_like(readings.values[:, 0])
+        return SolvedModes(mixture, posterior, certain, certain, none, fill, samples.values.dtype)
+
     def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
         return Field.of_base(self, samples)
@@ -160,15 +166,38 @@ class Modes(nn.Module):
         """Whether training has to fit it first."""
         return not self.fitted
 
-    def fit(self, data: Sequence[Signal] | Source) -> dict[str, float | int]:
-        """Fitted to the signals that training has: all of an archive, or enough of what can be drawn for ever."""
-        from gridless.bases.modes_fitting import fit_modes, training_fields  # which import this file
-
+    def fit(self, data: "Sequence | Source") -> dict[str, float | int]:
+        """Fitted to arrays, Samples or signals of whole fields: all of an archive, or enough of what can be drawn for
+        ever. Raises ValueError for data of another kind than base.representation."""
         return fit_modes(self, training_fields(self, data))
+
+    def adapt_state(self, state: dict, prefix: str = "") -> None:
+        """Weights saved before modes had channels keep loading; a grid's buffers take the sizes that were saved."""
+        state.setdefault(prefix + "joins", self.joins.clone())
+        for earlier, name in EARLIER_NAMES.items():
+            if prefix + earlier in state:
+                state[prefix + name] = state.pop(prefix + earlier)
+                state.setdefault(prefix + "scale", torch.ones(1))
+                state.setdefault(prefix + "inside", torch.ones_like(self.inside))
+        for name in ("mean", "modes", "residual_std"):
+            saved, buffer = state.get(prefix + name), getattr(self, name)
+            if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
+                state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
+        on_grid = self.config.representation == "grid"
+        for name in BUFFERS:  # in memory of their own: fields that were solved before keep the numbers of their time
+            saved, buffer = state.get(prefix + name), getattr(self, name)
+            if saved is not None and saved.ndim == buffer.ndim:
+                shape = saved.shape if on_grid else buffer.shape
+                setattr(self, name, torch.empty(shape, dtype=buffer.dtype, device=self.mean.device))
 
     def _grid(self, kernel: str) -> GridNodes:
         shape = tuple(self.inside.shape[:-1])
         return GridNodes(shape, self.periodic, kernel, None if self.inside.all() else self.inside.flatten(0, -2))
+
+
+def _adapt_state(modes: Modes, state: dict, prefix: str, *_: object) -> None:
+    """By name, so that a model can be pickled."""
+    modes.adapt_state(state, prefix)
 
 
 def _probability(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
@@ -185,23 +214,3 @@ def _warn(unlike: int, batch: int) -> None:
             "less sure there; train on fields of this kind, or use kriging",
             stacklevel=3,
         )
-
-
-def _read_buffers(modes: Modes, state: dict, prefix: str, *_: object) -> None:
-    """Weights saved before modes had channels keep loading; a grid's buffers take the sizes that were saved."""
-    state.setdefault(prefix + "joins", modes.joins.clone())
-    for earlier, name in EARLIER_NAMES.items():
-        if prefix + earlier in state:
-            state[prefix + name] = state.pop(prefix + earlier)
-            state.setdefault(prefix + "scale", torch.ones(1))
-            state.setdefault(prefix + "inside", torch.ones_like(modes.inside))
-    for name in ("mean", "modes", "residual_std"):
-        saved, buffer = state.get(prefix + name), getattr(modes, name)
-        if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
-            state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
-    on_grid = modes.config.representation == "grid"
-    for name in BUFFERS:  # in memory of their own: fields that were solved before keep the numbers of their time
-        saved, buffer = state.get(prefix + name), getattr(modes, name)
-        if saved is not None and saved.ndim == buffer.ndim:
-            shape = saved.shape if on_grid else buffer.shape
-            setattr(modes, name, torch.empty(shape, dtype=buffer.dtype, device=modes.mean.device))

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -25,10 +26,10 @@ def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Se
             return signal
         if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
             return signal
-        small = signal
-        warnings.warn(f"{small.name} {small.shape} is too small to be cut from and left out", stacklevel=2)
+        small, needed = signal, tuple(ceil(m) for m in least)
+        warnings.warn(f"{small.name} {small.shape} is left out: too small for crops of {needed}", stacklevel=2)
     raise ValueError(
-        f"{small.name} {small.shape} is too small to be seen at {tuple(int(n) for n in least)}, and so are {TRIES} others; "
+        f"{small.name} {small.shape} is too small for crops of {needed}, and so are {TRIES} others; "
         "use larger signals or a smaller signal.window"
     )
 

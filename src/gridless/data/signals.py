@@ -253,8 +253,15 @@ class Readings(Signal):
 
 
 class Formula(Signal):
-    """A field that answers anywhere."""
+    """A field that answers anywhere: a subclass says its name, axes and channels, and its values `at` coordinates."""
 
     @abstractmethod
     def at(self, coords: Float[Tensor, "Q d"]) -> Float[Tensor, "Q C"]:
         """Its values, exact."""
+
+    def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
+        """At places drawn evenly. Raises ValueError for another placement, which a subclass may know."""
+        if placement != "random":
+            raise ValueError(f"{self.name}: its sensors stand at random places, got placement {placement!r}")
+        coords = torch.from_numpy(rng.random((count, self.axes), np.float32))
+        return Reading(coords, self.at(coords))

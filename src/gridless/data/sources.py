@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,10 +13,11 @@ from torch import Tensor
 from gridless.data.pictures import Photo, read_photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
 from gridless.domain import Domain
-from gridless.intake import as_tensor
+from gridless.intake import as_tensor, finite
 from gridless.samples import Samples
 
 BYTES_KEPT = 1 << 29  # of signals that were read
+FEW = 100  # signals of a slice are kept in it
 
 
 @runtime_checkable
@@ -29,8 +30,9 @@ class Source(Protocol):
 class Signals(Sequence[Signal]):
     """A sequence of anything as signals, each read when it is asked for and kept while there is room."""
 
-    def __init__(self, data: Sequence):
-        self.data = data
+    def __init__(self, data: Sequence, channels: int | None = None):
+        """`channels`: of photos; grey ones are seen as RGB unless it is 1."""
+        self.data, self.channels = data, channels
         self._kept: OrderedDict[int, Signal] = OrderedDict()
 
     def __len__(self) -> int:
@@ -38,19 +40,35 @@ class Signals(Sequence[Signal]):
 
     def __getitem__(self, index: int | slice) -> "Signal | Signals":
         if isinstance(index, slice):
-            return Signals([self[i] for i in range(*index.indices(len(self)))])
+            chosen = range(*index.indices(len(self)))
+            return Signals([self[i] for i in chosen] if len(chosen) < FEW else Part(self, chosen), self.channels)
         index = range(len(self))[index]
         if index not in self._kept:
-            self._kept[index] = as_signal(self.data[index], f"signal-{index}")
+            self._kept[index] = as_signal(self.data[index], f"signal-{index}", self.channels)
             while len(self._kept) > 1 and sum(map(_nbytes, self._kept.values())) > BYTES_KEPT:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(index)
         return self._kept[index]
 
 
-def signals(data: Sequence | Samples) -> Sequence[Signal]:
+@dataclass(frozen=True, eq=False)
+class Part(Sequence[Signal]):
+    """Some of a longer sequence, read when they are asked for."""
+
+    whole: Signals
+    chosen: range
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Signal:
+        return self.whole[self.chosen[index]]
+
+
+def signals(data: Sequence | Samples, channels: int | None = None) -> Sequence[Signal] | Source:
     """Any sequence of arrays, tensors, Samples, photos, paths or signals as a sequence of signals; what can `draw` stays as
-    it is. Raises ValueError for an empty one, and for a single array or path where a sequence is meant."""
+    it is. `channels`: of photos; grey ones are seen as RGB unless it is 1. Raises ValueError for an empty sequence, and for
+    a single array or path where a sequence is meant."""
     if isinstance(data, Source | Signals):
         return data
     if isinstance(data, Samples):
@@ -61,21 +79,21 @@ def signals(data: Sequence | Samples) -> Sequence[Signal]:
         )
     if len(data) == 0:
         raise ValueError("no data: expected at least one array, Samples, picture or path")
-    return Signals(data)
+    return Signals(data, channels)
 
 
-def as_signal(item: object, name: str = "signal") -> Signal:
+def as_signal(item: object, name: str = "signal", channels: int | None = None) -> Signal:
     """One signal of: an array or tensor (*grid, C), float or a picture of 8 or 16 bits; Samples of one field; a Photo; a
     path of any of them; an xarray.DataArray. NaN is not measured. Raises ValueError for anything else."""
     match item:
         case Signal():
             return item
         case Photo():
-            return _picture(item)
+            return _picture(item, channels)
         case Samples():
             return _of_samples(item, name)
         case str() | Path():
-            return as_signal(_opened(Path(item)), Path(item).stem)
+            return as_signal(_opened(Path(item)), Path(item).stem, channels)
         case np.ndarray() | Tensor():
             return _of_array(item, name)
     if hasattr(item, "dims") and hasattr(item, "coords") and hasattr(item, "values"):
@@ -104,8 +122,8 @@ def _opened(path: Path) -> Photo | np.ndarray:
         raise ValueError(f"{path} cannot be read as an array ({error}); write it with numpy.save") from None
 
 
-def _picture(photo: Photo) -> GridSignal:
-    pixels = photo.rgb()
+def _picture(photo: Photo, channels: int | None) -> GridSignal:
+    pixels = photo.pixels if channels == 1 and photo.shape[-1] == 1 else photo.rgb()
     if photo.depth == 8:
         return Picture(photo.name, pixels)
     return GridSignal(photo.name, pixels.astype(np.float32) / np.float32(65535))
@@ -128,7 +146,18 @@ def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
     array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
     measured = np.isfinite(array).all(-1)
     mask = None if measured.all() else measured
-    return GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
+    signal = GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
+    _refuse_fill_values(signal)
+    return signal
+
+
+def _refuse_fill_values(signal: GridSignal) -> None:
+    """Before any is averaged away or cut off."""
+    mask = None if signal.mask is None else torch.from_numpy(signal.mask).reshape(1, -1)
+    try:
+        finite(torch.from_numpy(np.ascontiguousarray(signal.values)).reshape(1, -1, signal.channels), mask)
+    except ValueError as error:
+        raise ValueError(f"{signal.name}: {error}".replace("give mask=… (False there)", "make them NaN")) from None
 
 
 def _of_samples(item: Samples, name: str) -> Signal:

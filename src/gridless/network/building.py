@@ -16,6 +16,7 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.parts import Decoder, Encoder, Head, build_own
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
@@ -29,12 +30,12 @@ def build_tokenizer(config: c.Model) -> nn.Module:
             return PointTokenizer(config.tokenizer, config.signal, config.width)
 
 
-def build_encoder(config: c.Model, positions: bool) -> nn.Module:
+def build_encoder(config: c.Model, positions: bool) -> Encoder:
     """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
     args = (config.signal, config.width, positions)
     match config.encoder:
         case c.Own():
-            return config.encoder.load()(*args, **config.encoder.options)
+            return build_own(config.encoder, Encoder, *args)
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -46,8 +47,12 @@ def build_encoder(config: c.Model, positions: bool) -> nn.Module:
 def latent_count(config: c.Model) -> int:
     """The latents of a whole window."""
     match config.encoder:
-        case c.Own(options=options):
-            return int(options["count"])
+        case c.Own(name=name, options=options):
+            if not isinstance(options.get("count"), int):
+                raise ValueError(
+                    f"encoder {name} must say how many latents a window has: gl.own({name}, count=…), 0 for none"
+                )
+            return options["count"]
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
@@ -60,13 +65,13 @@ def latent_count(config: c.Model) -> int:
             return tokens.count + (patches if tokens.read == "all" else 0)
 
 
-def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
+def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
     patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
     args = (config.signal, width, patch, latents)
     match config.decoder:
         case c.Own():
-            return config.decoder.load()(*args, **config.decoder.options)
+            return build_own(config.decoder, Decoder, *args)
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():
@@ -84,10 +89,10 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
             return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
 
 
-def build_head(config: c.Model, width: int) -> nn.Module:
+def build_head(config: c.Model, width: int) -> Head:
     match config.head:
         case c.Own():
-            return config.head.load()(width, config.signal.outputs, **config.head.options)
+            return build_own(config.head, Head, width, config.signal.outputs)
         case c.PointHead():
             return PointHead(width, config.signal.outputs)
         case c.GaussianHead():
@@ -100,7 +105,7 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     """The flow over latents, if the head is one and the decoder leaves it to the latents."""
     if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
         return None
-    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
+    counted = isinstance(config.encoder, c.PerceiverEncoder | c.Own) or config.encoder.tokens.read == "tokens"
     if not (isinstance(config.tokenizer, c.Points) and counted):
         needs = "tokenizer.kind 'points' and as many latents for any readings"
         raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")
@@ -116,7 +121,7 @@ def build_base(config: c.Model) -> Base:
         )
     match config.base:
         case c.Own():
-            return config.base.load()(**config.base.options)
+            return build_own(config.base, Base)
         case c.NoBase():
             return Constant(signal.mean, signal.outputs)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):

@@ -57,10 +57,14 @@ class Question:
         return Question(**parts)
 
     def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
-        """value − target; zero where the target was not measured or no answer is known, so that a NaN there reaches no
-        gradient."""
-        known = value.isfinite() if self.measured is None else value.isfinite() & self.measured[..., None]
-        return torch.where(known, value - target, 0.0)
+        """value − target; zero where the target was not measured, so that a NaN there reaches no gradient."""
+        if value.shape != target.shape:
+            raise ValueError(
+                f"the answer has shape {tuple(value.shape)}, the target {tuple(target.shape)}; set signal.out_channels to "
+                "the channels that are asked"
+            )
+        error = value - target
+        return error if self.measured is None else torch.where(self.measured[..., None], error, 0.0)
 
     def mean(self, loss: Float[Tensor, "B Q C"]) -> Float[Tensor, ""]:
         """Over what was measured."""
@@ -74,9 +78,9 @@ class Trained(Protocol):
     """What a head's loss needs of the model that it is the head of."""
 
     base: nn.Module
-    base_has_spread: bool
 
     def encode(self, samples: Samples): ...
+    def solve_base(self, samples: Samples) -> Solved: ...
     def units(self, samples: Samples) -> Units: ...
     def reader(self, samples: Samples): ...
 
@@ -146,7 +150,7 @@ class GaussianHead(PointHead):
             raise ValueError(f"train.loss {kind!r} would never train the spread of head.kind 'gaussian'; leave it out")
         units = model.units(samples)
         target = units.standard(question.target).float()
-        if self.combine == "precision" and model.base_has_spread:
+        if self.combine == "precision" and getattr(model.base, "has_spread", False):
             return self._precision_loss(model, samples, question, units, target)
         field = model.encode(samples)
         answer = field.answer(question.coords, question.cell, question.latents_at)
@@ -163,7 +167,7 @@ class GaussianHead(PointHead):
         mean, std = output.chunk(2, -1)
         some = slice(FIELDS_WITH_BASE)
         part, few = question.select(some), units.select(some)
-        solved = model.base.solve(samples.select(some))
+        solved = model.solve_base(samples.select(some))
         scale = torch.where(few.scale > 0, few.scale, 1.0)
         base = Answer(
             few.standard(solved(part.coords, part.cell)).to(mean.dtype),

@@ -101,7 +101,7 @@ class NetworkCorrection:
 
     @property
     def spread(self) -> bool:
-        return self.network.head.has_spread or self.network.base_has_spread
+        return self.network.has_spread
 
     @property
     def joint(self) -> bool:

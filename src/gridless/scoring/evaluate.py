@@ -19,6 +19,7 @@ from gridless.data import write_photo
 from gridless.data.pictures import safe_name
 from gridless.data.sources import signals as as_signals
 from gridless.field import Field
+from gridless.model import FieldModel
 from gridless.protocols import Case, Task
 from gridless.samples import Samples
 from gridless.scoring import metrics
@@ -53,17 +54,20 @@ def evaluate(
     split: str = "test",
     facts: Mapping[str, Mapping[str, object]] | None = None,
     save: str | Path | None = None,
+    measures: Mapping[str, "Measure"] | None = None,
 ) -> list[dict]:
     """Rows with the columns of results.csv.
 
     `models`: a dictionary of names and models or bases; a sequence is called by the models' own names. `data`: any sequence
     of arrays, Samples, pictures, paths or signals. `label`, `split`: what the rows say of the data. `facts`: a model's
     train_seconds and seed, by its name. `save`: a folder for the pictures of the first cases,
-    <case>/x<scale>/{input, truth, <model>}.png. Raises ValueError where two models would share a name.
+    <case>/x<scale>/{input, truth, <model>}.png. `measures`: further metrics by name, each a function of an answer
+    (`Prediction`) and its `Case`; None of one leaves the row out. Raises ValueError where two models would share a name.
     """
     models = named(models)
     rows, pictured, facts = [], 0, facts or {}
-    for group in alike(task.cases(as_signals(data))):
+    channels = next((m.config.signal.channels for m in models.values() if isinstance(m, FieldModel)), None)
+    for group in alike(task.cases(as_signals(data, channels))):
         answers = {name: predictions(model, group) for name, model in models.items()}
         for i, case in enumerate(group):
             if save is not None and case.kind == "picture" and pictured < PICTURED * len(models):
@@ -77,7 +81,7 @@ def evaluate(
                     "seed": facts.get(name, {}).get("seed", ""),
                 }  # fmt: skip
                 row |= {tag: _text(case.tags[tag]) if case.tags.get(tag) is not None else "" for tag in TAGS}
-                scores = measure(answers[name][i], case)
+                scores = measure(answers[name][i], case, measures or {})
                 floats = getattr(model, "latent_floats", None)
                 if floats is not None and task.kind == "reconstruction":
                     scores["floats_per_value"] = floats(case.samples.shape) / case.truth.size
@@ -90,7 +94,7 @@ def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str,
     scores: dict[str, list[float]] = {}
     model.eval()
     task = task.for_validation()
-    for group in alike(task.cases(as_signals(data))):
+    for group in alike(task.cases(data)):
         answers = predictions(model, group)
         for case, answer in zip(group, answers, strict=True):
             value, scale, noise = psnr(answer, case), case.tags.get("scale"), case.tags.get("noise")
@@ -202,9 +206,12 @@ def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
 # --- what is measured of an answer, by the kind of data -----------------------------------------------------------------
 
 
-def measure(answer: Prediction, case: Case) -> dict[str, float]:
-    """The metrics of one answer."""
-    scores = {name: metric(answer, case) for name, metric in MEASURES[case.kind].items()}
+Measure = Callable[[Prediction, Case], float | None]
+
+
+def measure(answer: Prediction, case: Case, further: Mapping[str, Measure]) -> dict[str, float]:
+    """The metrics of one answer: those of its kind of data, and further ones."""
+    scores = {name: metric(answer, case) for name, metric in (MEASURES[case.kind] | further).items()}
     return {name: round(value, 6) for name, value in scores.items() if value is not None}
 
 
@@ -314,7 +321,7 @@ PICTURE = {
     "coverage_90": _coverage_90,
     "crps": _crps,
 }
-MEASURES: dict[str, dict[str, Callable[[Prediction, Case], float | None]]] = {"values": VALUES, "picture": PICTURE}
+MEASURES: dict[str, dict[str, Measure]] = {"values": VALUES, "picture": PICTURE}
 
 
 def _parameters(model: Encoder) -> int:

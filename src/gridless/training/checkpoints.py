@@ -19,7 +19,7 @@ from gridless.files import (
     write_text,
 )
 from gridless.training.plan import Plan, State
-from gridless.weights.pretrained import read_tensors, save, tensor_header, write_tensors
+from gridless.weights.pretrained import load_weights, read_tensors, save, tensor_header, write_tensors
 
 FACTS = {"complete": bool, "start": int, "steps": int, "train_seconds": (int, float), "train": dict}
 
@@ -93,7 +93,7 @@ class RunFolder:
             raise ConfigError(f"{self.folder} holds a run with another {other}; give another folder, or remove it")
         if facts["complete"]:
             self._tidy()
-            model.load_state_dict(read_tensors(self.folder / "model.safetensors", _shapes(model)))
+            load_weights(model, self.folder / "model.safetensors")
             model.trained_steps = facts["steps"]
             plan = (
                 Plan(begin=facts["steps"], end=facts["start"] + asked, seconds=facts["train_seconds"]) if more else None
@@ -128,15 +128,11 @@ class RunFolder:
             raise ConfigError(f"{error}; {remedy}") from None
         if not state.plan.begin <= state.step <= state.plan.end:
             raise ConfigError(f"{file}: step {state.step} is not within its plan; {remedy}")
-        weights = read_tensors(checkpoint / "model.safetensors", _shapes(model), remedy)
         moments = _moments(checkpoint / "optimizer.safetensors", optimizer, remedy)
-        averaged = (
-            None if average is None else read_tensors(checkpoint / "average.safetensors", _shapes(average), remedy)
-        )
-        model.load_state_dict(weights)
-        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        load_weights(model, checkpoint / "model.safetensors", remedy)
         if average is not None:
-            average.load_state_dict(averaged)
+            load_weights(average, checkpoint / "average.safetensors", remedy)
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         return state
 
     def _tidy(self) -> None:
@@ -160,10 +156,6 @@ class RunFolder:
             if isinstance(record, dict) and isinstance(record.get("step"), int) and record["step"] <= step:
                 kept.append(json_line(record) + "\n")
         write_text(self.metrics, "".join(kept))
-
-
-def _shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
 
 
 def _moments(file: Path, optimizer: torch.optim.Optimizer, remedy: str) -> dict[int, Mapping[str, torch.Tensor]]:

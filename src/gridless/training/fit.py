@@ -73,7 +73,10 @@ def fit(
 
 
 def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profile: bool) -> dict:
-    data, validation = signals(data), signals(validation)[:VALIDATED] if len(validation) else ()
+    channels = model.config.signal.channels
+    data = signals(data, channels)
+    validation = signals(validation, channels) if len(validation) else ()
+    validation = validation if isinstance(validation, Source) else validation[:VALIDATED]
     adopt_domain(model, data, task)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
@@ -92,12 +95,13 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
     if profile and run and main:
         write_profile(trial(model, train, draw), run.folder / "profile.txt")
     if state is None:
-        base_seconds = fit_base(model, data, quiet)
+        base = fit_base(model, data, quiet)
+        base_seconds = base["base_seconds"]
         start = getattr(model, "trained_steps", 0)
         count = train.steps or steps_within(train.seconds - base_seconds, trial(model, train, draw))
         plan = Plan(begin=start, end=start + count, seconds=base_seconds)
         state = State(step=start, train_seconds=base_seconds, plan=broadcast_object_list([plan])[0])
-        facts = {**describe(model, train.seed), "start": start, "base_seconds": round(base_seconds, 1)}
+        facts = {**describe(model, train.seed), "start": start, **base}
     facts |= {**settings, "steps": state.plan.end, "train_seconds": state.train_seconds}
     if run and state.step == state.plan.begin and state.plan.progress == 0:
         run.begin(facts, state, model, optimizer, average)
@@ -152,14 +156,14 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
     return facts
 
 
-def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) -> float:
-    """Fits a base that learns from data, unless it has; the seconds that it took."""
+def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) -> dict:
+    """Fits a base that learns from data, unless it has; what it says of that, and the seconds that it took."""
     if not getattr(model.base, "needs_fit", False):
-        return 0.0
+        return {"base_seconds": 0.0}
     began = time.perf_counter()
     announce(f"fitting the base {model.base.name!r}", quiet)
-    model.base.fit(data)
-    return time.perf_counter() - began
+    facts = model.base.fit(data) or {}
+    return facts | {"base_seconds": round(time.perf_counter() - began, 1)}
 
 
 def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -> None:

@@ -71,10 +71,23 @@ def load(
     config = load_json(described)
     shapes, about = tensor_header(weights)
     model = _built(cls, config, described, shapes, weights)
-    model.load_state_dict(read_tensors(weights, {k: tuple(v.shape) for k, v in model.state_dict().items()}))
+    load_weights(model, weights)
     steps = about.get("trained_steps", "0")
     model.trained_steps = int(steps) if steps.isdecimal() else 0
     return model.to(device).eval()
+
+
+def load_weights(model: nn.Module, path: Path, remedy: str = ADVICE) -> None:
+    """The weights in a safetensors file. ValueError, naming the file, what is wrong and the `remedy`, if they are others
+    than the model's, or a number is infinite or none."""
+    stored, _ = tensor_header(path, remedy)
+    state = read_tensors(path, stored, remedy)
+    for name, part in model.named_modules():
+        if hasattr(part, "adapt_state"):  # a part whose buffers had other names, or take the sizes that were saved
+            part.adapt_state(state, f"{name}." if name else "")
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    _compare(path, {name: tuple(value.shape) for name, value in state.items()}, expected, remedy)
+    model.load_state_dict(state)
 
 
 def default_card(name: str, parameters: int) -> str:

@@ -1,0 +1,87 @@
+"""What the parts of a network promise one another: whoever brings one of their own (`gridless.own`) keeps these.
+
+Each is an `nn.Module`. Its class is called with what the house knows and then with the options of `own(…)`:
+
+    Encoder   cls(signal, width, positions, **options)
+    Decoder   cls(signal, width, patch, latents, **options)
+    Head      cls(width, channels, **options)
+    Base      cls(**options), see `gridless.protocols`
+"""
+
+from typing import Any, Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gridless.config import Own
+from gridless.network.encoded import Tokens
+from gridless.network.heads import Question, Trained, Units
+from gridless.protocols import Answer, Correction, Draws, Solved
+from gridless.samples import Samples
+
+
+class Encoder(Protocol):
+    """`signal`: axes, channels and window of what is seen; `width`: of a token. Its option `count` says how many latents a
+    whole window has. `positions`: whether the decoder reads where latents lie, so that these places may learn."""
+
+    width: int
+    """Of a latent."""
+
+    def __call__(self, tokens: Tokens) -> tuple[Tokens | None, Float[Tensor, "B T D"]]:
+        """Latents (None: there are none), and every token in its context, for the local read-out. Tokens that the mask
+        hides must change nothing."""
+        ...
+
+
+class Decoder(Protocol):
+    """`width`: of a latent; `patch`: samples along a token's side; `latents`: how many there are (0: none)."""
+
+    width: int
+    """Of the features that it gives the head."""
+    local_width: int
+    """Of the features of the place that it reads."""
+    joint: bool
+    """Whether an answer depends on the other questions of its call."""
+
+    def prepare(self, latents: Tokens) -> Tokens:
+        """What is read of the latents at every question, made once for a field."""
+        ...
+
+    def __call__(
+        self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q L"] | None = None
+    ) -> Float[Tensor, "B Q F"]:
+        """Features at coordinates (in units of the window; of positions, for scattered readings). `local`: features of the
+        place and of the asked cell, where the model has them."""
+        ...
+
+
+class Head(Protocol):
+    """`width`: of the decoder's features; `channels`: of an answer."""
+
+    has_spread: bool
+
+    def __call__(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q k"]: ...
+    def answer(
+        self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B Q k"], units: Units
+    ) -> Answer:
+        """The base's answer, corrected by the outputs: they are in standard units, times `units.scale` in those of the
+        values. With `gate` 0 it must be the base's."""
+        ...
+
+    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None: ...
+    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+        """What training makes small; `question.error` and `.mean` leave out what was not measured."""
+        ...
+
+
+def build_own(config: Own, promise: type, *args: Any) -> Any:
+    """A part of the user's own. Raises ValueError where it lacks what its protocol, `promise`, names."""
+    part = config.load()(*args, **config.options)
+    promised = [name for name in {**vars(promise).get("__annotations__", {}), **vars(promise)} if name[0] != "_"]
+    missing = [name for name in promised if not hasattr(part, name)]
+    if missing:
+        raise ValueError(
+            f"{config.name} lacks {', '.join(missing)}, which a part of this kind must have; see {promise.__name__} in "
+            f"{promise.__module__}"
+        )
+    return part
