@@ -6,7 +6,8 @@ from itertools import product
 import pytest
 import torch
 from conftest import tiny
-from every_model import FLOW, POD, TOKENS, Arm, fitted, places
+from every_model import FLOW, POD, SIZES, TOKENS, Arm, fitted, places
+from every_model import GRIDS as EVERY_GRID
 
 import gridless as gl
 from gridless.protocols import Answer
@@ -107,6 +108,19 @@ def test_grids_are_answered_wherever_something_was_measured(head, base, kind):
             assert reached.any()
     picture = field.to_grid(1)
     assert (picture.isfinite().all(-1) | ~mask.unflatten(1, (8, 8))).all() and not (picture == 0).any()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", EVERY_GRID)
+def test_no_preset_answers_zero_at_a_hole(name, size):
+    """NaN where a base reaches nothing; what else is said is of the level of what was measured."""
+    samples = grid_samples("holes", SIZES[size])
+    field = Arm(name).model().encode(samples)
+    for answer in (field(places(200)), field.to_grid(2), field.to_grid(1)):
+        known = answer.isfinite().all(-1)
+        assert known.any() and (answer[known] - LEVEL - 0.5).abs().max() < 3
+        assert answer[~known].isnan().all()
+        assert (not known.all()) == name.endswith("photo")
 
 
 @pytest.mark.parametrize("kind", ["plain", "equal", "holes", "one"])
