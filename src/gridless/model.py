@@ -86,12 +86,13 @@ class FieldModel(
 
     # --- fields ---------------------------------------------------------------------------------------------------
 
-    def encode(self, samples: Samples, pad: bool = True) -> Field:
+    def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field:
         """The field of these samples. Larger grids than the window become a mosaic of windows; a point model takes
         scattered samples, and grids as the points of their cell centres.
 
-        `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
-        (`model.eval()`) the field holds no graph to the weights, only one to samples that require a gradient.
+        `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. `checked=False` saves
+        the look whether coordinates lie inside, for which the host waits for a GPU. Outside training (`model.eval()`) the
+        field holds no graph to the weights, only one to samples that require a gradient.
         """
         with outside_inference():
             samples = self._accepted(samples)
@@ -99,7 +100,7 @@ class FieldModel(
             solved = self.solve_base(samples)
             reader = network.reader(samples, pad)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
-        return Field(samples, solved, correction, self.config.signal.finest_cell, checked=not self.training)
+        return Field(samples, solved, correction, self.config.signal.finest_cell, checked)
 
     def forward(
         self,
@@ -114,7 +115,7 @@ class FieldModel(
         """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
         a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
-            return self.encode(samples)(coords, cell, latents_at=latents_at)
+            return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
         return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
 
     def solve_base(self, samples: Samples) -> Solved:

@@ -160,8 +160,8 @@ def predictions(model: Encoder, cases: Sequence[Case]) -> list[Prediction]:
         mean = field(coords) if not field.has_spread else None
         std = None
         if field.has_spread:
-            mean, std = field.mean_and_std(coords)
-            std = _of_readings(field, coords, std) if cases[0].readings else std
+            reading = cases[0].readings and hasattr(field.solved, "reading_variance")
+            mean, std = field.mean_and_std(coords, reading=reading)
         apart = _apart(field, coords) if field.joint else None
     parts = [
         None if part is None else part.reshape(len(cases), *coords.shape[-2:-1], -1) for part in (mean, std, apart)
@@ -180,15 +180,6 @@ def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
         axes, _ = lattice(cases[0].shape, field.samples.shape, field.samples.domain)
         return lattice_points(axes, 0, math.prod(cases[0].shape)).to(field.samples.values.dtype)
     return torch.stack([case.coords for case in cases])
-
-
-def _of_readings(field: Field, coords: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """The deviation of readings, where the field knows their error."""
-    noise = getattr(field.solved, "reading_variance", None)
-    if noise is None:
-        return std
-    batched = std.reshape(len(field.samples), -1, std.shape[-1])
-    return (batched.square() + noise(coords)).sqrt().reshape(std.shape)
 
 
 def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
