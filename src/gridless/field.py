@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gridless.coords import lattice, lattice_points, scaled, sizes
 from gridless.domain import Coordinates
-from gridless.protocols import Answer, Correction, Solved
+from gridless.protocols import Answer, Base, Correction, Solved
 from gridless.samples import Samples
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
@@ -37,6 +37,13 @@ class Field:
     ):
         self.samples, self.solved, self.correction = samples, solved, correction
         self.finest_cell, self.checked = finest_cell, checked
+
+    @classmethod
+    def of_base(cls, base: Base, samples: Samples) -> "Field":
+        """The classical answer alone; of use outside of torch's inference mode too, wherever it is made."""
+        with torch.inference_mode(False):
+            samples = samples.cloned() if samples.values.is_inference() else samples
+            return cls(samples, base.solve(samples))
 
     def __call__(
         self,
@@ -205,15 +212,18 @@ class Field:
         return out.reshape(*tail, channels, axes)
 
     def to(self, device) -> "Field":
-        """The same field on another device."""
-        correction = None if self.correction is None else self.correction.to(device)
-        return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
+        """The same field on another device. Raises ValueError if its model was trained on since."""
+        with torch.inference_mode(False):
+            correction = None if self.correction is None else self.correction.to(device)
+            return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
 
     def _gradient(self, coords: Tensor, cell: Tensor | None, create_graph: bool) -> Float[Tensor, "B Q C d"]:
         with torch.inference_mode(False), torch.enable_grad():
             if not (create_graph and coords.requires_grad):
                 coords = coords.detach().clone().requires_grad_(True)
             values = self._answer(coords, cell, None, spread=False).mean
+            if not values.requires_grad:  # a constant, or the nearest sample
+                return values.new_zeros(*values.shape, coords.shape[-1])
             columns = [
                 torch.autograd.grad(
                     values[..., c].sum(), coords, retain_graph=True, create_graph=create_graph, materialize_grads=True
