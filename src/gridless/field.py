@@ -23,8 +23,7 @@ class Field:
     """The solved base of some samples, and what a network corrects of it.
 
     `joint`: an answer depends on the other questions of its call, which are never divided. `checked`: coordinates outside
-    the domain are refused; looking makes the host wait for a GPU. A field can be pickled and moved; one whose model was
-    trained on since refuses to answer.
+    are refused; looking makes the host wait for a GPU. It can be pickled and moved; it refuses once its model trained on.
     """
 
     def __init__(
