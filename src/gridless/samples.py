@@ -77,9 +77,10 @@ class Samples:
         if mask is not None and not mask.flatten(1).any(1).all():
             raise ValueError("nothing was measured: every field needs at least one sample that the mask keeps")
         shape = tuple(values.shape[1:-1])
-        flat = lambda x: None if x is None else x.flatten(1)  # noqa: E731
-        values = finite(values.flatten(1, -2), flat(mask))
-        return cls(values, shape=shape, mask=flat(mask), noise=positive(flat(noise), flat(mask)), domain=domain)
+        mask = None if mask is None else mask.flatten(1)
+        noise = None if noise is None else noise.flatten(1)
+        values = finite(values.flatten(1, -2), mask)
+        return cls(values, shape=shape, mask=mask, noise=positive(noise, mask), domain=domain)
 
     @classmethod
     def from_points(
@@ -144,10 +145,9 @@ class Samples:
             noise = torch.nn.functional.pad(noise, (0, more))
         if any(s.level is not None for s in others) and level is None:
             level, scale = self.standard()
-        pad = lambda x: None if x is None else torch.nn.functional.pad(x, (0, 0, 0, more))  # noqa: E731
-        return replace(
-            self, values=pad(self.values), coords=pad(self.coords), mask=mask, noise=noise, level=level, scale=scale
-        )
+        values = torch.nn.functional.pad(self.values, (0, 0, 0, more))
+        coords = None if self.coords is None else torch.nn.functional.pad(self.coords, (0, 0, 0, more))
+        return replace(self, values=values, coords=coords, mask=mask, noise=noise, level=level, scale=scale)
 
     @property
     def axes(self) -> int:

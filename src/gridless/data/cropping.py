@@ -84,8 +84,12 @@ def padded(
 ) -> tuple[Float[Tensor, "B Q d"], Float[Tensor, "B Q C"], Bool[Tensor, "B Q"] | None]:
     """Coordinates and values of several fields, and which of them are real where they differ in number."""
     longest = max(len(r.values) for r in readings)
-    pad = lambda x: torch.nn.functional.pad(x, (0, 0, 0, longest - len(x)))  # noqa: E731
-    coords, values = (torch.stack([pad(getattr(r, name)) for r in readings]) for name in ("coords", "values"))
+    coords = torch.stack([_lengthened(r.coords, longest) for r in readings])
+    values = torch.stack([_lengthened(r.values, longest) for r in readings])
     counts = torch.tensor([len(r.values) for r in readings])
     measured = None if (counts == longest).all() else torch.arange(longest) < counts[:, None]
     return coords, values, measured
+
+
+def _lengthened(rows: Float[Tensor, "n k"], count: int) -> Float[Tensor, "{count} k"]:
+    return torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))
