@@ -89,7 +89,7 @@ def test_files_are_few_and_short():
 
 
 def without_encoding(file: Path) -> list[int]:
-    """Lines that read or write text in whatever encoding the machine has. Ruff's rule sees only what it knows to be a path."""
+    """Lines that read or write text in whatever encoding the machine has; ruff sees those of what it knows to be a path."""
     lines = []
     for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):

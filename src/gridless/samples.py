@@ -151,7 +151,21 @@ class Samples:
 
     @property
     def axes(self) -> int:
-        return len(self.shape) if self.shape is not None else self.coords.shape[-1]
+        return len(self.shape) if self.shape is not None else self.point_coords.shape[-1]
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """The shape of the grid. Raises ValueError for scattered samples."""
+        if self.shape is None:
+            raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
+        return self.shape
+
+    @property
+    def point_coords(self) -> Float[Tensor, "B N d"]:
+        """The coordinates of the points. Raises ValueError for a grid."""
+        if self.coords is None:
+            raise ValueError("these samples lie on a grid, not at points; take samples.as_points()")
+        return self.coords
 
     @property
     def channels(self) -> int:
@@ -182,19 +196,17 @@ class Samples:
 
     def on_grid(self) -> Float[Tensor, "B *grid C"]:
         """The values in their grid. Raises for scattered samples."""
-        if self.shape is None:
-            raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
-        return self.values.unflatten(1, self.shape)
+        return self.values.unflatten(1, self.grid_shape)
 
     def as_points(self) -> "Samples":
         """The same readings with coordinates: of a grid, its cell centres."""
         if self.coords is not None:
             return self
-        coords = grid(*self.shape, dtype=self.values.dtype, device=self.values.device)
+        coords = grid(*self.grid_shape, dtype=self.values.dtype, device=self.values.device)
         return replace(self, shape=None, coords=coords.expand(len(self.values), -1, -1))
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
-        return None if self.mask is None else self.mask.unflatten(1, self.shape)
+        return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)
 
     @property
     def joins(self) -> tuple[bool, ...]:

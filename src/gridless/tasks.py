@@ -134,15 +134,15 @@ class Reconstruction(config.Reconstruction):
             crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
             index = every if queries is None else rng.choice(every, queries, replace=False)
             parts.append((crop, *_asked_cells(crop, index, window)))
-        batch = _batch(parts)
-        samples, coords, target, latents_at = batch.samples, batch.coords, batch.target, None
+        drawn = _batch(parts)
+        samples, coords, target, latents_at = drawn.samples, drawn.coords, drawn.target, None
         if self.jitter:
             coords = _shifted(coords, self.jitter, rng)
         if self.offset:
             latents_at, coords = coords, _shifted(coords, self.offset, rng)
         if (self.jitter or self.offset) and self.resampled:
             target = Interpolation("bicubic", fill=True).solve(samples)(coords)
-        return Batch(samples, coords, batch.cell, target, latents_at, batch.measured)
+        return Batch(samples, coords, drawn.cell, target, latents_at, drawn.measured)
 
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
         for signal in signals:
@@ -188,13 +188,13 @@ class SparseField(config.SparseField):
     ) -> tuple[Reading, Reading]:
         """What is seen and what is asked of one field."""
         if isinstance(signal, Formula):
-            queries = queries or (self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count)
-            fixed = self.frozen and getattr(signal, "number", None)
-            source = np.random.default_rng((FROZEN, *signal.number)) if fixed else rng
-            if self.lattice is not None or fixed:
-                points = place(source, 1, count + queries, "random", self.lattice)[0]
+            most = self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count
+            number = getattr(signal, "number", None) if self.frozen else None
+            source = np.random.default_rng((FROZEN, *number)) if number else rng
+            if self.lattice is not None or number:
+                points = place(source, 1, count + (queries or most), "random", self.lattice)[0]
                 return Reading(points, signal.at(points)).split(count)
-            return signal.read(rng, count, placement), signal.read(rng, queries)
+            return signal.read(rng, count, placement), signal.read(rng, queries or most)
         every = signal.read(rng, 1 << 40)
         total = len(every.values)
         if total < 2:

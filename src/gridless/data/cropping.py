@@ -18,17 +18,17 @@ TRIES = 50  # to find a signal that is large enough, and a crop in which somethi
 
 def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Sequence[float] | None = None) -> Signal:
     """One of the signals, at least so many samples large along every axis. Raises ValueError if there seems to be none."""
-    small = None
+    small = ""
     for _ in range(TRIES):
         signal = signals.draw(rng, 1)[0] if isinstance(signals, Source) else signals[int(rng.integers(len(signals)))]
         if least is None or not isinstance(signal, GridSignal):
             return signal
         if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
             return signal
-        small = signal
-        warnings.warn(f"{small.name} {small.shape} is too small to be cut from and left out", stacklevel=2)
+        small = f"{signal.name} {signal.shape}"
+        warnings.warn(f"{small} is too small to be cut from and left out", stacklevel=2)
     raise ValueError(
-        f"{small.name} {small.shape} is too small to be seen at {tuple(int(n) for n in least)}, and so are {TRIES} others; "
+        f"{small} is too small to be seen at {tuple(int(n) for n in least or ())}, and so are {TRIES} others; "
         "use larger signals or a smaller signal.window"
     )
 
@@ -47,7 +47,7 @@ def grid_signal(signal: Signal, axes: int | None = None) -> GridSignal:
 def random_crop(signal: GridSignal, size: Sequence[int], rng: np.random.Generator) -> GridSignal:
     """Somewhere in the signal, where something was measured."""
     for _ in range(TRIES):
-        start = [rng.integers(n - side + 1) for n, side in zip(signal.shape, size, strict=True)]
+        start = [int(rng.integers(n - side + 1)) for n, side in zip(signal.shape, size, strict=True)]
         crop = signal.crop(start, size)
         if crop.mask is None or crop.mask.any():
             return crop
@@ -59,7 +59,7 @@ def even_crops(signal: GridSignal, size: Sequence[int]) -> list[GridSignal]:
     counts = [n // side for n, side in zip(signal.shape, size, strict=True)]
     total = int(np.prod(counts))
     places = [i * total // min(total, CROPS) for i in range(min(total, CROPS))]
-    corners = [np.array(np.unravel_index(p, counts)) * size for p in places]
+    corners = [[int(i) * n for i, n in zip(np.unravel_index(p, counts), size, strict=True)] for p in places]
     return [replace(signal.crop(corner, size), name=f"{signal.name}-{i}") for i, corner in enumerate(corners)]
 
 

@@ -2,8 +2,6 @@
 
 from math import prod
 
-from torch import nn
-
 from gridless import config as c
 from gridless.bases import Constant, Interpolation, Kriging, Modes
 from gridless.network.decoders.composer import ComposerDecoder
@@ -16,12 +14,13 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.parts import Decoder, Encoder, Head
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
 
 
-def build_tokenizer(config: c.Model) -> nn.Module:
+def build_tokenizer(config: c.Model) -> PatchTokenizer | PointTokenizer:
     match config.tokenizer:
         case c.Patches():
             return PatchTokenizer(config.tokenizer, config.signal, config.width)
@@ -29,7 +28,7 @@ def build_tokenizer(config: c.Model) -> nn.Module:
             return PointTokenizer(config.tokenizer, config.signal, config.width)
 
 
-def build_encoder(config: c.Model, positions: bool) -> nn.Module:
+def build_encoder(config: c.Model, positions: bool) -> Encoder:
     """`positions`: whether the latents' positions learn, because a spatial bias reads them."""
     args = (config.signal, config.width, positions)
     match config.encoder:
@@ -60,7 +59,7 @@ def latent_count(config: c.Model) -> int:
             return tokens.count + (patches if tokens.read == "all" else 0)
 
 
-def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
+def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
     patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
     args = (config.signal, width, patch, latents)
@@ -84,7 +83,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> nn.Module:
             return JointDecoder(config.decoder, flow, config.signal, width, 2 * points.fourier.count)
 
 
-def build_head(config: c.Model, width: int) -> nn.Module:
+def build_head(config: c.Model, width: int) -> Head:
     match config.head:
         case c.Own():
             return config.head.load()(width, config.signal.outputs, **config.head.options)
@@ -100,7 +99,9 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     """The flow over latents, if the head is one and the decoder leaves it to the latents."""
     if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
         return None
-    counted = isinstance(config.encoder, c.PerceiverEncoder) or config.encoder.tokens.read == "tokens"
+    encoder = config.encoder
+    gathered = isinstance(encoder, c.MambaEncoder | c.TransformerEncoder) and encoder.tokens.read == "tokens"
+    counted = gathered or isinstance(encoder, c.PerceiverEncoder | c.Own)
     if not (isinstance(config.tokenizer, c.Points) and counted):
         needs = "tokenizer.kind 'points' and as many latents for any readings"
         raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")

@@ -161,7 +161,7 @@ def _labelled(runs: Sequence[Run]) -> list[Run]:
     def label(row: Mapping[str, Any]) -> str:
         return f"{row['model']} ({row['run']})" if row["model"] in apart else row["model"]
 
-    return [replace(run, rows=[row | {"label": label(row)} for row in run.rows]) for run in runs]
+    return [replace(run, rows=[{**row, "label": label(row)} for row in run.rows]) for run in runs]
 
 
 def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ VALUES_AT_ONCE = 1 << 18  # of small cases answered together
 RESERVED = ("input", "truth")  # names of files beside the models' pictures
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What can be evaluated."""
 
@@ -78,7 +79,7 @@ def evaluate(
                     "train_seconds": facts.get(name, {}).get("train_seconds", ""),
                     "seed": facts.get(name, {}).get("seed", ""),
                 }  # fmt: skip
-                row |= {tag: _text(case.tags[tag]) if case.tags.get(tag) is not None else "" for tag in TAGS}
+                row |= {tag: "" if (value := case.tags.get(tag)) is None else _text(value) for tag in TAGS}
                 scores = measure(answers[name][i], case)
                 floats = getattr(model, "latent_floats", None)
                 if floats is not None and task.kind == "reconstruction":
@@ -87,7 +88,7 @@ def evaluate(
     return [{column: row[column] for column in COLUMNS} for row in rows]
 
 
-def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str, float]:
+def validation_scores(model: FieldModel, data: Sequence, task: Task) -> dict[str, float]:
     """While a model trains: its mean PSNR, and how much it has more than its base where grids are asked finer."""
     scores: dict[str, list[float]] = {}
     model.eval()
@@ -109,20 +110,21 @@ def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str,
 
 def named(models: Mapping[str, Encoder] | Sequence[Encoder] | Encoder) -> dict[str, Encoder]:
     """Models by their names. Raises ValueError where two have one name, and for names that no file can have."""
-    if hasattr(models, "encode"):
-        models = [models]
-    if not isinstance(models, Mapping):
-        names = [getattr(model, "name", type(model).__name__) for model in models]
+    if isinstance(models, Mapping):
+        by_name = dict(models)
+    else:
+        several = [models] if isinstance(models, Encoder) else list(models)
+        names = [getattr(model, "name", type(model).__name__) for model in several]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"several models are called {', '.join(twice)}; give a dictionary with a name for each")
-        models = dict(zip(names, models, strict=True))
-    for name, model in models.items():
+        by_name = dict(zip(names, several, strict=True))
+    for name, model in by_name.items():
         if not name or name in RESERVED or name != Path(name).name or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of a model: it names a file beside {' and '.join(RESERVED)}")
         if not hasattr(model, "encode"):
             raise ValueError(f"{name} is a {type(model).__name__} without encode(samples); give a model or a base")
-    return dict(models)
+    return by_name
 
 
 def alike(cases: Iterable[Case]) -> Iterator[list[Case]]:
@@ -155,20 +157,21 @@ def predictions(model: Encoder, cases: Sequence[Case]) -> list[Prediction]:
             grids = np.asarray(field.to_grid(shape=cases[0].shape).cpu())
             return [Prediction(grid) for grid in (grids if len(cases) > 1 else grids[None])]
         coords = _asked(field, cases).to(device)
-        mean = field(coords) if not field.has_spread else None
-        std = None
         if field.has_spread:
             mean, std = field.mean_and_std(coords)
             std = _of_readings(field, coords, std) if cases[0].readings else std
+        else:
+            mean, std = field(coords), None
         apart = _apart(field, coords) if field.joint else None
-    parts = [
-        None if part is None else part.reshape(len(cases), *coords.shape[-2:-1], -1) for part in (mean, std, apart)
-    ]
-    shapes = [case.truth.shape for case in cases]
-    return [
-        Prediction(*(None if part is None else part[i].cpu().numpy().reshape(shape) for part in parts))
-        for i, shape in enumerate(shapes)
-    ]
+    nothing = [None] * len(cases)
+    stds = nothing if std is None else _per_case(std, cases)
+    aparts = nothing if apart is None else _per_case(apart, cases)
+    return [Prediction(*parts) for parts in zip(_per_case(mean, cases), stds, aparts, strict=True)]
+
+
+def _per_case(values: torch.Tensor, cases: Sequence[Case]) -> list[np.ndarray]:
+    rows = values.reshape(len(cases), -1, values.shape[-1]).cpu().numpy()
+    return [row.reshape(case.truth.shape) for row, case in zip(rows, cases, strict=True)]
 
 
 def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
@@ -177,7 +180,7 @@ def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
 
         axes, _ = lattice(cases[0].shape, field.samples.shape, field.samples.domain)
         return lattice_points(axes, 0, math.prod(cases[0].shape)).to(field.samples.values.dtype)
-    return torch.stack([case.coords for case in cases])
+    return torch.stack([case.coords for case in cases if case.coords is not None])
 
 
 def _of_readings(field: Field, coords: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
@@ -193,10 +196,9 @@ def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
     """At most as many points asked at a time as there are readings, as separate questions."""
     points = coords if coords.ndim == 2 else coords[0]
     every = -(-len(points) // field.samples.values.shape[1])
-    out = None
-    for first in range(every):
-        part = field(points[first::every])
-        out = part.new_empty(*part.shape[:-2], len(points), part.shape[-1]) if out is None else out
+    parts = [field(points[first::every]) for first in range(every)]
+    out = parts[0].new_empty(*parts[0].shape[:-2], len(points), parts[0].shape[-1])
+    for first, part in enumerate(parts):
         out[..., first::every, :] = part
     return out
 
@@ -284,7 +286,7 @@ def _lr_consistency(answer: Prediction, case: Case) -> float:
 
 def _scale(case: Case) -> float:
     scale = case.tags["scale"]
-    return max(map(float, scale.split("×"))) if isinstance(scale, str) else scale
+    return max(map(float, scale.split("×"))) if isinstance(scale, str) else float(scale or 1)
 
 
 def _finer(metric: Callable[[Prediction, Case], float | None]) -> Callable[[Prediction, Case], float | None]:
@@ -330,7 +332,7 @@ def _text(value: float | str) -> str:
 
 def _save(folder: Path, case: Case, answers: Mapping[str, Prediction]) -> None:
     """The pictures of one case."""
-    place = folder / safe_name(case.name) / f"x{_text(case.tags.get('scale', 1.0))}"
+    place = folder / safe_name(case.name) / f"x{_text(case.tags.get('scale') or 1.0)}"
     place.mkdir(parents=True, exist_ok=True)
     write_photo(place / "input.png", case.samples.on_grid()[0].numpy())
     write_photo(place / "truth.png", case.truth / 255)

@@ -51,6 +51,7 @@ class ComposerDecoder(nn.Module):
     def forward(
         self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q H"] | None
     ) -> Float[Tensor, "B Q H"]:
+        assert latents is not None, "a model without latents is refused when it is built"
         groups = iter(latents.x.split(self.each, 1))
         x = self.fourier(coords)
         for i, layer in enumerate(self.layers):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.network.encoded import Tokens
-from gridless.network.flow import TimeEmbedding
+from gridless.network.flow import TimeEmbedding, still
 from gridless.nn.scan import selective_scan
 
 
@@ -36,10 +36,7 @@ class JointDecoder(nn.Module):
         self.layers = nn.ModuleList(build_mixer(decoder.mixer, width) for _ in range(decoder.depth))
         self.modulate = nn.ModuleList()
         if flow.time.how == "adaln":
-            self.modulate.extend(nn.Linear(width, 2 * width) for _ in range(decoder.depth))
-            for layer in self.modulate:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            self.modulate.extend(still(nn.Linear(width, 2 * width)) for _ in range(decoder.depth))
         self.read = nn.MultiheadAttention(width, decoder.heads, batch_first=True)
         activation = nn.ReLU() if decoder.activation == "relu" else nn.GELU()
         self.out = nn.Sequential(nn.Linear(width, width), activation)
