@@ -304,4 +304,4 @@ def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
     }  # fmt: skip
     model = gl.FieldModel(build(Model, merge(dump(gl.preset("hybrid", "base")), {"decoder": notebook})))
     assert abs(model.parameter_count() / 63.95e6 - 1) < 0.02
-    assert len(model.decoder.refine["bands"][0]) == 4 and len(model.decoder.refine["out"][0]) == 0
+    assert len(model.decoder.refine.bands[0]) == 4 and len(model.decoder.refine.out[0]) == 0

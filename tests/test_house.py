@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import gridless as gl
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "gridless"
 FLOORS = (
@@ -103,3 +105,10 @@ def without_encoding(file: Path) -> list[int]:
 def test_text_is_read_and_written_in_a_named_encoding():
     every = [file for room in ("src", "tests", "benchmarks") for file in (ROOT / room).rglob("*.py")]
     assert not {str(file.relative_to(ROOT)): lines for file in every if (lines := without_encoding(file))}
+
+
+def test_the_package_holds_weights_by_name_and_no_claims():
+    inside = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if "__pycache__" not in path.parts]
+    assert not [name for name in inside if "claim" in name]
+    assert {path.parent.name for path in PACKAGE.glob("weights/*/config.json")} == {"waves-all"}
+    assert gl.FieldModel.from_pretrained("waves-all").base.fitted

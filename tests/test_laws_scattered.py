@@ -214,7 +214,7 @@ def test_what_a_model_does_not_have_is_said(samples, coords):
         (torch.rand(0, 2), torch.rand(0, 1), "no sensor: every field needs at least one reading"),
         (torch.tensor([[0.5, float("nan")]]), torch.rand(1, 1), "1 coordinates are NaN or infinite"),
         (torch.rand(3, 2), torch.rand(4, 1), r"expected coords \(N, d\) and values \(N, C\)"),
-        (torch.rand(3, 2), torch.rand(3), r"expected coords \(N, d\) and values \(N, C\)"),
+        (torch.rand(3, 2), torch.rand(3), r"channels last, .* of one channel: values\[..., None\]"),
         (torch.rand(3, 2), torch.ones(3, 1).int(), "must be floats"),
     ],
 )

@@ -363,7 +363,7 @@ def test_exactly_the_training_fields_are_fitted():
     base = {"kind": "pod", "modes": 4, "degree": 6}
     few = WaveSource(("simple", "radial"), fields=7)
     model = tiny("sensors", {"base": base})
-    facts = gl.fit(model, few, gl.tasks.SparseField(), train=Train(steps=1, batch=2, queries=9), quiet=True)
+    facts = gl.fit(model, few, gl.SparseField(), train=Train(steps=1, batch=2, queries=9), quiet=True)
     assert facts["base_fields"] == 14 and facts["base_seconds"] >= 0
     alone = Modes(PodConfig(modes=4, degree=6), Signal(channels=1))
     fit_modes(alone, few.first(99))

@@ -34,6 +34,17 @@ class Ripples(nn.Module):
         return waves if local is None else waves + local
 
 
+class Same(nn.Module):
+    """An encoder that hands the tokens on."""
+
+    def __init__(self, signal, width, positions):
+        super().__init__()
+        self.width = width
+
+    def forward(self, tokens):
+        return tokens, tokens.x
+
+
 @dataclass(frozen=True)
 class Ceiling:
     """A base: the largest value of each field."""
@@ -80,3 +91,43 @@ def test_a_part_that_could_not_be_loaded_again_is_refused():
 
     with pytest.raises(ValueError, match="defined inside a function; move it to a module"):
         gl.own(Local)
+    wrapped = type("Ripples", (Ripples,), {"__module__": __name__, "__qualname__": "Ripples"})
+    with pytest.raises(ValueError, match="Ripples is another class by now"):
+        gl.own(wrapped)
+    config = gl.config.Own(module="__main__", name="OfAnotherScript")
+    with pytest.raises(ValueError, match="defined in a script or notebook: define OfAnotherScript there"):
+        config.load()
+
+
+class Unfinished(nn.Module):
+    def __init__(self, signal, width, patch, latents):
+        super().__init__()
+        self.width = width
+
+
+def test_a_part_that_lacks_what_it_must_have_is_refused():
+    with pytest.raises(
+        ValueError, match=r"Unfinished lacks local_width, joint, prepare, .* see Decoder in gridless.net"
+    ):
+        gl.FieldModel(gl.preset("hybrid", "tiny", decoder=gl.own(Unfinished)))
+
+
+def test_an_own_encoder_says_how_many_latents_it_has():
+    with pytest.raises(ValueError, match=r"gl.own\(Same, count=…\)"):
+        gl.FieldModel(gl.preset("hybrid", "tiny", encoder=gl.own(Same)))
+
+
+def test_a_formula_is_read_at_random_places_unless_it_knows_others():
+    class Slope(gl.Formula):
+        name, axes, channels = "slope", 2, 1
+
+        def at(self, coords):
+            return coords.sum(-1, keepdim=True)
+
+    reading = Slope().read(np.random.default_rng(0), 5)
+    assert torch.equal(reading.values, reading.coords.sum(-1, keepdim=True)) and reading.coords.unique(dim=0).shape == (
+        5,
+        2,
+    )
+    with pytest.raises(ValueError, match="slope: its sensors stand at random places, got placement 'grid'"):
+        Slope().read(np.random.default_rng(0), 5, "grid")

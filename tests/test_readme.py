@@ -1,25 +1,9 @@
-"""The README's Python runs as it stands, and its figures are those of the committed results."""
+"""The README's figures are those of the committed results. Its Python: test_docs.py."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 README = Path(__file__).parents[1] / "README.md"
-
-
-def test_every_python_block_runs(tmp_path, monkeypatch):
-    (tmp_path / "weights").symlink_to(README.parent / "src/gridless/weights")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert blocks
-    names: dict = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
-    assert names["big"].shape == (89, 74, 3) and names["edge"].shape == (64, 3, 2)
-    truth = 0.5 + 0.5 * (names["gl"].grid(64, 64) * names["torch"].tensor([8, 13])).sum(1, keepdim=True).sin()
-    assert (names["mean"] - truth).abs().max() < 0.05 and names["std"].shape == (4096, 1)
-    assert {row["metric"] for row in names["rows"]} == {"psnr", "psnr_rgb", "floats_per_value"}
 
 
 def test_every_verb_of_the_readme_exists():
@@ -28,11 +12,6 @@ def test_every_verb_of_the_readme_exists():
     verbs = set(re.findall(r"^gridless (\w+)", README.read_text(encoding="utf-8"), re.M))
     known = {name for command in app for name in [command]}
     assert verbs and verbs <= known
-
-
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")))
-def test_every_link_of_the_readme_leads_somewhere(link):
-    assert (README.parent / link).exists()
 
 
 def test_its_table_is_that_of_the_committed_results():

@@ -1,5 +1,18 @@
 """gridless: continuous fields from samples. Measure anywhere, ask anywhere.
 
+    Signal    a picture | an array on a grid | readings of stations | a volume | a formula        what there is
+       │ task         what is seen, what is asked: reconstruction | super-resolution | sparse field
+    Samples   grid shape | coords (B N d)   values (B N C)   mask (B N)   noise   domain           what was measured
+       │ standardise  each field's own level and spread
+       │ tokenizer    patches (grids), after a convolutional stem | points (scattered)
+    Tokens    x (B T D)  pos (B T d)  mask (B T)
+       │ encoder      Mamba + learnable position tokens | Transformer + learnable tokens | Perceiver cascade
+       │ processor    self-attention × depth (0 = identity)
+    Encoded   latents: Tokens (B M ·)   local: features at the samples
+       │ decoder      Lainr | Scent | Mlp | Composer | Joint      each may also read `local` at the query
+    Field     field(coords (B Q d), cell=None) -> solved base(coords) + head(decoder(coords, cell | encoded))      (B Q C)
+
+B batch, N samples, T tokens, M latents, Q queries, D width, d axes, C channels.
 Names are loaded on first use, so that `import gridless` costs next to nothing and never fails for want of an
 optional package.
 """

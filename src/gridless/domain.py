@@ -142,7 +142,11 @@ class Domain(config.Domain):
                 )
             columns = list(array.unbind(-1)) if isinstance(array, Tensor) else list(np.moveaxis(array, -1, 0))
         parts = [self._inside(axis, column) for axis, column in zip(self.axes, columns, strict=True)]
-        return torch.stack(torch.broadcast_tensors(*parts), -1)
+        try:
+            return torch.stack(torch.broadcast_tensors(*parts), -1)
+        except RuntimeError:
+            shapes = ", ".join(f"{name} {tuple(part.shape)}" for name, part in zip(self.names, parts, strict=True))
+            raise ValueError(f"coordinates of unlike shapes: {shapes}; give arrays of one shape, or numbers") from None
 
     def to_user(self, u: Float[Tensor, "*B d"]) -> dict[str, np.ndarray]:
         """The user's coordinates of u, by name; datetime64 where an axis is one of time."""
@@ -195,8 +199,10 @@ class Domain(config.Domain):
             )
         u = (x - axis.start) / axis.length
         if axis.period is not None:
-            turn = axis.period / abs(axis.length)  # of u; a place within the tolerance stays where it is
-            u = torch.where((u < -TOLERANCE) | (u > 1 + TOLERANCE), u - turn * torch.floor(u / turn), u)
+            turn = axis.period if axis.length > 0 else -axis.period
+            turned = x - turn * torch.floor((x - axis.start) / turn)  # of whole degrees no digit changes
+            outside = (u < -TOLERANCE) | (u > 1 + TOLERANCE)  # a place within the tolerance stays where it is
+            u = torch.where(outside, (turned - axis.start) / axis.length, u)
         if bool(((u < -TOLERANCE) | (u > 1 + TOLERANCE)).any()):
             ends = _outside(axis, np.array([axis.start, axis.start + axis.length]))
             low, high = _outside(axis, np.array([float(x.detach().min()), float(x.detach().max())]))

@@ -74,20 +74,38 @@ class Field:
         return self.correction is not None and self.correction.joint
 
     def std(
-        self, coords: Points, cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+        self,
+        coords: Points,
+        cell: Float[Tensor, "*B #Q d"] | None = None,
+        chunk: int | None = None,
+        reading: bool = False,
     ) -> Float[Tensor, "*B Q C"]:
-        """The standard deviations of the values at `coords`: of the field, not of a reading of it. Raises ValueError for a
-        model that has none."""
-        return self.mean_and_std(coords, cell, chunk)[1]
+        """The standard deviations of the values at `coords`: of the field, or of a further `reading` of it, whose error the
+        base has estimated. Raises ValueError for a model that has none."""
+        return self.mean_and_std(coords, cell, chunk, reading)[1]
 
     def mean_and_std(
-        self, coords: Points, cell: Float[Tensor, "*B #Q d"] | None = None, chunk: int | None = None
+        self,
+        coords: Points,
+        cell: Float[Tensor, "*B #Q d"] | None = None,
+        chunk: int | None = None,
+        reading: bool = False,
     ) -> tuple[Float[Tensor, "*B Q C"], Float[Tensor, "*B Q C"]]:
         """Both at once, for the price of one."""
         if not self.has_spread:
             raise ValueError("this field has no spread; use a model with head.kind 'gaussian' or 'flow', or kriging")
         answer = self._asked(coords, cell, chunk, None, spread=True)
-        return answer.mean, answer.deviation()
+        return answer.mean, self._of_a_reading(coords, answer.deviation()) if reading else answer.deviation()
+
+    def _of_a_reading(self, coords: Points, std: Float[Tensor, "*B Q C"]) -> Float[Tensor, "*B Q C"]:
+        variance = getattr(self.solved, "reading_variance", None)
+        if variance is None:
+            raise ValueError(
+                "this field's base knows no error of a reading; use kriging, or ask for the field's own spread"
+            )
+        x, _ = self._batched(coords)
+        batched = std.reshape(len(x), -1, std.shape[-1])
+        return (batched.square() + variance(x)).sqrt().reshape(std.shape)
 
     def sample(self, coords: Points, n: int = 1, seed: int = 0, chunk: int | None = None) -> Float[Tensor, "n *B Q C"]:
         """`n` posterior samples at `coords`; a seed stands for the same functions wherever they are asked (of a joint

@@ -34,6 +34,10 @@ def measured(values: object, mask: object) -> tuple[Tensor, Tensor | None]:
             mask = ~hidden.any(-1)
         values = np.where(hidden, 0, values.data)
     values = as_tensor(values)
+    if values.ndim < 2:
+        raise ValueError(
+            f"values must have their channels last, (…, C), got {tuple(values.shape)}; of one channel: values[..., None]"
+        )
     if not values.is_floating_point():
         raise ValueError(f"values must be floats (pictures in [0, 1]), got {values.dtype}; divide by the largest value")
     mask = None if mask is None else as_tensor(mask).to(values.device)
@@ -51,7 +55,12 @@ def unit_coordinates(
         if domain is None:
             domain = Domain.around(coords)
             _announce(domain)
-        return domain.to_unit(coords).expand(*shape, -1), domain
+        u = domain.to_unit(coords)
+        try:  # one set of places may serve a batch
+            return u.expand(*shape, -1), domain
+        except RuntimeError:
+            places = f"{tuple(u.shape[:-1])} places for readings {tuple(shape)}"
+            raise ValueError(f"coordinates of {places}; give one for each") from None
     coords = as_tensor(coords)
     if not coords.is_floating_point():
         raise ValueError(f"coords must be floats, got {coords.dtype}")

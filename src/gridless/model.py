@@ -33,10 +33,10 @@ from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
-from gridless.network.parts import Decoder, Encoder, Head, Reader
+from gridless.network.parts import Decoder, Encoder, Head
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
-from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
+from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
 from gridless.protocols import Base, Solved
@@ -59,27 +59,25 @@ class FieldModel(
     def __init__(self, config: c.Model | dict):
         super().__init__()
         config = build(c.Model, config, "model")
-        self.config: c.Model = config
-        signal, width = config.signal, config.width
+        self.config, signal, width = config, config.signal, config.width
         for window in signal.windows:
             check_overlap(window, signal.overlap)
         self.points = isinstance(config.tokenizer, c.Points)
-        self.tokenizer = tokenizer = build_tokenizer(config)
+        self.tokenizer = build_tokenizer(config)
         attention = getattr(config.decoder, "attention", None)
         positions = attention is not None and attention.bias.kind == "euclid"
         self.encoder: Encoder = build_encoder(config, positions)
         self.latents = latent_count(config)
         self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else nn.Identity()
         self.decoder: Decoder = build_decoder(config, self.encoder.width, self.latents)
-        stem, local = tokenizer.stem, config.local
-        hidden = getattr(config.decoder, "hidden", 0)
-        self.local, self.local_width = None, getattr(self.decoder, "local_width", hidden)
+        stem, local = self.tokenizer.stem, config.local
+        self.local, self.local_width = None, self.decoder.local_width
         if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
             raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
-        if local and isinstance(tokenizer, PatchTokenizer) and (local.patches or (local.stem and stem is not None)):
+        if local and isinstance(self.tokenizer, PatchTokenizer) and (local.patches or (local.stem and stem)):
             features = None if stem is None else stem.width
-            self.local = LocalReadout(local, signal, features, tokenizer.size, width, self.local_width)
+            self.local = LocalReadout(local, signal, features, self.tokenizer.size, width, self.local_width)
         self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
         self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
@@ -88,12 +86,13 @@ class FieldModel(
 
     # --- fields ---------------------------------------------------------------------------------------------------
 
-    def encode(self, samples: Samples, pad: bool = True) -> Field:
+    def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field:
         """The field of these samples. Larger grids than the window become a mosaic of windows; a point model takes
         scattered samples, and grids as the points of their cell centres.
 
-        `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. Outside training
-        (`model.eval()`) the field holds no graph to the weights, only one to samples that require a gradient.
+        `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. `checked=False` saves
+        the look whether coordinates lie inside, for which the host waits for a GPU. Outside training (`model.eval()`) the
+        field holds no graph to the weights, only one to samples that require a gradient.
         """
         samples = self._accepted(samples)
         network = self if self.training else self.frozen_copy()
@@ -101,7 +100,7 @@ class FieldModel(
             solved = self.solve_base(samples)
             reader = network.reader(samples, pad)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
-        return Field(samples, solved, correction, self.config.signal.finest_cell, checked=not self.training)
+        return Field(samples, solved, correction, self.config.signal.finest_cell, checked)
 
     def forward(
         self,
@@ -116,7 +115,7 @@ class FieldModel(
         """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
         a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
-            return self.encode(samples)(coords, cell, latents_at=latents_at)
+            return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
         return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
 
     def solve_base(self, samples: Samples) -> Solved:
@@ -164,10 +163,7 @@ class FieldModel(
         """Latents of scattered readings."""
         values = self._seen_units(points).standard(points.values).to(self._dtype)
         tokens = self.tokenizer(self.positions(points, points.point_coords), values, points.mask)
-        latents, _ = self.encoder(tokens)
-        if latents is None:
-            raise ValueError("a point model needs latents, its encoder gave none")
-        return self.processor(latents)
+        return self.processor(self.encoder(tokens)[0])
 
     def read(self, latents: Tokens) -> Encoded:
         """Latents as the decoder reads them, once per field."""
@@ -189,24 +185,21 @@ class FieldModel(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
     ) -> Encoded:
         """Latents and local features of windows no larger than the trained one, in standard units."""
-        tokenizer = self.tokenizer
-        assert isinstance(tokenizer, PatchTokenizer), "a point model has no windows"
-        shape = tokenizer.padded(values.shape[1:-1])
+        assert isinstance(self.tokenizer, PatchTokenizer), "a point model has no windows"
+        shape = self.tokenizer.padded(values.shape[1:-1])
         if shape != tuple(values.shape[1:-1]):
             if not pad:
                 raise ValueError(
-                    f"patches of {tokenizer.size} do not divide {tuple(values.shape[1:-1])}; "
+                    f"patches of {self.tokenizer.size} do not divide {tuple(values.shape[1:-1])}; "
                     "crop the samples or leave pad=True, which repeats the last sample"
                 )
             values = pad_to(values, shape)
             mask = None if mask is None else pad_to(mask[..., None], shape)[..., 0]
-        tokens, token_shape, pixels = tokenizer(values, mask)
+        tokens, token_shape, pixels = self.tokenizer(values, mask)
         latents, context = self.encoder(tokens)
         if latents is not None:
             latents = self.decoder.prepare(self.processor(latents))
-        local = None
-        if self.local is not None:
-            local = self.local.prepare(pixels, context, token_shape, mask)
+        local = None if self.local is None else self.local.prepare(pixels, context, token_shape, mask)
         return Encoded(latents, local)
 
     def decode(
@@ -245,6 +238,8 @@ class FieldModel(
 
     def _accepted(self, samples: Samples) -> Samples:
         """The samples as this model takes them. Raises ValueError for other axes, channels or steps."""
+        if not isinstance(samples, Samples):
+            raise ValueError(f"expected Samples, got {type(samples).__name__}; make them with gl.Samples.from_grid(…)")
         signal = self.config.signal
         if samples.axes != signal.axes or samples.channels != signal.channels:
             raise ValueError(

@@ -17,7 +17,6 @@ from gridless.samples import Samples, moved
 if TYPE_CHECKING:
     from gridless.data.signals import Signal
     from gridless.data.sources import Source
-    from gridless.field import Field
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,6 @@ class Base(Protocol):
     @property
     def name(self) -> str: ...
     def solve(self, samples: Samples) -> Solved: ...
-    def encode(self, samples: Samples) -> "Field": ...
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -129,24 +130,26 @@ class Samples:
             raise ValueError(f"samples of one kind can be stacked, got {named}")
         if any(s.domain != first.domain for s in samples):
             raise ValueError("samples of different domains cannot be stacked; their coordinates mean different places")
-        longest = max(s.values.shape[1] for s in samples)
-        return joined([s._padded(longest, samples) for s in samples])
+        lengths = {s.values.shape[1] for s in samples}
+        masked = len(lengths) > 1 or any(s.mask is not None for s in samples)
+        noisy, known = (any(getattr(s, name) is not None for s in samples) for name in ("noise", "level"))
+        return joined([s._complete(max(lengths), masked, noisy, known) for s in samples])
 
-    def _padded(self, count: int, others: Sequence["Samples"]) -> "Samples":
-        """With `count` samples, and every part that one of the others has."""
+    def _complete(self, count: int, masked: bool, noisy: bool, known: bool) -> "Samples":
+        """With `count` samples, and with a mask, noise and units where others of a batch have them."""
         b, n, _ = self.values.shape
         more = count - n
         mask, noise, level, scale = self.mask, self.noise, self.level, self.scale
-        if more or any(s.mask is not None or s.values.shape[1] != n for s in others):
-            mask = self.values.new_ones(b, n, dtype=torch.bool) if mask is None else mask
-            mask = torch.nn.functional.pad(mask, (0, more))
-        if any(s.noise is not None for s in others):
-            noise = self.values.new_zeros(b, n) if noise is None else noise
-            noise = torch.nn.functional.pad(noise, (0, more))
-        if any(s.level is not None for s in others) and level is None:
+        if masked:
+            mask = F.pad(self.values.new_ones(b, n, dtype=torch.bool) if mask is None else mask, (0, more))
+        if noisy:
+            noise = F.pad(self.values.new_zeros(b, n) if noise is None else noise, (0, more))
+        if known and level is None:
             level, scale = self.standard()
-        values = torch.nn.functional.pad(self.values, (0, 0, 0, more))
-        coords = None if self.coords is None else torch.nn.functional.pad(self.coords, (0, 0, 0, more))
+        values, coords = self.values, self.coords
+        if more:
+            values = F.pad(values, (0, 0, 0, more))
+            coords = None if coords is None else F.pad(coords, (0, 0, 0, more))
         return replace(self, values=values, coords=coords, mask=mask, noise=noise, level=level, scale=scale)
 
     @property

@@ -9,6 +9,7 @@ from math import floor
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gridless import config
@@ -176,25 +177,35 @@ class SparseField(config.SparseField):
         placement = PLACEMENTS[rng.integers(len(PLACEMENTS))] if self.placement == "any" else self.placement
         noise = np.where(rng.random(batch) < 0.5, rng.uniform(*self.noise, batch), 0)
         chosen = signals.draw(rng, batch) if isinstance(signals, Source) else [pick(signals, rng) for _ in range(batch)]
-        pairs = [self._pair(signal, rng, count, placement, queries) for signal in chosen]
+        formulas = [signal for signal in chosen if isinstance(signal, Formula)]
+        if formulas:
+            places = torch.stack([self._places(formula, rng, count, placement, queries) for formula in formulas])
+            values = type(formulas[0]).batch_at(formulas, places)
+            pairs = [Reading(*pair).split(count) for pair in zip(places, values, strict=True)]
+        else:
+            pairs = [self._pair(signal, rng, count, queries) for signal in chosen]
         seen = [noisy(reading, rng, sigma) for (reading, _), sigma in zip(pairs, noise, strict=True)]
         samples = [_field(reading, signal) for reading, signal in zip(seen, chosen, strict=True)]
         coords, target, measured = padded([asked for _, asked in pairs])
         cell = torch.full((batch, 1, coords.shape[-1]), 1 / self.size, dtype=coords.dtype)
         return Batch(Samples.stack(samples), coords, cell, target, None, measured)
 
+    def _places(
+        self, signal: Formula, rng: np.random.Generator, count: int, placement: str, queries: int | None
+    ) -> Float[Tensor, "N d"]:
+        """Where a formula is read, and then where it is asked."""
+        most = self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count
+        asked = queries or most
+        number = getattr(signal, "number", None) if self.frozen else None
+        source = rng if number is None else np.random.default_rng((FROZEN, *number))
+        if self.lattice is not None or number is not None:
+            return place(source, 1, count + asked, "random", self.lattice)[0]
+        return torch.cat([signal.places(rng, count, placement), signal.places(rng, asked)])
+
     def _pair(
-        self, signal: Signal, rng: np.random.Generator, count: int, placement: str, queries: int | None
+        self, signal: Signal, rng: np.random.Generator, count: int, queries: int | None
     ) -> tuple[Reading, Reading]:
-        """What is seen and what is asked of one field."""
-        if isinstance(signal, Formula):
-            most = self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count
-            number = getattr(signal, "number", None) if self.frozen else None
-            source = np.random.default_rng((FROZEN, *number)) if number else rng
-            if self.lattice is not None or number:
-                points = place(source, 1, count + (queries or most), "random", self.lattice)[0]
-                return Reading(points, signal.at(points)).split(count)
-            return signal.read(rng, count, placement), signal.read(rng, queries or most)
+        """What is seen and what is asked of one field that was measured at some places."""
         every = signal.read(rng, 1 << 40)
         total = len(every.values)
         if total < 2:

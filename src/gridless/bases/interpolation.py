@@ -141,7 +141,9 @@ class SolvedInterpolation:
         away = (index - u[..., None]) / width[..., None]
         inside = torch.ones_like(away) if joins else (index < n).to(away.dtype)
         weight = kernel(away) * inside
-        tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
+        tent = None
+        if self.samples.mask is not None:
+            tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
         return _Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
 
     def _gather(self, axes: list["_Taps"]) -> Float[Tensor, "B Q C"]:
@@ -162,22 +164,24 @@ class _Taps:
 
     index: Int64[Tensor, "B Q K"]
     weight: Float[Tensor, "B Q K"]
-    tent: Float[Tensor, "B Q K"]
+    tent: Float[Tensor, "B Q K"] | None
+    """None where no sample is masked."""
 
     def block(self, start: int, size: int) -> "_Taps":
-        return _Taps(*(x[:, start : start + size] for x in (self.index, self.weight, self.tent)))
+        part = slice(start, start + size)
+        return _Taps(self.index[:, part], self.weight[:, part], None if self.tent is None else self.tent[:, part])
 
     def times(self, other: "_Taps", n: int) -> "_Taps":
         """The product with the taps of a further axis of n samples."""
         index = (self.index[..., None] * n + other.index[..., None, :]).flatten(2)
-        weight, tent = (
-            (a[..., None] * b[..., None, :]).flatten(2)
-            for a, b in ((self.weight, other.weight), (self.tent, other.tent))
-        )
+        weight, tent = (self.weight[..., None] * other.weight[..., None, :]).flatten(2), None
+        if self.tent is not None and other.tent is not None:
+            tent = (self.tent[..., None] * other.tent[..., None, :]).flatten(2)
         return _Taps(index, weight, tent)
 
     def measured(self, mask: Bool[Tensor, "B Q K"]) -> Float[Tensor, "B Q K"]:
         """Weights of the measured samples alone; NaN where there is none."""
+        assert self.tent is not None
         signed, tent = self.weight * mask, self.tent * mask
         share = signed.abs().sum(-1, keepdim=True) / self.weight.abs().sum(-1, keepdim=True)
         total = signed.sum(-1, keepdim=True)

@@ -21,14 +21,14 @@ from gridless import config
 from gridless.bases.evidence import chi_square_bound
 from gridless.bases.mixture import Base, SolvedMixture
 from gridless.bases.mode_mixture import NEGLIGIBLE, ModeMixture, Readings
+from gridless.bases.modes_fitting import fit_modes, training_fields
 from gridless.bases.solved_modes import SolvedModes
 from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
-from gridless.data.signals import Signal
+from gridless.bases.training_fields import CELLS
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
-CELLS = 32  # per axis, where spectra and residuals of formula fields are measured
 FAMILIAR = 0.99  # prior probability that a field is like the training fields
 DEVIATIONS, TOLERANCE = 4.0, 3.0  # with no fallback, readings are unlike them whose chi-square is so much above chance
 
@@ -167,10 +167,9 @@ class Modes(nn.Module):
         """Whether training has to fit it first."""
         return not self.fitted
 
-    def fit(self, data: Sequence[Signal] | Source) -> dict[str, float | int]:
-        """Fitted to the signals that training has: all of an archive, or enough of what can be drawn for ever."""
-        from gridless.bases.modes_fitting import fit_modes, training_fields  # which import this file
-
+    def fit(self, data: "Sequence | Source") -> dict[str, float | int]:
+        """Fitted to arrays, Samples or signals of whole fields: all of an archive, or enough of what can be drawn for
+        ever. Raises ValueError for data of another kind than base.representation."""
         return fit_modes(self, training_fields(self, data))
 
     def adapt_state(self, state: dict, prefix: str = "") -> None:

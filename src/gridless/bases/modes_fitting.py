@@ -7,22 +7,44 @@ modes have not seen (each half of a cluster on the modes of the other), cell by 
 
 import time
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gridless import config
 from gridless.bases.archive import Archive, GriddedField
 from gridless.bases.clusters import k_means, principal
 from gridless.bases.mode_mixture import chunks
-from gridless.bases.modes import CELLS, Modes
 from gridless.bases.spatial import Legendre
-from gridless.bases.training_fields import FormulaFields, Formulas, TrainingFields
+from gridless.bases.training_fields import CELLS, FormulaFields, Formulas, TrainingFields
 from gridless.data.signals import Formula, GridSignal, Signal
 from gridless.data.sources import Source
+from gridless.data.sources import signals as as_signals
 from gridless.data.waves import WaveSource
+
+
+class FittedModes(Protocol):
+    """The buffers that fitting fills (`Modes`)."""
+
+    config: config.Pod
+    axes: int
+    channels: int
+    mean: Tensor
+    modes: Tensor
+    cluster_means: Tensor
+    cluster_factors: Tensor
+    cluster_shares: Tensor
+    residual_std: Tensor
+    scale: Tensor
+    inside: Tensor
+    joins: Tensor
+
+    @property
+    def periodic(self) -> tuple[bool, ...]: ...
+
 
 FEWEST = 4  # fields of a cluster that answers
 AT_ONCE = 500  # fields
@@ -32,7 +54,7 @@ PER_CLUSTER = 600  # … and, on average, of each cluster
 
 
 @torch.no_grad()
-def fit_modes(modes: Modes, fields: Sequence[GriddedField] | FormulaFields) -> dict[str, float | int]:
+def fit_modes(modes: FittedModes, fields: Sequence[GriddedField] | FormulaFields) -> dict[str, float | int]:
     """Clusters, means and modes of exactly these training fields; says how many there were and how long it took.
 
     `fields`: with base.representation "grid" a sequence of gridded fields, each with `values` (*grid C) and a `mask`
@@ -80,9 +102,10 @@ class FormulaBatch:
         return torch.stack([formula.at(x) for formula, x in zip(self.formulas, coords, strict=True)])
 
 
-def training_fields(modes: Modes, data: Sequence[Signal] | Source) -> Sequence[GridSignal] | FormulaFields:
-    """What modes are fitted to, of the signals that training has. Raises ValueError where they hold something else than
-    the modes' representation."""
+def training_fields(modes: FittedModes, data: Sequence | Source) -> Sequence[GridSignal] | FormulaFields:
+    """What modes are fitted to, of the data that training has: anything that `gl.fit` takes. Raises ValueError where they
+    hold something else than the modes' representation."""
+    data = as_signals(data)
     if isinstance(data, WaveSource):
         return data.first(enough_fields(modes, len(data.families)))
     signals = data.draw(np.random.default_rng(0), enough_fields(modes)) if isinstance(data, Source) else data
@@ -108,13 +131,17 @@ def _all_formulas(signals: Sequence[Signal]) -> TypeGuard[Sequence[Formula]]:
     return isinstance(signals[0], Formula)
 
 
-def enough_fields(modes: Modes, kinds: int = 1) -> int:
+def enough_fields(modes: FittedModes, kinds: int = 1) -> int:
     """So many training fields of each of some kinds tell these modes, where any number can be drawn."""
     return max(SNAPSHOTS, -(-PER_CLUSTER * modes.config.clusters // kinds))
 
 
 def _describe(
-    modes: Modes, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"], most: Int[Tensor, " K"] | None = None
+    modes: FittedModes,
+    weights: Tensor,
+    outside: Tensor,
+    chosen: Int[Tensor, " S"],
+    most: Int[Tensor, " K"] | None = None,
 ) -> Float[Tensor, " K"]:
     """Share, mean and modes (`most`: so many; None: as its fields can tell) of every cluster, and the variance of what its
     modes leave out of its own fields; one with too few fields to tell gets no share. Fields of cluster −1 are left out."""
@@ -137,7 +164,7 @@ def _describe(
     return left_out
 
 
-def _likeliest(modes: Modes, weights: Float[Tensor, "S M"], left_out: Float[Tensor, " K"]) -> Int[Tensor, " S"]:
+def _likeliest(modes: FittedModes, weights: Float[Tensor, "S M"], left_out: Float[Tensor, " K"]) -> Int[Tensor, " S"]:
     """The cluster of each training field, all of whose weights are known."""
     best, chosen = weights.new_full((len(weights),), -torch.inf), weights.new_zeros(len(weights), dtype=torch.long)
     for k, (share, factor) in enumerate(zip(modes.cluster_shares, modes.cluster_factors, strict=True)):
@@ -155,7 +182,7 @@ def _likeliest(modes: Modes, weights: Float[Tensor, "S M"], left_out: Float[Tens
 
 
 def _measure_residual(
-    modes: Modes, training: TrainingFields, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]
+    modes: FittedModes, training: TrainingFields, weights: Tensor, outside: Tensor, chosen: Int[Tensor, " S"]
 ) -> None:
     """The deviation, cell by cell, of the fields of each cluster from the modes of those that it is not among."""
     clusters, nearest, second = len(modes.cluster_shares), torch.empty_like(weights), _halves(chosen, training.run)

@@ -18,6 +18,7 @@ from gridless.bases.spatial import Legendre
 from gridless.coords import grid
 
 AT_ONCE = 500  # fields
+CELLS = 32  # per axis, where spectra and residuals of formula fields are measured
 MEASURED = 2000  # fields whose level and spread are those of all
 SPECTRUM = 32  # cells per axis, at most, of the spectra that fields are compared by
 

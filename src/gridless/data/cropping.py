@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
 
 import numpy as np
 import torch
@@ -18,17 +19,17 @@ TRIES = 50  # to find a signal that is large enough, and a crop in which somethi
 
 def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Sequence[float] | None = None) -> Signal:
     """One of the signals, at least so many samples large along every axis. Raises ValueError if there seems to be none."""
-    small = ""
+    small, needed = "", ()
     for _ in range(TRIES):
         signal = signals.draw(rng, 1)[0] if isinstance(signals, Source) else signals[int(rng.integers(len(signals)))]
         if least is None or not isinstance(signal, GridSignal):
             return signal
         if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
             return signal
-        small = f"{signal.name} {signal.shape}"
-        warnings.warn(f"{small} is too small to be cut from and left out", stacklevel=2)
+        small, needed = f"{signal.name} {signal.shape}", tuple(ceil(m) for m in least)
+        warnings.warn(f"{small} is left out: too small for crops of {needed}", stacklevel=2)
     raise ValueError(
-        f"{small} is too small to be seen at {tuple(int(n) for n in least or ())}, and so are {TRIES} others; "
+        f"{small} is too small for crops of {needed}, and so are {TRIES} others; "
         "use larger signals or a smaller signal.window"
     )
 

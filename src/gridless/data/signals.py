@@ -127,7 +127,9 @@ class GridSignal(Signal):
     def part_samples(self) -> Samples:
         """All of it, as a part of the whole signal, whose mean and deviation are known."""
         level, scale = self.standard()
-        return replace(self.samples(), domain=None, level=level[None], scale=scale[None])
+        values = torch.from_numpy(np.ascontiguousarray(self.floats)).flatten(0, -2)[None]
+        mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask)).flatten()[None]
+        return Samples(values, self.shape, mask=mask, level=level[None], scale=scale[None])
 
     def standard(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
         return self._standard if self.units is None else self.units
@@ -258,8 +260,23 @@ class Readings(Signal):
 
 
 class Formula(Signal):
-    """A field that answers anywhere."""
+    """A field that answers anywhere: a subclass says its name, axes and channels, and its values `at` coordinates."""
 
     @abstractmethod
     def at(self, coords: Float[Tensor, "Q d"]) -> Float[Tensor, "Q C"]:
         """Its values, exact."""
+
+    def places(self, rng: np.random.Generator, count: int, placement: str = "random") -> Float[Tensor, "N d"]:
+        """Where sensors stand: evenly drawn. Raises ValueError for another placement, which a subclass may know."""
+        if placement != "random":
+            raise ValueError(f"{self.name}: its sensors stand at random places, got placement {placement!r}")
+        return torch.from_numpy(rng.random((count, self.axes), np.float32))
+
+    def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
+        coords = self.places(rng, count, placement)
+        return Reading(coords, self.at(coords))
+
+    @classmethod
+    def batch_at(cls, formulas: Sequence["Formula"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
+        """Several of them at once, each at its own coordinates."""
+        return torch.stack([formula.at(x) for formula, x in zip(formulas, coords, strict=True)])

@@ -13,7 +13,7 @@ from torch import Tensor
 from gridless.data.pictures import Photo, read_photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
 from gridless.domain import Domain
-from gridless.intake import as_tensor
+from gridless.intake import as_tensor, finite
 from gridless.samples import Samples
 
 BYTES_KEPT = 1 << 29  # of signals that were read
@@ -154,7 +154,18 @@ def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
     array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
     measured = np.asarray(np.isfinite(array).all(-1))
     mask = None if measured.all() else measured
-    return GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
+    signal = GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
+    _refuse_fill_values(signal)
+    return signal
+
+
+def _refuse_fill_values(signal: GridSignal) -> None:
+    """Before any is averaged away or cut off."""
+    mask = None if signal.mask is None else torch.from_numpy(signal.mask).reshape(1, -1)
+    try:
+        finite(torch.from_numpy(np.ascontiguousarray(signal.values)).reshape(1, -1, signal.channels), mask)
+    except ValueError as error:
+        raise ValueError(f"{signal.name}: {error}".replace("give mask=… (False there)", "make them NaN")) from None
 
 
 def _of_samples(item: Samples, name: str) -> Signal:

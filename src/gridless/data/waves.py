@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.data.signals import Formula, Reading
+from gridless.data.signals import Formula
 
 SPLITS = {"train": 10_000_001, "val": 20_000_002, "test": 30_000_003}  # seeds: the splits never share a field
 PLACEMENTS = ("random", "grid", "clustered")
@@ -53,6 +53,14 @@ class Waves:
         """Some of the fields, as a batch."""
         index = slice(index, index + 1) if isinstance(index, int) else index
         return Waves(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @staticmethod
+    def joined(waves: Sequence["Waves"]) -> "Waves":
+        """Batches behind one another; terms that one has fewer of are zero."""
+        terms = max(part.a.shape[1] for part in waves)
+        letters = {f.name: [getattr(part, f.name) for part in waves] for f in fields(Waves)}
+        pad = {name: [_padded(x, terms) for x in parts] for name, parts in letters.items()}
+        return Waves(**{name: torch.cat(parts) for name, parts in pad.items()})
 
     def __call__(self, coords: Float[Tensor, "B Q 2"]) -> Float[Tensor, "B Q 1"]:
         """Values at coordinates (y, x) in [0, 1]."""
@@ -81,6 +89,11 @@ class Waves:
         angle = torch.atan2(middle[..., 0], middle[..., 1])
         phase = (k * place).sum(-1) + phi + r * distance + t * angle + b * mu.sin()
         return _Parts(a, k, r, t, m, b, q, mu, phase, outward, around)
+
+
+def _padded(letter: Tensor, terms: int) -> Tensor:
+    missing = terms - letter.shape[1]
+    return letter if not missing else torch.cat([letter, letter.new_zeros(len(letter), missing, *letter.shape[2:])], 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,9 +233,12 @@ class WaveSignal(Formula):
     def at(self, coords: Float[Tensor, "Q 2"]) -> Float[Tensor, "Q 1"]:
         return self.waves(coords[None])[0].to(coords.dtype)
 
-    def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
-        coords = place(rng, 1, count, placement)[0]
-        return Reading(coords, self.at(coords))
+    def places(self, rng: np.random.Generator, count: int, placement: str = "random") -> Float[Tensor, "N 2"]:
+        return place(rng, 1, count, placement)[0]
+
+    @classmethod
+    def batch_at(cls, formulas: Sequence["WaveSignal"], coords: Float[Tensor, "B Q 2"]) -> Float[Tensor, "B Q 1"]:
+        return Waves.joined([formula.waves for formula in formulas])(coords).to(coords.dtype)
 
 
 @dataclass(frozen=True)

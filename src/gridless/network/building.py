@@ -14,7 +14,7 @@ from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
-from gridless.network.parts import Decoder, Encoder, Head
+from gridless.network.parts import Decoder, Encoder, Head, build_own
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
@@ -33,7 +33,7 @@ def build_encoder(config: c.Model, positions: bool) -> Encoder:
     args = (config.signal, config.width, positions)
     match config.encoder:
         case c.Own():
-            return config.encoder.load()(*args, **config.encoder.options)
+            return build_own(config.encoder, Encoder, *args)
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -45,8 +45,12 @@ def build_encoder(config: c.Model, positions: bool) -> Encoder:
 def latent_count(config: c.Model) -> int:
     """The latents of a whole window."""
     match config.encoder:
-        case c.Own(options=options):
-            return int(options["count"])
+        case c.Own(name=name, options=options):
+            if not isinstance(options.get("count"), int):
+                raise ValueError(
+                    f"encoder {name} must say how many latents a window has: gl.own({name}, count=…), 0 for none"
+                )
+            return options["count"]
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
@@ -65,7 +69,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     args = (config.signal, width, patch, latents)
     match config.decoder:
         case c.Own():
-            return config.decoder.load()(*args, **config.decoder.options)
+            return build_own(config.decoder, Decoder, *args)
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():
@@ -86,7 +90,7 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
 def build_head(config: c.Model, width: int) -> Head:
     match config.head:
         case c.Own():
-            return config.head.load()(width, config.signal.outputs, **config.head.options)
+            return build_own(config.head, Head, width, config.signal.outputs)
         case c.PointHead():
             return PointHead(width, config.signal.outputs)
         case c.GaussianHead():
@@ -117,7 +121,7 @@ def build_base(config: c.Model) -> Base:
         )
     match config.base:
         case c.Own():
-            return config.base.load()(**config.base.options)
+            return build_own(config.base, Base)
         case c.NoBase():
             return Constant(signal.mean, signal.outputs)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.network.parts import Network
+from gridless.network.protocols import Network
 from gridless.protocols import Answer, Correction, Draws, Solved
 from gridless.samples import Samples
 
@@ -111,15 +111,15 @@ class PointHead(nn.Module):
     def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """The mean squared (`l1`: absolute) error in standard units."""
         units = model.units(samples)
-        value = model.encode(samples)(question.coords, question.cell, latents_at=question.latents_at)
+        value = model.encode(samples, checked=False)(question.coords, question.cell, latents_at=question.latents_at)
         error = question.error(units.standard(value).float(), units.standard(question.target).float())
         return question.mean(error.abs() if kind == "l1" else error.square())
 
 
 class GaussianHead(PointHead):
     """Values, and behind them their standard deviations. Beside a base that knows its own spread, `residual` corrects the
-    base's value and multiplies its deviation, starting at the base itself; `precision` takes both answers with the weight
-    of their precision, and starts at zero and one."""
+    base's value by so many of its deviations and multiplies them, starting at the base itself: where the base is sure,
+    little is corrected. `precision` takes both answers with the weight of their precision, and starts at zero and one."""
 
     has_spread = True
 
@@ -142,7 +142,7 @@ class GaussianHead(PointHead):
         if base.std is not None and self.combine == "precision":
             return weighted(Answer(units.level + units.scale * value, units.scale * std), base)
         spread = units.scale if base.std is None else base.std
-        return Answer(base.mean + gate * units.scale * value, spread * std)
+        return Answer(base.mean + gate * spread * value, spread * std)
 
     def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         if kind is not None:
@@ -151,7 +151,7 @@ class GaussianHead(PointHead):
         target = units.standard(question.target).float()
         if self.combine == "precision" and getattr(model.base, "has_spread", False):
             return self._precision_loss(model, samples, question, units, target)
-        field = model.encode(samples)
+        field = model.encode(samples, checked=False)
         answer = field.answer(question.coords, question.cell, question.latents_at)
         mean = units.standard(answer.mean).float()
         std = (answer.deviation() / torch.where(units.scale > 0, units.scale, 1.0)).float()

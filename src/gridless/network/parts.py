@@ -1,63 +1,66 @@
-"""The seams of a model, as types: the parts that it is built of, and what these need of the model itself.
+"""What the parts of a network promise one another: whoever brings one of their own (`gridless.own`) keeps these.
 
-Encoder, Decoder, Head   what comes in kinds, or is a user's own
-Reader                   what a network says at a coordinate (readers.py, mosaic.py, posterior.py)
-Network                  what readers and heads need of a model
+Each is an `nn.Module`. Its class is called with what the house knows and then with the options of `own(…)`:
+
+    Encoder   cls(signal, width, positions, **options)
+    Decoder   cls(signal, width, patch, latents, **options)
+    Head      cls(width, channels, **options)
+    Base      cls(**options), see `gridless.protocols`
 """
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
-from gridless import config as c
-from gridless.network.encoded import Encoded, Tokens
-from gridless.protocols import Answer, Base, Draws, Solved
+from gridless.config import Own
+from gridless.network.encoded import Tokens
+from gridless.network.heads import Question, Units
+from gridless.network.protocols import Network
+from gridless.network.readers import NetworkCorrection
+from gridless.nn.attention import CrossAttention
+from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
-
-if TYPE_CHECKING:
-    from gridless.field import Field
-    from gridless.network.flow import LatentVelocity
-    from gridless.network.heads import Question, Units
-    from gridless.network.readers import NetworkCorrection
-    from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
-    from gridless.nn.attention import CrossAttention
 
 
 class Encoder(Protocol):
-    @property
-    def width(self) -> int:
-        """Of the latents."""
-        ...
+    """`signal`: axes, channels and window of what is seen; `width`: of a token. Its option `count` says how many latents a
+    whole window has. `positions`: whether the decoder reads where latents lie, so that these places may learn."""
+
+    width: int
+    """Of a latent."""
 
     def __call__(self, tokens: Tokens) -> tuple[Tokens | None, Float[Tensor, "B T D"]]:
-        """Latents (None of an encoder that has none) and the tokens as they came out."""
+        """Latents (None: there are none), and every token in its context, for the local read-out. Tokens that the mask
+        hides must change nothing."""
         ...
 
 
 class Decoder(Protocol):
-    @property
-    def joint(self) -> bool:
-        """Whether an answer depends on the other questions of its call."""
-        ...
+    """`width`: of a latent; `patch`: samples along a token's side; `latents`: how many there are (0: none)."""
 
-    @property
-    def width(self) -> int:
-        """Of the features that it answers."""
-        ...
+    width: int
+    """Of the features that it gives the head."""
+    local_width: int
+    """Of the features of the place that it reads."""
+    joint: bool
+    """Whether an answer depends on the other questions of its call."""
 
     def prepare(self, latents: Tokens) -> Tokens:
-        """What every query reads, once per field."""
+        """What is read of the latents at every question, made once for a field."""
         ...
 
     def __call__(
         self,
         coords: Float[Tensor, "B Q d"],
         latents: Tokens | None,
-        local: Float[Tensor, "B Q H"] | None,
+        local: Float[Tensor, "B Q L"] | None = None,
         *latents_at: Float[Tensor, "B Q d"],
-    ) -> Float[Tensor, "B Q F"]: ...
+    ) -> Float[Tensor, "B Q F"]:
+        """Features at coordinates (in units of the window; of positions, for scattered readings). `local`: features of the
+        place and of the asked cell, where the model has them. `latents_at` is handed on only to a decoder with a method
+        `asked`."""
+        ...
 
 
 @runtime_checkable
@@ -65,7 +68,7 @@ class AttentionDecoder(Decoder, Protocol):
     """A decoder whose queries attend to the latents."""
 
     @property
-    def attention(self) -> "CrossAttention | None":
+    def attention(self) -> CrossAttention | None:
         """None where the model has no latents."""
         ...
 
@@ -75,68 +78,32 @@ class AttentionDecoder(Decoder, Protocol):
 
 
 class Head(Protocol):
-    @property
-    def has_spread(self) -> bool:
-        """Whether its answers know their standard deviation."""
-        ...
+    """`width`: of the decoder's features; `channels`: of an answer."""
 
-    def __call__(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q k"]:
-        """The outputs, in standard units."""
-        ...
+    has_spread: bool
 
+    def __call__(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q k"]: ...
     def answer(
-        self,
-        base: Answer,
-        gate: Float[Tensor, "B #Q 1"] | float,
-        output: Float[Tensor, "B Q k"],
-        units: "Units",
+        self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B Q k"], units: Units
     ) -> Answer:
-        """How the outputs correct the base."""
+        """The base's answer, corrected by the outputs: they are in standard units, times `units.scale` in those of the
+        values. With `gate` 0 it must be the base's."""
         ...
 
-    def draws(self, correction: "NetworkCorrection", solved: Solved, n: int, seed: int) -> Draws | None: ...
-    def loss(
-        self, model: "Network", samples: Samples, question: "Question", kind: str | None = None
-    ) -> Float[Tensor, ""]: ...
+    def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws | None: ...
+    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+        """What training makes small; `question.error` and `.mean` leave out what was not measured."""
+        ...
 
 
-class Reader(Protocol):
-    """Outputs of the head at coordinates in [0, 1], for a cell relative to a sample's."""
-
-    def __call__(
-        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
-    ) -> Float[Tensor, "B Q k"]: ...
-    def to(self, network: "Network", device) -> "Reader": ...
-
-
-class Network(Protocol):
-    config: c.Model
-    training: bool
-    tokenizer: "PatchTokenizer | PointTokenizer"
-    decoder: Decoder
-    head: Head
-    flow: "LatentVelocity | None"
-    base: Base
-
-    @property
-    def has_spread(self) -> bool: ...
-    def parameters(self) -> Iterator[nn.Parameter]: ...
-    def frozen_copy(self, device=None) -> "Network": ...
-
-    def units(self, samples: Samples) -> "Units": ...
-    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]: ...
-    def solve_base(self, samples: Samples) -> Solved: ...
-    def encode(self, samples: Samples) -> "Field": ...
-    def reader(self, samples: Samples) -> Reader: ...
-    def latent(self, points: Samples) -> Tokens: ...
-    def read(self, latents: Tokens) -> Encoded: ...
-    def encode_window(
-        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None, pad: bool
-    ) -> Encoded: ...
-    def decode(
-        self,
-        encoded: Encoded,
-        coords: Float[Tensor, "B Q d"],
-        cell: Float[Tensor, "B #Q d"],
-        latents_at: Float[Tensor, "B Q d"] | None = None,
-    ) -> Float[Tensor, "B Q k"]: ...
+def build_own(config: Own, promise: type, *args: Any) -> Any:
+    """A part of the user's own. Raises ValueError where it lacks what its protocol, `promise`, names."""
+    part = config.load()(*args, **config.options)
+    promised = [name for name in {**vars(promise).get("__annotations__", {}), **vars(promise)} if name[0] != "_"]
+    missing = [name for name in promised if not hasattr(part, name)]
+    if missing:
+        raise ValueError(
+            f"{config.name} lacks {', '.join(missing)}, which a part of this kind must have; see {promise.__name__} in "
+            f"{promise.__module__}"
+        )
+    return part

@@ -14,7 +14,7 @@ from gridless.network.decoders.joint import JointDecoder
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import LatentVelocity, flow_loss, sampled
 from gridless.network.heads import PointHead, Question, Units
-from gridless.network.parts import Network
+from gridless.network.protocols import Network
 from gridless.network.readers import NetworkCorrection
 from gridless.network.tokenizers import PointTokenizer
 from gridless.protocols import Answer, Draws, Solved
@@ -147,8 +147,8 @@ class JointVelocity:
 
     def __call__(self, x: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
         network, flow = self.network, flow_of(self.network)
-        tokenizer, decoder = network.tokenizer, network.decoder
-        assert isinstance(tokenizer, PointTokenizer) and isinstance(decoder, JointDecoder), "built so, or refused"
+        tokenizer, decoder = network.tokenizer, joint_decoder(network)
+        assert isinstance(tokenizer, PointTokenizer), "a flow is of scattered points"
         if self.generator is not None and not flow.keeps_state:
             x = torch.randn(x.shape, generator=self.generator).to(x)
         x = x if guess is None else torch.cat([x, guess], -1)
@@ -178,6 +178,12 @@ def flow_of(network: Network) -> config.FlowHead:
     head = network.config.head
     assert isinstance(head, config.FlowHead), "only models with a flow head come here"
     return head
+
+
+def joint_decoder(network: Network) -> JointDecoder:
+    decoder: object = network.decoder
+    assert isinstance(decoder, JointDecoder), "the others' flow is over latents"
+    return decoder
 
 
 def latent_velocity(network: Network) -> LatentVelocity:

@@ -17,7 +17,7 @@ from torch import Tensor
 from gridless.coords import sizes
 from gridless.network.encoded import Encoded
 from gridless.network.heads import Units
-from gridless.network.parts import Network, Reader
+from gridless.network.protocols import Network, Reader
 from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
 

@@ -23,6 +23,7 @@ from typing import Any
 from PIL import Image
 
 from gridless.reports import plots
+from gridless.reports.methods import FIELDS_METHOD, FIELDS_TITLE, GRIDS_METHOD, GRIDS_TITLE, METHOD, TITLE
 from gridless.reports.pages import FACTS, embed, fact_lines, render, write_file
 from gridless.scoring.results import (
     CLASSICAL,
@@ -39,34 +40,10 @@ from gridless.scoring.results import (
     scale_order,
     scale_text,
     summarise,
+    write_results,
 )
 
 PHOTOS = 24  # at most so many photos are pictured, the first ones: a page must stay small enough to send
-
-
-TITLE = "Photos, answered at any scale"
-METHOD = (
-    "The truth is the photo in 8 bits, cropped to a whole number of input pixels times the scale, rounded. The "
-    "input is the truth made small by Pillow's bicubic filter, in 8 bits again. Predictions are clipped and "
-    "rounded to 8 bits before they are measured. The PSNR of R, G, B (psnr_rgb) is over all pixels, no border "
-    "left out; that of luma (psnr_y_shave) leaves out a border as wide as the scale. A number is the mean over "
-    "images of the value per image. Baselines are what people use today and need no training; they see the same "
-    "input. A gain is over bicubic: the mean over images of the difference on the same image with its 95 % "
-    "t-interval (one of many on a page: it is not corrected for their number); where the interval holds 0, no difference is "
-    "established. Strips show the part of a photo "
-    "where bicubic errs most, which is the hardest part, not the typical one."
-)
-FIELDS_TITLE = "Fields, recovered from scattered readings"
-FIELDS_METHOD = (
-    "Every test field is a formula that training never saw; the truth is exact and without noise, the readings have the "
-    "noise that a table names. All answers see the same readings. A number is the mean over fields of the value per field, "
-    "on a grid. PSNR takes a range of 1; it compares answers, not families: relative L2 and R² do. "
-    "The share of the truth inside the 50 % and 90 % intervals should be 0.5 and 0.9; CRPS is in units of the value. gp is "
-    "kriging with length scale, variance and noise fitted to each field's readings; pod is the best linear guess that "
-    "training fields of the same families teach; base is the model's own answer without its network; oracle knows that a "
-    "field is one plane wave and is no fair baseline (of other families it knows nothing). A gain is over gp: the mean over "
-    "fields of the difference on the same field with its 95 % t-interval, not corrected for the number of intervals."
-)
 
 
 @dataclass(frozen=True)
@@ -80,14 +57,20 @@ class Run:
     rows: Sequence[Mapping[str, Any]]
 
 
-def report(runs: Sequence[str | Path], output: str | Path) -> Path:
+def report(runs: Sequence[str | Path] | Sequence[Mapping[str, Any]], output: str | Path) -> Path:
     """Writes report.html, report.md, strips/*.png and results.csv into `output` and returns it.
 
-    runs    run folders, each with a results.csv; models of one name in several runs are told apart by the folder's name
+    runs    the rows of `evaluate`, or run folders, each with a results.csv; models of one name in several runs are told
+            apart by the folder's name
     output  a folder, made where missing; it may be one of the runs, whose results.csv then stays as it is
     ValueError where no run is given, a folder or its results.csv is missing, or a file in it cannot be read.
     """
-    folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
+    rows = [run for run in runs if isinstance(run, Mapping)]
+    if rows:
+        Path(output).mkdir(parents=True, exist_ok=True)
+        write_results(rows, Path(output, "results.csv"))
+    paths = [output] if rows else [run for run in runs if not isinstance(run, Mapping)]
+    folders = list(dict.fromkeys(Path(run).resolve() for run in paths))
     if not folders:
         raise ValueError(
             "report: got no run, expected at least one run folder; name one, e.g. `gridless report runs/photos`"
@@ -170,6 +153,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     titles = [_title(run) for run in runs]
     photos, pictures = [], {}
     fields = all(row.get("sensors") is not None for row in rows)
+    photographed = any(row["metric"] == "psnr_rgb" for row in rows)
     names = dict.fromkeys(row["image"] for row in rows if row.get("sensors") is None)
     pictured = [name for name in names if any((run.folder / "predictions" / name).is_dir() for run in runs)]
     for name in names:
@@ -203,15 +187,17 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     ours = ("base", "oracle")  # a part of the model, and no fair baseline
     usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {
-        "title": FIELDS_TITLE if fields else TITLE,
+        "title": FIELDS_TITLE if fields else TITLE if photographed else GRIDS_TITLE,
         "lead": (
             "A model turns scattered readings into a continuous field"
             if fields
+            else f"A model turns a coarse grid into a continuous field, which is asked here at {scales}"
+            if not photographed
             else f"A model turns a small photo into a continuous field, which is asked here at {scales}"
         )
         + (f", beside what people use today: {usual}." if usual else "."),
         "reference": "kriging" if fields else "bicubic",
-        "method": FIELDS_METHOD if fields else METHOD,
+        "method": FIELDS_METHOD if fields else METHOD if photographed else GRIDS_METHOD,
         "groups": _groups(rows),
         "photos": photos,
         "fields": shown,

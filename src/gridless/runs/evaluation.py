@@ -11,7 +11,7 @@ from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scatter
 from gridless.config.merging import ConfigError
 from gridless.protocols import Task
 from gridless.reports.field_plots import picture_fields
-from gridless.scoring.evaluate import Encoder, evaluate
+from gridless.scoring.evaluate import Baseline, Encoder, evaluate
 from gridless.scoring.results import read_results, write_results
 from gridless.tasks import SuperResolution, task_of
 from gridless.training.loading import load_data, load_run
@@ -42,7 +42,7 @@ def evaluate_run(
     asked = load_data(source, split, each=getattr(recipe.task, "fields", 64))
     rivals = {name: rival for name, rival in classical(task).items() if baselines is None or name in baselines}
     if getattr(model.base, "has_spread", False) and model.base.name not in rivals:
-        rivals["base"] = model.base
+        rivals["base"] = Baseline(model.base)
     models, aside = {**rivals, model.name: model}, run / ".predictions.part"
     with held(run):
         shutil.rmtree(aside, ignore_errors=True)

@@ -20,7 +20,7 @@ from gridless.data.pictures import safe_name
 from gridless.data.sources import signals as as_signals
 from gridless.field import Field
 from gridless.model import FieldModel
-from gridless.protocols import Case, Task
+from gridless.protocols import Base, Case, Task
 from gridless.samples import Samples
 from gridless.scoring import metrics
 from gridless.scoring.results import COLUMNS, TAGS
@@ -35,6 +35,16 @@ class Encoder(Protocol):
     """What can be evaluated."""
 
     def encode(self, samples: Samples) -> Field: ...
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A base alone, as something that can be evaluated."""
+
+    base: Base
+
+    def encode(self, samples: Samples) -> Field:
+        return Field(samples, self.base.solve(samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +65,15 @@ def evaluate(
     split: str = "test",
     facts: Mapping[str, Mapping[str, object]] | None = None,
     save: str | Path | None = None,
+    measures: Mapping[str, "Measure"] | None = None,
 ) -> list[dict]:
     """Rows with the columns of results.csv.
 
     `models`: a dictionary of names and models or bases; a sequence is called by the models' own names. `data`: any sequence
     of arrays, Samples, pictures, paths or signals. `label`, `split`: what the rows say of the data. `facts`: a model's
     train_seconds and seed, by its name. `save`: a folder for the pictures of the first cases,
-    <case>/x<scale>/{input, truth, <model>}.png. Raises ValueError where two models would share a name.
+    <case>/x<scale>/{input, truth, <model>}.png. `measures`: further metrics by name, each a function of an answer
+    (`Prediction`) and its `Case`; None of one leaves the row out. Raises ValueError where two models would share a name.
     """
     models = named(models)
     rows, pictured, facts = [], 0, facts or {}
@@ -80,7 +92,7 @@ def evaluate(
                     "seed": facts.get(name, {}).get("seed", ""),
                 }  # fmt: skip
                 row |= {tag: "" if (value := case.tags.get(tag)) is None else _text(value) for tag in TAGS}
-                scores = measure(answers[name][i], case)
+                scores = measure(answers[name][i], case, measures or {})
                 floats = getattr(model, "latent_floats", None)
                 if floats is not None and task.kind == "reconstruction":
                     scores["floats_per_value"] = floats(case.samples.shape) / case.truth.size
@@ -103,7 +115,7 @@ def validation_scores(model: FieldModel, data: Sequence, task: Task) -> dict[str
             for name in names:
                 scores.setdefault(name, []).append(value)
             if scale not in (None, 1.0):
-                base = psnr(predictions(model.base, [case])[0], case)
+                base = psnr(predictions(Baseline(model.base), [case])[0], case)
                 scores.setdefault(f"val_gain_x{_text(scale)}", []).append(value - base)
     return {name: round(float(np.mean(values)), 4) for name, values in scores.items() if np.isfinite(values).all()}
 
@@ -158,8 +170,8 @@ def predictions(model: Encoder, cases: Sequence[Case]) -> list[Prediction]:
             return [Prediction(grid) for grid in (grids if len(cases) > 1 else grids[None])]
         coords = _asked(field, cases).to(device)
         if field.has_spread:
-            mean, std = field.mean_and_std(coords)
-            std = _of_readings(field, coords, std) if cases[0].readings else std
+            reading = cases[0].readings and hasattr(field.solved, "reading_variance")
+            mean, std = field.mean_and_std(coords, reading=reading)
         else:
             mean, std = field(coords), None
         apart = _apart(field, coords) if field.joint else None
@@ -183,15 +195,6 @@ def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
     return torch.stack([case.coords for case in cases if case.coords is not None])
 
 
-def _of_readings(field: Field, coords: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """The deviation of readings, where the field knows their error."""
-    noise = getattr(field.solved, "reading_variance", None)
-    if noise is None:
-        return std
-    batched = std.reshape(len(field.samples), -1, std.shape[-1])
-    return (batched.square() + noise(coords)).sqrt().reshape(std.shape)
-
-
 def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
     """At most as many points asked at a time as there are readings, as separate questions."""
     points = coords if coords.ndim == 2 else coords[0]
@@ -206,9 +209,12 @@ def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
 # --- what is measured of an answer, by the kind of data -----------------------------------------------------------------
 
 
-def measure(answer: Prediction, case: Case) -> dict[str, float]:
-    """The metrics of one answer."""
-    scores = {name: metric(answer, case) for name, metric in MEASURES[case.kind].items()}
+Measure = Callable[[Prediction, Case], float | None]
+
+
+def measure(answer: Prediction, case: Case, further: Mapping[str, Measure]) -> dict[str, float]:
+    """The metrics of one answer: those of its kind of data, and further ones."""
+    scores = {name: metric(answer, case) for name, metric in {**MEASURES[case.kind], **further}.items()}
     return {name: round(value, 6) for name, value in scores.items() if value is not None}
 
 
@@ -318,7 +324,7 @@ PICTURE = {
     "coverage_90": _coverage_90,
     "crps": _crps,
 }
-MEASURES: dict[str, dict[str, Callable[[Prediction, Case], float | None]]] = {"values": VALUES, "picture": PICTURE}
+MEASURES: dict[str, dict[str, Measure]] = {"values": VALUES, "picture": PICTURE}
 
 
 def _parameters(model: Encoder) -> int:

@@ -123,7 +123,7 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
     return groups
 
 
-def write_results(rows: Sequence[dict], path: str | Path) -> None:
+def write_results(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """results.csv: whole or not at all, in UTF-8."""
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         used = [c for c in COLUMNS if c in NEEDED or any(row.get(c) not in (None, "") for row in rows)]

@@ -17,6 +17,7 @@ from gridless.files import (
     write_json,
     write_text,
 )
+from gridless.model import FieldModel
 from gridless.training.plan import Plan, State
 from gridless.weights.pretrained import load_weights, read_tensors, save, tensor_header, write_tensors
 

@@ -24,6 +24,7 @@ class ComposerDecoder(nn.Module):
 
     def __init__(self, decoder: config.Composer, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
+        self.local_width = decoder.hidden
         generated = set(decoder.generated)
         if latents < len(generated):
             needs = f"decoder.kind 'composer' with {len(generated)} written layers needs as many latents"

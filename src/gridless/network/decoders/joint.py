@@ -26,6 +26,7 @@ from gridless.nn.scan import selective_scan
 
 class JointDecoder(nn.Module):
     joint = True
+    local_width = 0
 
     def __init__(self, decoder: config.Joint, flow: config.FlowHead, signal: config.Signal, width: int, features: int):
         """`features`: of the tokenizer's encoding of a place."""

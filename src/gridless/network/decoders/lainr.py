@@ -33,6 +33,7 @@ class LainrDecoder(nn.Module):
     def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden, axes, nyquist = decoder.hidden, signal.places, signal.unit / 2
+        self.local_width = hidden
         widths = decoder.widths or [hidden] * len(decoder.bands)
         if len(widths) != len(decoder.bands):
             raise ValueError(f"decoder.widths names {len(widths)} widths for {len(decoder.bands)} decoder.bands")

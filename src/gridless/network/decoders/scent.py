@@ -28,6 +28,7 @@ class ScentDecoder(nn.Module):
     def __init__(self, decoder: config.Scent, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden = decoder.hidden
+        self.local_width = hidden
         widths = decoder.widths or [hidden] * decoder.depth
         if len(widths) != decoder.depth:
             raise ValueError(f"decoder.widths names {len(widths)} widths for a decoder.depth of {decoder.depth}")

@@ -1,0 +1,34 @@
+"""How the numbers of a page were made, in words."""
+
+TITLE = "Photos, answered at any scale"
+METHOD = (
+    "The truth is the photo in 8 bits, cropped to a whole number of input pixels times the scale, rounded. The "
+    "input is the truth made small by Pillow's bicubic filter, in 8 bits again. Predictions are clipped and "
+    "rounded to 8 bits before they are measured. The PSNR of R, G, B (psnr_rgb) is over all pixels, no border "
+    "left out; that of luma (psnr_y_shave) leaves out a border as wide as the scale. A number is the mean over "
+    "images of the value per image. Baselines are what people use today and need no training; they see the same "
+    "input. A gain is over bicubic: the mean over images of the difference on the same image with its 95 % "
+    "t-interval (one of many on a page: it is not corrected for their number); where the interval holds 0, no "
+    "difference is established. Strips show the part of a photo where bicubic errs most, which is the hardest "
+    "part, not the typical one."
+)
+GRIDS_TITLE = "Grids, answered at other resolutions"
+GRIDS_METHOD = (
+    "The truth is the whole grid, the input the same made coarser by a bicubic kernel that averages. RMSE is in "
+    "the unit of the values, PSNR takes their range. A number is the mean over grids of the value per grid; a "
+    "gain is over bicubic: the mean over grids of the difference on the same grid with its 95 % t-interval, not "
+    "corrected for the number of intervals."
+)
+FIELDS_TITLE = "Fields, recovered from scattered readings"
+FIELDS_METHOD = (
+    "Every test field is a formula that training never saw; the truth is exact and without noise, the readings "
+    "have the noise that a table names. All answers see the same readings. A number is the mean over fields of "
+    "the value per field, on a grid. PSNR takes a range of 1; it compares answers, not families: relative L2 and "
+    "R² do. The share of the truth inside the 50 % and 90 % intervals should be 0.5 and 0.9; CRPS is in units of "
+    "the value. gp is scikit-learn's kriging, one kernel fitted to each field's readings, kriging our own over "
+    "many kernels; pod is the best linear guess that training fields of the same families teach; base is the "
+    "model's own answer without its network; oracle knows that a field is one plane wave and is no fair baseline "
+    "(of other families it knows nothing). A gain is over kriging (gp where that was not asked): the mean over "
+    "fields of the difference on the same field with its 95 % t-interval, not corrected for the number of "
+    "intervals."
+)
