@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridless.coords import lattice, lattice_points, scaled, sizes
 from gridless.domain import Coordinates
-from gridless.protocols import Answer, Correction, Solved
+from gridless.protocols import Answer, Base, Correction, Solved
 from gridless.samples import Samples
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
@@ -25,8 +25,7 @@ class Field:
     """The solved base of some samples, and what a network corrects of it.
 
     `joint`: an answer depends on the other questions of its call, which are never divided. `checked`: coordinates outside
-    the domain are refused; looking makes the host wait for a GPU. A field can be pickled and moved; one whose model was
-    trained on since refuses to answer.
+    are refused; looking makes the host wait for a GPU. It can be pickled and moved; it refuses once its model trained on.
     """
 
     def __init__(
@@ -39,6 +38,13 @@ class Field:
     ):
         self.samples, self.solved, self.correction = samples, solved, correction
         self.finest_cell, self.checked = finest_cell, checked
+
+    @classmethod
+    def of_base(cls, base: Base, samples: Samples) -> "Field":
+        """The classical answer alone; of use outside of torch's inference mode too, wherever it is made."""
+        with torch.inference_mode(False):
+            samples = samples.cloned() if samples.values.is_inference() else samples
+            return cls(samples, base.solve(samples))
 
     def __call__(
         self,
@@ -151,6 +157,7 @@ class Field:
         count = prod(size)
         rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
         made = values.new_empty(len(values), count if rows is None else 0, values.shape[-1])
+        written: Any = made if rows is None else rows
         cell, chunk = cell.expand(len(values), 1, -1), self._chunk(chunk, count)
         self._check_fresh()
         for start in range(0, count, chunk):
@@ -158,14 +165,8 @@ class Field:
             with torch.no_grad():
                 points = lattice_points(axes, start, stop).expand(len(values), -1, -1)
                 answer = self._answer(points, cell, None, spread=False).mean
-            if rows is None:
-                made[:, start:stop] = answer
-            else:
-                rows[:, start:stop] = answer.cpu().numpy()
-        if out is not None:
-            return out
-        picture = made.unflatten(1, size)
-        return picture[0] if len(picture) == 1 else picture
+            written[:, start:stop] = answer if rows is None else answer.cpu().numpy()
+        return made.unflatten(1, size).squeeze(0) if out is None else out
 
     def to_image(
         self,
@@ -209,15 +210,18 @@ class Field:
         return out.reshape(*tail, channels, axes)
 
     def to(self, device) -> "Field":
-        """The same field on another device."""
-        correction = None if self.correction is None else self.correction.to(device)
-        return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
+        """The same field on another device. Raises ValueError if its model was trained on since."""
+        with torch.inference_mode(False):
+            correction = None if self.correction is None else self.correction.to(device)
+            return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
 
     def _gradient(self, coords: Tensor, cell: Tensor | None, create_graph: bool) -> Float[Tensor, "B Q C d"]:
         with torch.inference_mode(False), torch.enable_grad():
             if not (create_graph and coords.requires_grad):
                 coords = coords.detach().clone().requires_grad_(True)
             values = self._answer(coords, cell, None, spread=False).mean
+            if not values.requires_grad:  # a constant, or the nearest sample
+                return values.new_zeros(*values.shape, coords.shape[-1])
             columns = [
                 torch.autograd.grad(
                     values[..., c].sum(), coords, retain_graph=True, create_graph=create_graph, materialize_grads=True

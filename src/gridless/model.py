@@ -94,9 +94,9 @@ class FieldModel(
         the look whether coordinates lie inside, for which the host waits for a GPU. Outside training (`model.eval()`) the
         field holds no graph to the weights, only one to samples that require a gradient.
         """
-        samples = self._accepted(samples)
-        network = self if self.training else self.frozen_copy()
         with outside_inference():
+            samples = self._accepted(samples)
+            network = self if self.training else self.frozen_copy()
             solved = self.solve_base(samples)
             reader = network.reader(samples, pad)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))

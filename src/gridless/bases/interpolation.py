@@ -81,7 +81,7 @@ class Interpolation:
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +234,7 @@ class Constant:
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
 
 @dataclass(frozen=True, eq=False)

@@ -71,7 +71,7 @@ class Kriging:
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out, and how sure it is of the field (not of a reading)."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
     @classmethod
     def pooled(cls, fields: Sequence[Samples], base: "Kriging | None" = None) -> "Kriging":

@@ -87,7 +87,7 @@ class Modes(nn.Module):
         self.register_buffer("scale", torch.ones(channels))
         self.register_buffer("inside", torch.ones(*cells, channels, dtype=torch.bool))
         self.register_buffer("joins", torch.tensor(modes.periodic or (False,) * axes))
-        self.register_load_state_dict_pre_hook(lambda modes, state, prefix, *_: modes.adapt_state(state, prefix))
+        self.register_load_state_dict_pre_hook(_adapt_state)
 
     @property
     def fitted(self) -> bool:
@@ -160,7 +160,7 @@ class Modes(nn.Module):
 
     def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
     @property
     def needs_fit(self) -> bool:
@@ -184,17 +184,21 @@ class Modes(nn.Module):
             saved, buffer = state.get(prefix + name), getattr(self, name)
             if saved is not None and saved.ndim == buffer.ndim - 1:  # of one channel
                 state[prefix + name] = saved.unsqueeze(1 if name == "modes" else -1)
-        if self.config.representation == "grid":
-            for name in BUFFERS:
-                saved = state.get(prefix + name)
-                if saved is not None and saved.ndim == getattr(self, name).ndim:
-                    setattr(
-                        self, name, torch.empty_like(saved, dtype=getattr(self, name).dtype, device=self.mean.device)
-                    )
+        on_grid = self.config.representation == "grid"
+        for name in BUFFERS:  # in memory of their own: fields that were solved before keep the numbers of their time
+            saved, buffer = state.get(prefix + name), getattr(self, name)
+            if saved is not None and saved.ndim == buffer.ndim:
+                shape = saved.shape if on_grid else buffer.shape
+                setattr(self, name, torch.empty(shape, dtype=buffer.dtype, device=self.mean.device))
 
     def _grid(self, kernel: Literal["cubic", "linear"]) -> GridNodes:
         shape = tuple(self.inside.shape[:-1])
         return GridNodes(shape, self.periodic, kernel, None if self.inside.all() else self.inside.flatten(0, -2))
+
+
+def _adapt_state(modes: Modes, state: dict, prefix: str, *_: object) -> None:
+    """By name, so that a model can be pickled."""
+    modes.adapt_state(state, prefix)
 
 
 def _probability(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:

@@ -60,7 +60,7 @@ class Scattered:
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""
-        return Field(samples, self.solve(samples))
+        return Field.of_base(self, samples)
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,6 @@ def arrived(path: str, x: Tensor, velocity: Tensor, t: Float[Tensor, " B"]) -> T
     return x + angle.cos() / (pi * angle.sin()).clamp(min=1 / FARTHEST) * velocity
 
 
-@torch.no_grad()
 def heun(velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor, steps: int) -> Tensor:
     """Follow dx/dt = velocity(x, t) from t = 0 to 1 by Heun's method, two calls a step."""
     for i in range(steps):
@@ -86,7 +85,8 @@ def flow_loss(
     rows of x₁ lie, which the frequencies need."""
     x0 = torch.randn_like(x1)
     if flow.reflow and float(torch.rand(())) < flow.reflow:
-        x1 = sampled(flow, velocity, x0, REFLOW_STEPS)
+        with torch.no_grad():
+            x1 = sampled(flow, velocity, x0, REFLOW_STEPS)
     t = times(flow, len(x1), x1)
     x, slope = mixed(flow.path, x0, x1, t)
     found = velocity(x, t, _guess(flow, velocity, x, t))
@@ -122,7 +122,6 @@ def _guess(flow: config.FlowHead, velocity: Velocity, x: Tensor, t: Tensor) -> T
     return guess * (torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device) < 0.5)
 
 
-@torch.no_grad()
 def sampled(flow: config.FlowHead, velocity: Velocity, x0: Tensor, steps: int | None = None) -> Tensor:
     """Where noise is carried."""
     last = [torch.zeros_like(x0) if flow.self_condition else None]

@@ -132,7 +132,8 @@ class GaussianHead(PointHead):
         nn.init.constant_(last.bias, log(expm1(1 - SMALLEST)))  # the deviation starts at one
 
     def forward(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q 2C"]:
-        std = SMALLEST + F.softplus(_exact(self.spread(features.detach())))
+        read = features.detach() if self.training else features  # a field's spread has a true gradient
+        std = SMALLEST + F.softplus(_exact(self.spread(read)))
         return torch.cat([_exact(self.linear(features)), std], -1)
 
     def answer(
@@ -187,10 +188,12 @@ def negative_log_likelihood(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B
 
 
 def weighted(first: Answer, second: Answer) -> Answer:
-    """Two answers as one, each with the weight of its precision, 1 / std²."""
-    ours, theirs = first.deviation(), second.deviation()
-    share = theirs.square() / (ours.square() + theirs.square())
-    return Answer(second.mean + share * (first.mean - second.mean), ours * share.sqrt())
+    """Two answers as one, each with the weight of its precision, 1 / std²; the second where both are certain."""
+    std, other = first.deviation(), second.deviation()
+    variance = std.square() + other.square()
+    variance = torch.where(variance > 0, variance, 1.0)
+    share = other.square() / variance
+    return Answer(second.mean + share * (first.mean - second.mean), std * other / variance.sqrt())
 
 
 @dataclass(frozen=True, eq=False)

@@ -137,6 +137,7 @@ class Mosaic:
         self.network, self.windows, self.values, self.mask = network, windows, values, mask
         self.unit, self.pad, self.per_field = unit, pad, prod(windows.shape)
         self.capacity, self._lock = WINDOWS_AT_ONCE, Lock()
+        self._graph = torch.is_grad_enabled()
         self._encoded_windows: OrderedDict[int, Encoded] = OrderedDict()
         total = len(values) * self.per_field
         for first in range(0, total, WINDOWS_AT_ONCE):
@@ -217,8 +218,7 @@ class Mosaic:
             known = {i: self._encoded_windows[i] for i in ids if i in self._encoded_windows}
         missing = [i for i in ids if i not in known]
         if missing:
-            encoded = self._encode(missing)
-            known |= {i: encoded.select(slice(row, row + 1)) for row, i in enumerate(missing)}
+            known |= self._encode(missing)
         with self._lock:
             for i in ids:
                 self._encoded_windows[i] = known[i]
@@ -227,13 +227,17 @@ class Mosaic:
                 self._encoded_windows.popitem(last=False)
         return Encoded.stack([known[i] for i in ids])
 
-    def _encode(self, ids: list[int]) -> Encoded:
+    def _encode(self, ids: list[int]) -> dict[int, Encoded]:
+        """Each of the windows, with a graph if there was to be one when the field was made: whoever asks first, in
+        inference mode or without gradients, decides nothing for those who ask later."""
         pairs = [divmod(i, self.per_field) for i in ids]
-        values = torch.stack([self.windows.cut(self.values[b], number) for b, number in pairs])
-        mask = None
-        if self.mask is not None:
-            mask = torch.stack([self.windows.cut(self.mask[b], number) for b, number in pairs])
-        return self.network.encode_window(values, mask, self.pad)
+        with torch.inference_mode(False), torch.set_grad_enabled(self._graph):
+            values = torch.stack([self.windows.cut(self.values[b], number) for b, number in pairs])
+            mask = None
+            if self.mask is not None:
+                mask = torch.stack([self.windows.cut(self.mask[b], number) for b, number in pairs])
+            encoded = self.network.encode_window(values, mask, self.pad)
+            return {i: encoded.select(slice(row, row + 1)) for row, i in enumerate(ids)}
 
 
 def _blocks(ids: list[int], counts: list[int], most: int) -> Iterator[tuple[list[int], list[int], int]]:

@@ -22,13 +22,12 @@ from gridless.samples import Samples
 
 
 class FlowHead(PointHead):
-    """One value per channel of a posterior sample; a field answers the mean and the deviation of some of them."""
-
-    has_spread = True
+    """One value per channel of a posterior sample; a field answers the mean and the deviation of some of them. One alone
+    has no deviation."""
 
     def __init__(self, flow: config.FlowHead, width: int, channels: int, joint: bool):
         super().__init__(width, channels)
-        self.joint, self.count = joint, flow.samples
+        self.joint, self.count, self.has_spread = joint, flow.samples, flow.samples > 1
         if joint:  # a velocity starts as any layer does
             self.linear.reset_parameters()
 
@@ -36,8 +35,10 @@ class FlowHead(PointHead):
         self, base: Answer, gate: Float[Tensor, "B #Q 1"] | float, output: Float[Tensor, "B n Q C"], units: Units
     ) -> Answer:
         scaled = gate * units.scale
-        mean, std = output.mean(1), output.std(1, correction=0)
-        return Answer(base.mean + (scaled * mean).to(base.mean.dtype), (units.scale * std).to(base.mean.dtype))
+        mean = base.mean + (scaled * output.mean(1)).to(base.mean.dtype)
+        if not self.has_spread:
+            return Answer(mean, base.std)
+        return Answer(mean, (units.scale * output.std(1, correction=0)).to(base.mean.dtype))
 
     def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws:
         reader = correction.reader

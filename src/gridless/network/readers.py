@@ -101,6 +101,7 @@ class NetworkCorrection:
             )
 
     def to(self, device) -> "NetworkCorrection":
+        self.check_fresh()  # what is moved has the weights of now
         network = self.network.frozen_copy(device)
         reader = self.reader.to(network, device)
         return NetworkCorrection(network, reader, self.units.to(device), weights_mark(network))
@@ -116,11 +117,13 @@ def believed(answer: Answer, base: Answer, familiarity: Float[Tensor, " B"]) -> 
 
 
 def weights_mark(network: Network) -> Tensor | None:
-    """One number of every parameter: what a step of training changes, also one of a fused optimiser, which raises no
-    tensor's version. None while the network trains, when each step makes its own fields."""
+    """One number of every parameter, and of every buffer, as a base has them: what a step of training changes, also one of
+    a fused optimiser, which raises no tensor's version. None while the network trains, when each step makes its own
+    fields."""
     if network.training:
         return None
-    return torch.stack([p.detach().flatten()[-1].double() for p in network.parameters()])
+    numbers = [part.detach().flatten()[-1].double() for part in (*network.parameters(), *network.buffers())]
+    return torch.stack(numbers).nan_to_num()
 
 
 def parameter_type(network: Network) -> torch.dtype:

@@ -110,15 +110,16 @@ class SharedState(nn.Module):
 
     def forward(self, x: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B L D"]:
         u = self.norm(x)
+        exact = torch.promote_types(u.dtype, torch.float32)
         match self.rule:
             case "1/N":
                 length = x.shape[1] if mask is None else mask.sum(1)[:, None, None]
-                dt = torch.as_tensor(1 / length, dtype=torch.float32, device=x.device)
+                dt = torch.as_tensor(1 / length, dtype=exact, device=x.device)
             case "fixed":
-                dt = torch.tensor(1 / 1024, device=x.device)
+                dt = torch.tensor(1 / 1024, dtype=exact, device=x.device)
             case "learned":
                 dt = self.dt.exp()
-        A, into = -self.A_log.float().exp(), self.B(u).float()
+        A, into = -self.A_log.to(exact).exp(), self.B(u).to(exact)
         if self.hold:
             into = into * torch.expm1(dt * A) / A  # for a short step 1 − e^{dt A} has few digits
         if mask is not None:

@@ -32,9 +32,9 @@ class Placement:
     """`order[i]`: which item stands at place i of the sequence (patches are 0 … n−1, tokens n … n+m−1).
     `tokens`, `patches`: the places of the tokens and of the patches, in their own order."""
 
-    order: Int64[Tensor, " T"]
-    tokens: Int64[Tensor, " M"]
-    patches: Int64[Tensor, " N"]
+    order: tuple[int, ...]
+    tokens: tuple[int, ...]
+    patches: tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -49,26 +49,24 @@ def placement(patches: int, tokens: int, kind: str = "equidistant", group: int =
         case "equidistant":
             places = _spread(total - 1, tokens)
         case "middle":
-            places = patches // 2 + torch.arange(tokens)
+            places = tuple(range(patches // 2, patches // 2 + tokens))
         case "group":
             if tokens % group:
                 raise ValueError(f"encoder.tokens: groups of {group} do not divide {tokens} tokens")
-            places = (_spread(total - group, tokens // group)[:, None] + torch.arange(group)).flatten()
+            places = tuple(first + i for first in _spread(total - group, tokens // group) for i in range(group))
         case "append":
-            places = patches + torch.arange(tokens)
+            places = tuple(range(patches, total))
         case _:
             raise ValueError(f"no placement {kind!r}; there are equidistant, middle, group, append")
-    is_token = torch.zeros(total, dtype=torch.bool)
-    is_token[places] = True
-    order = torch.empty(total, dtype=torch.long)
-    order[is_token] = patches + torch.arange(tokens)
-    order[~is_token] = torch.arange(patches)
-    return Placement(order, places, torch.nonzero(~is_token).flatten())
+    own = dict(zip(places, range(patches, total), strict=True))
+    free = tuple(place for place in range(total) if place not in own)
+    order = own | dict(zip(free, range(patches), strict=True))
+    return Placement(tuple(order[place] for place in range(total)), places, free)
 
 
-def _spread(last: int, count: int) -> Int64[Tensor, " count"]:
-    """`count` integers evenly from 0 to `last`, rounded down (exactly, without floats)."""
-    return torch.arange(count) * last // max(1, count - 1)
+def _spread(last: int, count: int) -> tuple[int, ...]:
+    """`count` integers evenly from 0 to `last`, rounded down."""
+    return tuple(i * last // max(1, count - 1) for i in range(count))
 
 
 class MambaEncoder(nn.Module):
@@ -79,8 +77,7 @@ class MambaEncoder(nn.Module):
         super().__init__()
         tokens = encoder.tokens
         self.width, self.count, self.kind, self.group = width, tokens.count, tokens.placement, tokens.group
-        with torch.device("cpu"):  # numbers that are looked at, also of a network without memory (`pretrained.py`)
-            placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
+        placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
         self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
         self.tokens = PositionTokens(tokens, signal, width, positions) if self.count else None
         blocks = [MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth)]
@@ -109,17 +106,20 @@ class MambaEncoder(nn.Module):
         sequence is the same however much padding its batch-mates need."""
         b, n, _ = patches.x.shape
         if patches.mask is None:
-            return placement(n, self.count, self.kind, self.group).order.to(device)[None], None
+            return self._order(n, device)[None], None
         real_first = torch.argsort(~patches.mask, dim=1, stable=True)
         counts = patches.mask.sum(1)
         rows = []
         for sample in range(b):
             real = int(counts[sample])
-            order = placement(real, self.count, self.kind, self.group).order.to(device)
+            order = self._order(real, device)
             items = torch.cat([real_first[sample, :real], n + torch.arange(self.count, device=device)])
             rows.append(torch.cat([items[order], real_first[sample, real:]]))
         places = torch.arange(n + self.count, device=device)
         return torch.stack(rows), places < (counts + self.count)[:, None]
+
+    def _order(self, patches: int, device) -> Int64[Tensor, " T"]:
+        return torch.tensor(placement(patches, self.count, self.kind, self.group).order, device=device)
 
     def _along(self, patches: Tokens, pos: Float[Tensor, "B T d"]) -> tuple[Int64[Tensor, "B T"], Tensor | None]:
         """The sequence along a space-filling curve; padding stands last."""

@@ -1,0 +1,146 @@
+"""Every model that a preset can make, tiny and woken from its zero head, and samples that it takes."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from conftest import LOCAL, PRESETS, VARIANTS, tiny
+
+import gridless as gl
+from gridless.bases import Modes, fit_modes
+from gridless.config import Model
+from gridless.config.merging import build, dump, merge
+from gridless.data.waves import WaveSource
+
+TOKENS, ALL = {"count": 6, "std": 0.5, "read": "tokens"}, {"count": 0, "read": "all"}
+SSM = {"state": 4, "gap": 0.1}
+POD = {"kind": "pod", "modes": 20, "degree": 10}
+FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
+
+GRIDS = {
+    f"{name}-{arm}": (name, diff) for name in (*PRESETS, *VARIANTS) for arm, diff in (("plain", {}), ("photo", LOCAL))
+}
+POINTS = {
+    "sensors": ("sensors", {}),
+    "sensors-precision": ("sensors", {"head": {"combine": "precision"}}),
+    "sensors-point": ("sensors", {"head": {"kind": "point"}}),
+    "sensors-alone": ("sensors", {"base": {"kind": "none"}}),
+    "sensors-perceiver": (
+        "sensors",
+        {"encoder": {"kind": "perceiver", "count": 8, "widths": [32], "head_width": 16}},
+    ),
+    "sensors-mamba": (
+        "sensors",
+        {"encoder": {"kind": "mamba", "depth": 1, "order": "hilbert", "ssm": SSM, "tokens": TOKENS}},
+    ),
+    "sensors-lainr": (
+        "sensors",
+        {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
+    ),
+    "sensors-pod": ("sensors", {"base": POD}),
+    "sensors-pod-precision": ("sensors", {"base": POD, "head": {"combine": "precision"}}),
+    "sensors-flow": ("sensors", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
+    "sensors-flow-alone": ("sensors", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),
+}
+JOINT = {"v1": ("v1", {}), "v2": ("v2", {})}
+"""Their answers depend on the other questions of a call."""
+ARMS = (*GRIDS, *POINTS, *JOINT)
+SIZES = {"window": (8, 8), "mosaic": (17, 12)}
+ASKED = [(name, size) for name in ARMS for size in SIZES if name in GRIDS or size == "window"]
+"""Readings have no mosaic."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model of a preset and a difference, on a grid or at points."""
+
+    name: str
+
+    @property
+    def parts(self) -> tuple[str, dict]:
+        return (GRIDS | POINTS | JOINT)[self.name]
+
+    @property
+    def grid(self) -> bool:
+        return self.name in GRIDS
+
+    def fresh(self, diff: dict | None = None) -> gl.FieldModel:
+        """A model of one's own, to train or change."""
+        preset, own = self.parts
+        model = tiny(preset, merge(own, diff or {}))
+        if model.head.has_spread and hasattr(model.head, "spread"):
+            torch.nn.init.normal_(model.head.spread[-1].weight, std=0.1)
+        return fitted(model)
+
+    def untrained(self) -> gl.FieldModel:
+        preset, own = self.parts
+        torch.manual_seed(0)
+        if preset in VARIANTS:
+            preset, variant = VARIANTS[preset]
+            own = merge(variant, own)
+        return fitted(gl.FieldModel(build(Model, merge(dump(gl.preset(preset, "tiny")), own))).eval())
+
+    def model(self) -> gl.FieldModel:
+        """The same one for every test: to ask, not to change."""
+        return _shared(self.name)
+
+    def samples(self, size: tuple[int, int] = (8, 8), batch: int = 2, dtype=torch.float32) -> gl.Samples:
+        """A grid of this size, or readings at 19 places."""
+        generator = torch.Generator().manual_seed(1)
+        if self.grid:
+            return gl.Samples.from_grid(torch.rand(batch, *size, 3, generator=generator, dtype=dtype))
+        places = torch.rand(batch, 19, 2, generator=generator, dtype=dtype)
+        return gl.Samples.from_points(places, _smooth(places))
+
+
+@cache
+def _shared(name: str) -> gl.FieldModel:
+    return Arm(name).fresh()
+
+
+@cache
+def _modes() -> dict[str, torch.Tensor]:
+    """Buffers of modes that were fitted once."""
+    model = tiny("sensors", {"base": POD})
+    fit_modes(model.base, WaveSource(("simple",)).first(200))
+    return dict(model.base.named_buffers())
+
+
+def fitted(model: gl.FieldModel) -> gl.FieldModel:
+    """With modes, if it has such a base."""
+    if isinstance(model.base, Modes):
+        for name, buffer in _modes().items():
+            setattr(model.base, name, buffer.clone())
+    return model
+
+
+def _smooth(x: torch.Tensor) -> torch.Tensor:
+    """A wave of the family that the modes know."""
+    return 0.5 + 0.3 * torch.sin(2 * torch.pi * (1.2 * x[..., :1] + 0.9 * x[..., 1:]))
+
+
+def places(count: int = 23, batch: int = 2, dtype=torch.float32) -> torch.Tensor:
+    return torch.rand(batch, count, 2, generator=torch.Generator().manual_seed(2), dtype=dtype)
+
+
+def field_of(arm: Arm, size: str = "mosaic") -> gl.Field:
+    return arm.model().encode(arm.samples(SIZES[size]))
+
+
+def everything(field: gl.Field, coords: torch.Tensor) -> list[torch.Tensor]:
+    """What a field can be asked for, as far as it knows it."""
+    answer = field.answer(coords)
+    out = [answer.mean] if answer.std is None else [answer.mean, answer.std]
+    draws = field.solved.draws(2, 3) if field.correction is None else field.correction.draws(field.solved, 2, 3)
+    if draws is not None:
+        out.append(field.sample(coords, 2, seed=3))
+    if field.solved.differentiable and not field.joint:
+        out.append(field.gradient(coords))
+    out.append(field.to_grid(shape=(5, 6)))
+    return out
+
+
+def assert_same(before: list[torch.Tensor], after: list[torch.Tensor]):
+    assert len(before) == len(after)
+    for a, b in zip(before, after, strict=True):
+        assert torch.equal(a.nan_to_num(7e7), b.nan_to_num(7e7))
