@@ -67,7 +67,7 @@ def training_step(
 
 def check_loss(model: FieldModel, train: Train) -> None:
     """Raises ConfigError for a loss that would leave a part of the head as it was born."""
-    if train.loss is not None and model.head.has_spread:
+    if train.loss is not None and model.config.head.kind in ("gaussian", "flow"):
         raise ConfigError(
             f"train.loss {train.loss!r} trains one value and never what head.kind {model.config.head.kind!r} adds; "
             "leave train.loss out (none): the head has its own"

@@ -12,7 +12,6 @@ read along a space-filling curve (`order`), with steps as long as the way betwee
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -27,46 +26,55 @@ from gridless.nn.mamba import MambaBlock
 from gridless.nn.residual import scale_branches
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Placement:
-    """`order[i]`: which item stands at place i of the sequence (patches are 0 … n−1, tokens n … n+m−1).
-    `tokens`, `patches`: the places of the tokens and of the patches, in their own order."""
+    """`order[i]`: which item stands at place i of the sequence: patches are 0 … n−1, tokens n … n+m−1."""
 
-    order: tuple[int, ...]
-    tokens: tuple[int, ...]
-    patches: tuple[int, ...]
+    order: Int64[Tensor, " T"]
+    count: int
+    """Of the patches."""
+
+    @property
+    def tokens(self) -> Int64[Tensor, " M"]:
+        """The places of the tokens, in their own order."""
+        return self.order.argsort()[self.count :]
+
+    @property
+    def patches(self) -> Int64[Tensor, " N"]:
+        """The places of the patches, in their own order."""
+        return self.order.argsort()[: self.count]
 
 
-@lru_cache(maxsize=4096)
-def placement(patches: int, tokens: int, kind: str = "equidistant", group: int = 1) -> Placement:
+def placement(patches: int, tokens: int, kind: str = "equidistant", group: int = 1, device=None) -> Placement:
     """Where `tokens` position tokens stand among `patches` patches. The patches keep their order.
 
     equidistant: from the first place to the last; middle: in one run after half of the patches; group: runs of `group`
-    tokens, equidistant; append: at the end. Raises ValueError if `group` does not divide the number of tokens.
+    tokens, equidistant; append: at the end. Made where it is used, without a list or a look at a number, so that a GPU
+    is not waited for. Raises ValueError if `group` does not divide the number of tokens.
     """
-    total = patches + tokens
+    total, index = patches + tokens, torch.arange(tokens, device=device)
     match kind:
         case "equidistant":
-            places = _spread(total - 1, tokens)
+            places = _spread(index, total - 1, tokens)
         case "middle":
-            places = tuple(range(patches // 2, patches // 2 + tokens))
+            places = patches // 2 + index
         case "group":
             if tokens % group:
                 raise ValueError(f"encoder.tokens: groups of {group} do not divide {tokens} tokens")
-            places = tuple(first + i for first in _spread(total - group, tokens // group) for i in range(group))
+            places = _spread(index // group, total - group, tokens // group) + index % group
         case "append":
-            places = tuple(range(patches, total))
+            places = patches + index
         case _:
             raise ValueError(f"no placement {kind!r}; there are equidistant, middle, group, append")
-    own = dict(zip(places, range(patches, total), strict=True))
-    free = tuple(place for place in range(total) if place not in own)
-    order = own | dict(zip(free, range(patches), strict=True))
-    return Placement(tuple(order[place] for place in range(total)), places, free)
+    is_token = torch.zeros(total, dtype=torch.long, device=device).index_fill(0, places, 1)
+    before = is_token.cumsum(0) - is_token  # tokens that stand before a place
+    order = torch.where(is_token > 0, patches + before, torch.arange(total, device=device) - before)
+    return Placement(order, patches)
 
 
-def _spread(last: int, count: int) -> tuple[int, ...]:
-    """`count` integers evenly from 0 to `last`, rounded down."""
-    return tuple(i * last // max(1, count - 1) for i in range(count))
+def _spread(index: Int64[Tensor, " M"], last: int, count: int) -> Int64[Tensor, " M"]:
+    """`count` integers evenly from 0 to `last`, rounded down (exactly, without floats)."""
+    return index * last // max(1, count - 1)
 
 
 class MambaEncoder(nn.Module):
@@ -119,7 +127,7 @@ class MambaEncoder(nn.Module):
         return torch.stack(rows), places < (counts + self.count)[:, None]
 
     def _order(self, patches: int, device) -> Int64[Tensor, " T"]:
-        return torch.tensor(placement(patches, self.count, self.kind, self.group).order, device=device)
+        return placement(patches, self.count, self.kind, self.group, device).order
 
     def _along(self, patches: Tokens, pos: Float[Tensor, "B T d"]) -> tuple[Int64[Tensor, "B T"], Tensor | None]:
         """The sequence along a space-filling curve; padding stands last."""
