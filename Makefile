@@ -1,7 +1,7 @@
 # make quickstart   train, evaluate, report and enlarge one photo (about 7 minutes on two cores)
 # make test         the tests
 # make test-all     the tests, those on a Ray cluster too (installs it)
-# make lint         ruff
+# make lint         ruff and the type checker
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -30,6 +30,7 @@ test-fast: .venv/installed-dev
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 # The CPU build of torch first: a local wheel if there is one, else PyTorch's own CPU index.
 .venv/installed: pyproject.toml constraints.txt

@@ -63,7 +63,7 @@ def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 5) -> float:
 
 def resident() -> float:
     """GiB of this process in memory now; from here on `peak` counts anew."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return _status("VmRSS")
 
 
@@ -73,7 +73,7 @@ def peak() -> float:
 
 
 def _status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) / 2**20
 
 
@@ -112,5 +112,5 @@ def finish(name: str, report: dict, path: Path | None, packages: tuple[str, ...]
     } | report
     line = json.dumps(report)
     if path:
-        path.write_text(line + "\n")
+        path.write_text(line + "\n", encoding="utf-8")
     print(line)

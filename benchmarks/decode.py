@@ -202,7 +202,7 @@ def main() -> None:
     else:
         model, liif = photo_model().eval(), Liif().eval()
         if args.json and args.json.exists():
-            earlier = json.loads(args.json.read_text())
+            earlier = json.loads(args.json.read_text(encoding="utf-8"))
             pair = earlier["equal_seconds"] if isinstance(earlier["equal_seconds"], dict) else None
     shape = (args.side, args.side)
     torch.manual_seed(1)

@@ -201,14 +201,19 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write docs/waves.md from the JSON")
     args = parser.parse_args()
     if args.run is not None:
-        short = lambda x: float(f"{x:.5g}") if isinstance(x, float) else x  # noqa: E731
+
+        def short(x):
+            return float(f"{x:.5g}") if isinstance(x, float) else x
+
         found = {
             k: [{a: short(b) for a, b in row.items()} for row in v] if isinstance(v, list) else v
             for k, v in measure(args.run).items()
         }
-        args.json.write_text(json.dumps(found).replace('}, {"', '},\n{"') + "\n")
+        args.json.write_text(json.dumps(found).replace('}, {"', '},\n{"') + "\n", encoding="utf-8")
     if args.page:
-        (ROOT / "docs" / "waves.md").write_text(page(json.loads(args.json.read_text())))
+        (ROOT / "docs" / "waves.md").write_text(
+            page(json.loads(args.json.read_text(encoding="utf-8"))), encoding="utf-8"
+        )
     if args.run is None and not args.page:
         parser.error("give a run, --page or both")
 

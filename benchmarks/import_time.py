@@ -42,7 +42,7 @@ def main() -> None:
     )
     line = json.dumps(out)
     if "--json" in sys.argv:
-        with open(sys.argv[sys.argv.index("--json") + 1], "w") as file:
+        with open(sys.argv[sys.argv.index("--json") + 1], "w", encoding="utf-8") as file:
             file.write(line + "\n")
     print(line)
 

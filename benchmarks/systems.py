@@ -114,7 +114,7 @@ def main() -> None:
         "commit": commit(), "hardware": hardware(), "runs": runs,
     }  # fmt: skip
     if args.json:
-        args.json.write_text(json.dumps(report, indent=1) + "\n")
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(report))
 
 

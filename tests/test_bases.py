@@ -88,7 +88,10 @@ def test_an_axis_whose_end_is_its_beginning_joins_in_value_and_gradient():
     domain = gl.Domain.of_grid({"lat": torch.linspace(-40, 40, 9), "lon": lon})
     wave = torch.sin(torch.deg2rad(lon)).expand(9, -1)[..., None]
     field = Interpolation("bicubic").encode(gl.Samples.from_grid(wave, domain=domain))
-    at = lambda *longitudes: {"lat": torch.zeros(len(longitudes)), "lon": torch.tensor(longitudes)}  # noqa: E731
+
+    def at(*longitudes):
+        return {"lat": torch.zeros(len(longitudes)), "lon": torch.tensor(longitudes)}
+
     torch.testing.assert_close(field(at(359.9999)), field(at(-0.0001)), atol=1e-6, rtol=0)
     torch.testing.assert_close(field(at(0.0, 180.0)), torch.zeros(2, 1, dtype=torch.float64), atol=1e-9, rtol=0)
     gradient = field.gradient(at(354.9999, 355.0001, -5.0001))[..., 1]

@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 def test_the_speed_page_is_that_of_the_committed_results():
     import speed_page
 
-    assert (ROOT / "docs" / "speed.md").read_text() == speed_page.page()
+    assert (ROOT / "docs" / "speed.md").read_text(encoding="utf-8") == speed_page.page()
 
 
 def test_the_sizes_beside_the_speed_ratio_are_those_of_the_two_models():
@@ -33,9 +33,9 @@ def test_the_sizes_beside_the_speed_ratio_are_those_of_the_two_models():
 def test_the_page_of_waves_is_that_of_the_committed_results():
     import fields
 
-    found = json.loads((ROOT / "results" / "waves.json").read_text())
-    assert (ROOT / "docs" / "waves.md").read_text() == fields.page(found)
-    assert fields.main_table(found) in (ROOT / "README.md").read_text()
+    found = json.loads((ROOT / "results" / "waves.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "waves.md").read_text(encoding="utf-8") == fields.page(found)
+    assert fields.main_table(found) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_public_parts_compute_the_same():

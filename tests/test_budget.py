@@ -68,7 +68,7 @@ def test_a_budget_that_was_interrupted_keeps_its_plan(tmp_path, monkeypatch):
         patch.setattr("gridless.training.fit.training_step", dies)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "broken", train=BUDGET)
-    state = json.loads(next((tmp_path / "broken").glob("checkpoint-*/state.json")).read_text())
+    state = json.loads(next((tmp_path / "broken").glob("checkpoint-*/state.json")).read_text(encoding="utf-8"))
     assert 0 < state["step"] < 37 and state["plan"]["progress"] > 0
     with monkeypatch.context() as patch:
         clock = Clock(patch, lambda now: 0.05 * (2.0 if now > 2.0 else 1.0), real=True)

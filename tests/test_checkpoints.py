@@ -58,20 +58,25 @@ def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
 
     whole = run(tmp_path / "whole")
     interrupted(monkeypatch, 8, lambda: run(tmp_path / "broken"))
-    with (tmp_path / "broken" / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "broken" / "metrics.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"step": 7, "loss"')  # a line the stop cut short
     resumed = run(tmp_path / "broken")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    lines = [json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "broken" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [line["step"] for line in lines] == [5, 10, 12]
-    assert json.loads((tmp_path / "broken" / "run.json").read_text())["complete"]
+    assert json.loads((tmp_path / "broken" / "run.json").read_text(encoding="utf-8"))["complete"]
     assert not list((tmp_path / "broken").glob("checkpoint-*"))
 
 
 @pytest.mark.parametrize("stopped", [1, 4])  # before and after the first checkpoint of a step
 def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     train = Train(steps=6, batch=2, queries=9, checkpoint_every=2, optimizer=Optimizer(ema=0.9))
-    model = lambda: gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)  # noqa: E731
+
+    def model():
+        return gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)
+
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")
     interrupted(monkeypatch, stopped, lambda: run(model(), folder=tmp_path / "broken"))
@@ -100,7 +105,7 @@ gl.fit(model, pictures(), gl.SuperResolution(), train=train, folder=sys.argv[1],
 def test_killed_three_times_ends_at_the_same_bits(tmp_path):
     """kill −9 at random moments of a training in a process of its own."""
     script = tmp_path / "train.py"
-    script.write_text(SCRIPT.format(paths=[os.path.dirname(__file__)]))
+    script.write_text(SCRIPT.format(paths=[os.path.dirname(__file__)]), encoding="utf-8")
 
     def start(folder):
         return subprocess.Popen([sys.executable, str(script), str(folder)], stderr=subprocess.DEVNULL)
@@ -108,7 +113,10 @@ def test_killed_three_times_ends_at_the_same_bits(tmp_path):
     whole = start(tmp_path / "whole")
     assert whole.wait() == 0
     rng, folder, kills = random.Random(0), tmp_path / "killed", 0
-    progress = lambda: max([int(p.name.rsplit("-", 1)[1]) for p in folder.glob("checkpoint-*")], default=0)  # noqa: E731
+
+    def progress():
+        return max([int(p.name.rsplit("-", 1)[1]) for p in folder.glob("checkpoint-*")], default=0)
+
     while kills < 3:
         process, goal = start(folder), progress() + rng.randint(20, 50)
         while progress() < goal and process.poll() is None:
@@ -121,7 +129,7 @@ def test_killed_three_times_ends_at_the_same_bits(tmp_path):
     assert final.wait() == 0
     a, b = load_file(tmp_path / "whole" / "model.safetensors"), load_file(folder / "model.safetensors")
     assert a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert steps == sorted(set(steps)) and steps[-1] == 240
 
 
@@ -129,7 +137,10 @@ def test_a_budget_in_seconds_becomes_steps_once(tmp_path):
     train = Train(seconds=0.5, batch=1, queries=10, checkpoint_every=5)
     model = gl.FieldModel(tiny("mamba-ginr").config)
     facts = gl.fit(model, pictures(), gl.Reconstruction(), train=train, folder=tmp_path, quiet=True)
-    assert facts["steps"] >= 10 and json.loads((tmp_path / "run.json").read_text())["steps"] == facts["steps"]
+    assert (
+        facts["steps"] >= 10
+        and json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["steps"] == facts["steps"]
+    )
     again = gl.fit(model, pictures(), gl.Reconstruction(), train=train, folder=tmp_path, quiet=True)
     assert again["steps"] == facts["steps"]
     with pytest.raises(ValueError, match=r"another train.seconds \(0.5, not 50.0\)"):
@@ -149,7 +160,7 @@ def train(folder=None, *, model=None, data=None, task=None, train=TRAIN, seed=0,
 
 def lines(folder) -> list[dict]:
     """metrics.jsonl without what a clock says."""
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     return [{k: v for k, v in one.items() if k not in ("seconds", "samples_per_second")} for one in records]
 
 
@@ -292,7 +303,7 @@ def test_a_line_that_is_no_record_stops_no_resume(tmp_path, monkeypatch, line):
 def test_metrics_hold_finite_numbers_only(tmp_path, monkeypatch):
     monkeypatch.setattr("gridless.training.fit.validation_scores", lambda *_: {"val_psnr": float("inf")})
     train(tmp_path, validation=photos(1))
-    text = (tmp_path / "metrics.jsonl").read_text()
+    text = (tmp_path / "metrics.jsonl").read_text(encoding="utf-8")
     assert "Infinity" not in text and text.count('"val_psnr": null') == 2
 
 
@@ -342,8 +353,8 @@ def test_one_process_writes_into_a_folder(tmp_path):
 
 def test_a_run_of_other_processes_is_refused(tmp_path, monkeypatch):
     interrupted(monkeypatch, 3, lambda: train(tmp_path))
-    facts = json.loads((tmp_path / "run.json").read_text())
+    facts = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert facts["processes"] == 1
-    (tmp_path / "run.json").write_text(json.dumps({**facts, "processes": 2}))
+    (tmp_path / "run.json").write_text(json.dumps({**facts, "processes": 2}), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"another processes \(2, not 1\)"):
         train(tmp_path)

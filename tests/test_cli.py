@@ -47,12 +47,12 @@ def test_train_writes_a_run(run):
     assert {"config.json", "model.safetensors", "README.md", "run.json", "recipe.json", "metrics.jsonl"} <= {
         p.name for p in run.iterdir()
     }
-    facts = json.loads((run / "run.json").read_text())
+    facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert facts["steps"] == 2 and facts["complete"] and facts["params"] > 0 and facts["hardware"]["cores"]
 
 
 def test_eval_writes_every_row(run):
-    rows = list(csv.DictReader((run / "results.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((run / "results.csv").read_text(encoding="utf-8").splitlines()))
     assert tuple(rows[0]) == NEEDED
     assert len(rows) == 1 * 2 * 5 * 4  # pictures × scales × (four baselines and the model) × metrics
     assert {r["split"] for r in rows} == {"test"} and {r["scale"] for r in rows} == {"2", "3.7"}
@@ -60,7 +60,7 @@ def test_eval_writes_every_row(run):
 
 def test_report_is_one_page(run, tmp_path):
     cli.main(["report", str(run), "-o", str(tmp_path / "page")])
-    page = (tmp_path / "page" / "report.html").read_text()
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert "noise" in page and "hybrid" in page and "data:image/png;base64," in page
     assert {p.name for p in (tmp_path / "page").iterdir()} >= {"report.html", "report.md", "results.csv"}
 
@@ -78,8 +78,8 @@ def test_two_processes_train_one_run(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("parameters, 2 steps") == 1
-    assert json.loads((folder / "run.json").read_text())["complete"]
-    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert json.loads((folder / "run.json").read_text(encoding="utf-8"))["complete"]
+    logged = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in logged if "loss" in line] == [2]
 
 
@@ -156,7 +156,10 @@ def bomb() -> bytes:
     import zlib
 
     header = struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0)
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))  # noqa: E731
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)

@@ -59,11 +59,11 @@ def test_a_thousand_pictures_take_little_room_and_come_back(tmp_path):
     runs = [Scored("full", "steps", seed, {"params": 1, "steps": 1}, scores) for seed in range(3)]
     path = tmp_path / "sweep.json"
     write_comparison(Comparison([(f"{i:04d}", 1.0) for i in range(1000)], {}, runs), path)
-    assert path.stat().st_size < 60_000 and "Infinity" not in path.read_text()
+    assert path.stat().st_size < 60_000 and "Infinity" not in path.read_text(encoding="utf-8")
     back = read_comparison(path)
     assert np.array_equal(back.runs[1].scores["same"], scores["same"])
     assert np.array_equal(back.runs[2].scores["psnr"], values) and back.cases[7] == ("0007", 1.0)
-    path.write_text("{}")
+    path.write_text("{}", encoding="utf-8")
     with pytest.raises(ConfigError, match="expected a sweep.json"):
         read_comparison(path)
 
@@ -78,7 +78,9 @@ def test_the_status_says_each_change_once(tmp_path, capsys):
         status.show()
     assert capsys.readouterr().err == "full-steps-seed0: running\nfull-steps-seed0: done, 31.23\n"
     run.folder.mkdir()
-    (run.folder / "metrics.jsonl").write_text('{"step": 25, "seconds": 5.0}\n{"step": 25, "val_psnr": 1}\n{"st')
+    (run.folder / "metrics.jsonl").write_text(
+        '{"step": 25, "seconds": 5.0}\n{"step": 25, "val_psnr": 1}\n{"st', encoding="utf-8"
+    )
     assert progress(run.folder, 100) == (25, 15.0) and progress(tmp_path, 100) == (0, None)
 
 

@@ -52,19 +52,21 @@ def test_hybrid_base_is_the_document():
 
 def test_a_recipe_that_extends_another_is_a_diff(tmp_path):
     more = tmp_path / "more.toml"
-    more.write_text('extends = "waves"\n[train]\nbatch = 3\n')
+    more.write_text('extends = "waves"\n[train]\nbatch = 3\n', encoding="utf-8")
     assert recipe(recipe_table(more), {})[0] == recipe(recipe_table("waves"), {"train": {"batch": 3}})[0]
 
 
 def test_the_recipe_beside_the_extending_file_comes_before_one_that_ships(tmp_path):
-    (tmp_path / "waves.toml").write_text('extends = "waves"\n[train]\nsteps = 7\n')  # its own name: the one that ships
-    (tmp_path / "more.toml").write_text('extends = "waves"\n[train]\nbatch = 3\n')
+    (tmp_path / "waves.toml").write_text(
+        'extends = "waves"\n[train]\nsteps = 7\n', encoding="utf-8"
+    )  # its own name: the one that ships
+    (tmp_path / "more.toml").write_text('extends = "waves"\n[train]\nbatch = 3\n', encoding="utf-8")
     whole = recipe(recipe_table(tmp_path / "more.toml"), {})[0]
     assert whole == recipe(recipe_table("waves"), {"train": {"batch": 3, "steps": 7}})[0]
-    (tmp_path / "waves.toml").write_text('extends = "more"\n')
+    (tmp_path / "waves.toml").write_text('extends = "more"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="which extends it"):
         recipe_table(tmp_path / "more.toml")
-    (tmp_path / "more.toml").write_text('extends = "foto"\n')
+    (tmp_path / "more.toml").write_text('extends = "foto"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="no recipe 'foto'"):
         recipe_table(tmp_path / "more.toml")
 
@@ -302,4 +304,4 @@ def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
     }  # fmt: skip
     model = gl.FieldModel(build(Model, merge(dump(gl.preset("hybrid", "base")), {"decoder": notebook})))
     assert abs(model.parameter_count() / 63.95e6 - 1) < 0.02
-    assert len(model.decoder.refine["bands"][0]) == 4 and len(model.decoder.refine["out"][0]) == 0
+    assert len(model.decoder.refine.bands[0]) == 4 and len(model.decoder.refine.out[0]) == 0

@@ -34,7 +34,7 @@ def stream(part: str, model: gl.FieldModel) -> list[torch.nn.Module]:
         case "scent":
             return [block.down for block in model.decoder.blocks]
         case "gated-blocks":
-            return [block.feed.down for block in model.decoder.refine["bands"][0]]
+            return [block.feed.down for block in model.decoder.refine.bands[0]]
 
 
 @pytest.mark.parametrize("part", DEEPER)

@@ -32,7 +32,7 @@ def test_json_holds_finite_numbers_only(tmp_path):
         "name": "ü",
     }
     files.append_json(tmp_path / "a.jsonl", {"gain": -math.inf})
-    assert (tmp_path / "a.jsonl").read_text() == '{"gain": null}\n'
+    assert (tmp_path / "a.jsonl").read_text(encoding="utf-8") == '{"gain": null}\n'
 
 
 @pytest.mark.parametrize("text", [b"", b'{"a": ', b"[" * 100_000, b"\xff\xfe{}"])
@@ -55,9 +55,9 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
             files.write_text(path, "new")
     assert caught.value.errno == errno.ENOSPC
     with pytest.raises(KeyboardInterrupt), files.replacing_folder(tmp_path / "checkpoint-1") as part:
-        (part / "state.json").write_text("{}")
+        (part / "state.json").write_text("{}", encoding="utf-8")
         raise KeyboardInterrupt
-    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"] and path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["results.csv"] and path.read_text(encoding="utf-8") == "old"
     with pytest.raises(OSError, match=r"a\.txt"):
         files.write_text(tmp_path / "nowhere" / "a.txt", "")
 
@@ -65,12 +65,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    name = lambda pid, host=files.HOST: f".gridless-{host}-{pid}-0123abcd.tmp"  # noqa: E731
-    (tmp_path / name(dead.pid)).write_text("half")
+
+    def name(pid, host=files.HOST):
+        return f".gridless-{host}-{pid}-0123abcd.tmp"
+
+    (tmp_path / name(dead.pid)).write_text("half", encoding="utf-8")
     (tmp_path / name(dead.pid).replace("0123", "4567")).mkdir()
     kept = [name(os.getpid()), name(dead.pid, "00000000"), "mine.tmp"]
     for other in kept:
-        (tmp_path / other).write_text("")
+        (tmp_path / other).write_text("", encoding="utf-8")
     files.write_text(tmp_path / "a.txt", "")  # the first that this process writes there
     assert {p.name for p in tmp_path.iterdir()} == {"a.txt", *kept}
 
@@ -88,6 +91,11 @@ def test_every_file_has_the_mode_of_any_other(tmp_path):
 def test_a_folder_appears_with_all_that_is_in_it(tmp_path):
     for text in ("first", "second"):
         with files.replacing_folder(tmp_path / "checkpoint-1") as part:
-            (part / "a").write_text(text)
-            assert not (tmp_path / "checkpoint-1").exists() or (tmp_path / "checkpoint-1" / "a").read_text() == "first"
-    assert (tmp_path / "checkpoint-1" / "a").read_text() == "second" and len(list(tmp_path.iterdir())) == 1
+            (part / "a").write_text(text, encoding="utf-8")
+            assert (
+                not (tmp_path / "checkpoint-1").exists()
+                or (tmp_path / "checkpoint-1" / "a").read_text(encoding="utf-8") == "first"
+            )
+    assert (tmp_path / "checkpoint-1" / "a").read_text(encoding="utf-8") == "second" and len(
+        list(tmp_path.iterdir())
+    ) == 1

@@ -7,7 +7,8 @@ import pytest
 
 import gridless as gl
 
-PACKAGE = Path(__file__).parents[1] / "src" / "gridless"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "gridless"
 FLOORS = (
     ("cli", "__main__", "__init__"),
     ("runs",),
@@ -87,6 +88,23 @@ def test_files_are_few_and_short():
     assert len(root) <= ROOT_FILES, sorted(file.name for file in root)
     long = {f.name: n for f in files() if (n := len(f.read_text(encoding="utf-8").splitlines())) > LONGEST}
     assert not long
+
+
+def without_encoding(file: Path) -> list[int]:
+    """Lines that read or write text in whatever encoding the machine has; ruff sees those of what it knows to be a path."""
+    lines = []
+    for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        text = {"read_text": 0, "write_text": 1}.get(call.func.attr) == len(call.args)
+        if text and not any(keyword.arg == "encoding" for keyword in call.keywords):
+            lines.append(call.lineno)
+    return lines
+
+
+def test_text_is_read_and_written_in_a_named_encoding():
+    every = [file for room in ("src", "tests", "benchmarks") for file in (ROOT / room).rglob("*.py")]
+    assert not {str(file.relative_to(ROOT)): lines for file in every if (lines := without_encoding(file))}
 
 
 def test_the_package_holds_weights_by_name_and_no_claims():

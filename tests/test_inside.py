@@ -220,7 +220,10 @@ def test_the_page_holds_every_picture_and_needs_nothing_outside(page):
         "inside.md",
         "inside.json",
     }
-    html, markdown = (page / "inside.html").read_text(), (page / "inside.md").read_text()
+    html, markdown = (
+        (page / "inside.html").read_text(encoding="utf-8"),
+        (page / "inside.md").read_text(encoding="utf-8"),
+    )
     assert len(re.findall(r'<img src="data:image/png;base64,', html)) == len(PICTURES)
     assert not re.search(r'(src|href)="(?!data:)', html) and "http" not in html
     assert html.count("How to read it") == markdown.count("How to read it") == len(PICTURES)
@@ -232,7 +235,7 @@ def test_the_page_holds_every_picture_and_needs_nothing_outside(page):
 
 
 def test_the_numbers_are_those_of_the_run(run, page):
-    found = json.loads((page / "inside.json").read_text())
+    found = json.loads((page / "inside.json").read_text(encoding="utf-8"))
     assert set(found) == PICTURES | {"probe"}
     model = gl.FieldModel.from_pretrained(run)
     torch.manual_seed(3)
@@ -249,10 +252,10 @@ def test_the_numbers_are_those_of_the_run(run, page):
 
 def test_labels_bring_a_probe_and_change_nothing_else(run, page, tmp_path):
     labels = ["a", "b"] * 4
-    found = json.loads((report_inside(run, tmp_path, labels) / "inside.json").read_text())
+    found = json.loads((report_inside(run, tmp_path, labels) / "inside.json").read_text(encoding="utf-8"))
     probe = found.pop("probe")
     assert probe["classes"] == 2 and 0 <= probe["accuracy"] <= 1 and (tmp_path / "probe.png").is_file()
-    before = json.loads((page / "inside.json").read_text())
+    before = json.loads((page / "inside.json").read_text(encoding="utf-8"))
     assert found == {name: numbers for name, numbers in before.items() if name != "probe"}
     with pytest.raises(ValueError, match="one label for each of 8 test pictures, got 3"):
         report_inside(run, tmp_path, labels[:3])
@@ -266,19 +269,19 @@ def test_cifar10_brings_its_labels_and_a_joint_decoder_answers_one_window(tmp_pa
     data = {"kind": "cifar10", "path": str(tmp_path), "held_out": 18}
     joint = {"decoder": {"block": {"depth": 1, "joint": True}}, "signal": {"window": 24, "overlap": 8}}
     run = make_run(tmp_path, "mamba-ginr", {"kind": "reconstruction", "seen": 24}, joint, data)
-    found = json.loads((report_inside(run) / "inside.json").read_text())
+    found = json.loads((report_inside(run) / "inside.json").read_text(encoding="utf-8"))
     assert found["probe"]["classes"] == 3 and found["probe"]["train"] + found["probe"]["test"] == 18
     assert len(found["jitter"]["psnr"]["mamba-ginr"]) == 3 and found["spectra"]["limit"] == 0.25
-    assert "depend on one another" in (run / "inside" / "inside.md").read_text()
+    assert "depend on one another" in (run / "inside" / "inside.md").read_text(encoding="utf-8")
 
 
 def test_what_does_not_apply_is_left_out_with_a_reason(tmp_path):
     perceiver = {"kind": "perceiver", "count": 4, "widths": [16], "cross_heads": 1, "heads": 1, "head_width": 16}
     run = make_run(tmp_path, "mlp", {"kind": "reconstruction"}, {"encoder": perceiver})
-    html = (report_inside(run, tmp_path / "out") / "inside.html").read_text()
+    html = (report_inside(run, tmp_path / "out") / "inside.html").read_text(encoding="utf-8")
     assert html.count("do not attend to the latents") == 4 and "no learnable position tokens" in html
     assert {p.stem for p in (tmp_path / "out").glob("*.png")} == {"spectra", "jitter"}
-    numbers = json.loads((tmp_path / "out" / "inside.json").read_text())
+    numbers = json.loads((tmp_path / "out" / "inside.json").read_text(encoding="utf-8"))
     assert "'mlp'" in numbers["attention"]["left_out"]
     assert "bicubic" not in numbers["jitter"]["psnr"]  # at ×1 it is the input itself
 

@@ -269,7 +269,10 @@ def test_neighbourhoods_join_without_a_jump_and_gradients_hold(in_neighbourhoods
     q = samples.coords[:, :3].clone().add(0.01).requires_grad_()
     assert torch.autograd.gradcheck(solved, (q,), atol=1e-4, fast_mode=True)
     values = samples.values.clone().requires_grad_()
-    asked = lambda v: kriging.solve(Samples(v, coords=samples.coords))(q.detach())  # noqa: E731
+
+    def asked(v):
+        return kriging.solve(Samples(v, coords=samples.coords))(q.detach())
+
     assert torch.autograd.gradcheck(asked, (values,), atol=1e-4, fast_mode=True)
 
 

@@ -59,7 +59,10 @@ def test_clusters_of_fields_need_fewer_readings(modes):
     coords = gl.grid(16, 16)
     waves, samples = question("simple", "val", 24, 26, 0.0)
     truth = waves(coords.expand(24, -1, -1))
-    psnr = lambda field: float((-10 * (field(coords) - truth).square().mean((1, 2)).log10()).mean())  # noqa: E731
+
+    def psnr(field):
+        return float((-10 * (field(coords) - truth).square().mean((1, 2)).log10()).mean())
+
     assert psnr(clustered.encode(samples)) > 40 > psnr(modes.encode(samples))
     rng = np.random.default_rng(0)
     value, std = clustered.encode(read(waves, place(rng, 24, 60), rng, 0.1)).mean_and_std(coords)

@@ -23,9 +23,9 @@ def saved(tmp_path):
 
 
 def edit(file, change):
-    table = json.loads(file.read_text())
+    table = json.loads(file.read_text(encoding="utf-8"))
     change(table)
-    file.write_text(json.dumps(table))
+    file.write_text(json.dumps(table), encoding="utf-8")
 
 
 @pytest.mark.parametrize("preset", [*PRESETS, "sensors", "v1", "v2"])

@@ -9,7 +9,7 @@ README = Path(__file__).parents[1] / "README.md"
 def test_every_verb_of_the_readme_exists():
     from gridless.cli import app
 
-    verbs = set(re.findall(r"^gridless (\w+)", README.read_text(), re.M))
+    verbs = set(re.findall(r"^gridless (\w+)", README.read_text(encoding="utf-8"), re.M))
     known = {name for command in app for name in [command]}
     assert verbs and verbs <= known
 
@@ -18,7 +18,7 @@ def test_its_table_is_that_of_the_committed_results():
     from gridless.scoring.results import markdown_table, read_results
 
     rows = read_results(README.parent / "results" / "quickstart" / "results.csv")
-    assert markdown_table(rows, "psnr_rgb") in README.read_text()
+    assert markdown_table(rows, "psnr_rgb") in README.read_text(encoding="utf-8")
 
 
 def test_its_ablation_is_that_of_the_committed_sweep():
@@ -26,7 +26,7 @@ def test_its_ablation_is_that_of_the_committed_sweep():
 
     sweep = read_comparison(README.parent / "results" / "photos-ablation.json")
     assert {run.seed for run in sweep.runs} == {0, 1, 2}
-    assert as_markdown(sweep) in README.read_text()
+    assert as_markdown(sweep) in README.read_text(encoding="utf-8")
 
 
 def added(found: dict) -> float:
@@ -50,22 +50,23 @@ def verdicts() -> list[str]:
 def test_its_figures_are_those_of_the_committed_results():
     import json
 
-    results, text = README.parent / "results", " ".join(README.read_text().split())
+    results, text = README.parent / "results", " ".join(README.read_text(encoding="utf-8").split())
     run, scan, decode = (
-        json.loads((results / f).read_text()) for f in ("quickstart/run.json", "scan.json", "decode.json")
+        json.loads((results / f).read_text(encoding="utf-8"))
+        for f in ("quickstart/run.json", "scan.json", "decode.json")
     )
-    waves = json.loads((results / "waves-simple.json").read_text())
+    waves = json.loads((results / "waves-simple.json").read_text(encoding="utf-8"))
     asked = {"sensors": 51, "noise": 0.0, "model": "model", "metric": "psnr"}
     simple = next(row["value"] for row in waves["scores"] if asked.items() <= row.items())
-    alone = json.loads((results / "waves-network-alone.json").read_text())
+    alone = json.loads((results / "waves-network-alone.json").read_text(encoding="utf-8"))
     without = next(row["value"] for row in alone["scores"] if asked.items() <= row.items())
-    six = json.loads((results / "waves.json").read_text())
+    six = json.loads((results / "waves.json").read_text(encoding="utf-8"))
     spreads = six["intervals"]
     inside, gain, over_one = ([100 * row[k] for row in spreads] for k in ("coverage_90", "gain", "gain_one"))
     claimed = verdicts()
     forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
     assert added(six) < 0.05
-    card = (README.parent / "src" / "gridless" / "weights" / "waves-all" / "README.md").read_text()
+    card = (README.parent / "src" / "gridless" / "weights" / "waves-all" / "README.md").read_text(encoding="utf-8")
     assert f"commit {six['commit']}: {six['steps']:,} steps in {six['train_seconds']:.0f} s" in card
     for figure in (
         f"{run['params']:,} parameters, {run['steps']:,} steps in {run['train_seconds']:.0f} s",

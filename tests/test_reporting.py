@@ -33,7 +33,7 @@ def value(model: str, image: str, scale: float, metric: str) -> float:
 def make_run(folder: Path, model: str = "hybrid", extra: float = 0.0, full: bool = True, images=IMAGES) -> Path:
     """A run folder; `extra` shifts the trained model's values; full = with run.json, metrics.jsonl and predictions."""
     folder.mkdir(parents=True)
-    with (folder / "results.csv").open("w", newline="") as file:
+    with (folder / "results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(results.NEEDED)
         for image in images:
@@ -51,9 +51,11 @@ def make_run(folder: Path, model: str = "hybrid", extra: float = 0.0, full: bool
             "commit": "abc1234",
             "hardware": {"cores": 2, "gpu": None},
         }
-        (folder / "run.json").write_text(json.dumps(facts))
+        (folder / "run.json").write_text(json.dumps(facts), encoding="utf-8")
         lines = [{"step": 10 * i, "loss": 0.1 / i} for i in range(1, 30)] + [{"step": 290, "val_gain_x2": 0.5}]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 300, "lo')
+        (folder / "metrics.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines) + '{"step": 300, "lo', encoding="utf-8"
+        )
         make_predictions(folder, model)
     return folder
 
@@ -76,13 +78,13 @@ def width(file) -> int:
 
 
 def pages(output: Path) -> tuple[str, str]:
-    return (output / "report.html").read_text(), (output / "report.md").read_text()
+    return (output / "report.html").read_text(encoding="utf-8"), (output / "report.md").read_text(encoding="utf-8")
 
 
 def test_every_mean_and_gain_of_the_csv_is_on_both_pages(tmp_path):
     output = reporting.report([make_run(tmp_path / "run")], tmp_path / "out")
     html, markdown = pages(output)
-    with (tmp_path / "run" / "results.csv").open() as file:
+    with (tmp_path / "run" / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     for metric, digits in (("psnr_rgb", 2), ("ssim", 4)):
         for scale in ("2.0", "3.7"):
@@ -180,13 +182,13 @@ def test_what_must_be_there_is_asked_for(tmp_path):
     with pytest.raises(ValueError, match="at least one run folder"):
         reporting.report([], tmp_path / "out")
     table = tmp_path / "empty" / "results.csv"
-    table.write_text("model,value\nnet,1\n")
+    table.write_text("model,value\nnet,1\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no column task"):
         results.read_results(table)
-    table.write_text(",".join(results.NEEDED) + "\n")
+    table.write_text(",".join(results.NEEDED) + "\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no row"):
         results.read_results(table)
-    table.write_text(",".join(results.NEEDED) + "\nnet,sr,d,test,cat,two,ssim,1,1,1,0\n")
+    table.write_text(",".join(results.NEEDED) + "\nnet,sr,d,test,cat,two,ssim,1,1,1,0\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"line 2: got scale 'two'"):
         results.read_results(table)
     assert not (tmp_path / "out").exists()
@@ -207,7 +209,7 @@ def test_results_are_typed(tmp_path):
 def test_broken_and_repeated_metrics_lines(tmp_path):
     run = make_run(tmp_path / "run")
     text = '{"step": 10, "loss": 1.0}\n{"step": 20, "loss": 9.0}\n{"step": 20, "loss": 2.0}\n[3]\n{"step": 30, "los'
-    (run / "metrics.jsonl").write_text(text)
+    (run / "metrics.jsonl").write_text(text, encoding="utf-8")
     read = reporting._read_run(run, "run")
     assert read.curve == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}]  # a resumed run: the later line holds
     assert reporting.report([run], tmp_path / "out")
@@ -215,7 +217,7 @@ def test_broken_and_repeated_metrics_lines(tmp_path):
 
 def test_names_are_escaped(tmp_path):
     run = make_run(tmp_path / "run", model="<b>x|y", full=False)
-    (run / "run.json").write_text(json.dumps({"commit": "<script>alert(1)</script>"}))
+    (run / "run.json").write_text(json.dumps({"commit": "<script>alert(1)</script>"}), encoding="utf-8")
     html, markdown = pages(reporting.report([run], tmp_path / "out"))
     assert "<b>" not in html and "&lt;b&gt;x|y" in html
     assert "<script" not in html and "&lt;script&gt;" in html
@@ -233,7 +235,7 @@ def test_models_of_one_name_are_told_apart(tmp_path):
     strip = tmp_path / "out" / "strips" / "cat-x2.png"
     single = reporting.report(runs[:1], tmp_path / "single") / "strips" / "cat-x2.png"
     assert width(strip) > width(single)  # both answers stand beside one truth
-    with (tmp_path / "out" / "results.csv").open() as file:
+    with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 3 * 2 * 3 * 2 and {row["run"] for row in rows} == {"one", "two"}
 
@@ -242,10 +244,10 @@ def test_baselines_that_disagree_are_told_apart(tmp_path):
     runs = [make_run(tmp_path / "a" / "run", "net"), make_run(tmp_path / "b" / "run", "other")]
     text = (
         (runs[1] / "results.csv")
-        .read_text()
+        .read_text(encoding="utf-8")
         .replace("bicubic,sr,photos,test,cat,2.0,psnr_rgb,", "bicubic,sr,photos,test,cat,2.0,psnr_rgb,1")
     )
-    (runs[1] / "results.csv").write_text(text)
+    (runs[1] / "results.csv").write_text(text, encoding="utf-8")
     html, _ = pages(reporting.report(runs, tmp_path / "out"))
     assert ">bicubic (a/run)</th>" in html and ">bicubic (b/run)</th>" in html and ">nearest</th>" in html
 

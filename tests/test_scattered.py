@@ -40,12 +40,17 @@ def test_inverse_distances_weigh_by_their_square_and_may_see_the_nearest_only():
 
 
 def test_linear_reproduces_planes_and_kriging_smooth_fields(points):
-    plane = lambda x: 0.2 + 0.5 * x[:, :1] - 0.3 * x[:, 1:]  # noqa: E731
+    def plane(x):
+        return 0.2 + 0.5 * x[:, :1] - 0.3 * x[:, 1:]
+
     inside = torch.rand(50, 2) * 0.4 + 0.3
     for kind in ("linear", "rbf"):
         field = Scattered(kind).encode(gl.Samples.from_points(points, plane(points)))
         torch.testing.assert_close(field(inside), plane(inside), rtol=0, atol=1e-4)
-    smooth = lambda x: (3 * x[:, :1]).sin() * (2 * x[:, 1:]).cos()  # noqa: E731
+
+    def smooth(x):
+        return (3 * x[:, :1]).sin() * (2 * x[:, 1:]).cos()
+
     field = Scattered("gp").encode(gl.Samples.from_points(points, smooth(points)))
     assert (field(inside) - smooth(inside)).abs().max() < 0.02
 

@@ -87,7 +87,7 @@ def data(tmp_path) -> Path:
 
 def write_recipe(data: Path, steps: int = 2, arms: str = ARMS, task: str = "reconstruction") -> Path:
     path = data.parent / "recipe.toml"
-    path.write_text(RECIPE.format(data=data, steps=steps, task=task) + arms)
+    path.write_text(RECIPE.format(data=data, steps=steps, task=task) + arms, encoding="utf-8")
     return path
 
 
@@ -98,7 +98,7 @@ def swept(recipe: Path, output: Path, *flags: str) -> Comparison:
 
 def rows(output: Path) -> list[dict]:
     """What a sweep found, less what differs from time to time."""
-    found = json.loads((output / "sweep.json").read_text())
+    found = json.loads((output / "sweep.json").read_text(encoding="utf-8"))
     for run in found["runs"]:
         assert run["facts"].pop("train_seconds") >= 0
     return [found["cases"], found["bases"], *found["runs"]]
@@ -111,8 +111,11 @@ def start() -> Iterator[Callable[..., subprocess.Popen]]:
 
     def start(recipe: Path, output: Path, *flags: str) -> subprocess.Popen:
         command = [sys.executable, "-m", "gridless", "sweep", str(recipe), "-o", str(output), *flags]
+
         # whoever runs the tests in the background may have them ignore interrupts; the sweep must hear its own
-        hear = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        def hear():
+            return signal.signal(signal.SIGINT, signal.SIG_DFL)
+
         quiet = subprocess.DEVNULL
         started.append(subprocess.Popen(command, stderr=quiet, stdout=quiet, preexec_fn=hear))
         return started[-1]
@@ -197,7 +200,7 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(data, tmp_path, capsys
         assert stop.value.code == 2 and "| full | both |" in said.out
         assert "1 failed" in said.err.splitlines()[-1] and "wild-steps-seed0: the loss is nan" in said.err
         assert "wild-steps-seed0: running" in said.err
-        assert "FloatingPointError" in (tmp_path / "out" / "wild-steps-seed0" / "error.txt").read_text()
+        assert "FloatingPointError" in (tmp_path / "out" / "wild-steps-seed0" / "error.txt").read_text(encoding="utf-8")
     assert [run.arm for run in read_comparison(tmp_path / "out" / "sweep.json").runs] == ["full"]
 
 
@@ -205,7 +208,7 @@ def test_one_that_fails_stops_no_other_and_is_tried_again(data, tmp_path, capsys
 
 
 def touch(path: str) -> None:
-    Path(path).write_text(f"{os.environ['OMP_NUM_THREADS']} {os.environ['NUMBA_NUM_THREADS']}")
+    Path(path).write_text(f"{os.environ['OMP_NUM_THREADS']} {os.environ['NUMBA_NUM_THREADS']}", encoding="utf-8")
 
 
 def vanish() -> None:
@@ -219,7 +222,7 @@ def test_a_process_that_dies_takes_no_other_with_it(tmp_path, monkeypatch):
         place.call(vanish)
     *_, last = run_all(place, touch, {name: (str(tmp_path / name),) for name in ("a", "b")} | {"c": ("/no/where",)})
     assert last["a"] == last["b"] == ("done", "") and last["c"][0] == "failed" and "/no/where" in last["c"][1]
-    assert (tmp_path / "a").read_text() == f"{place.threads} {place.threads}"
+    assert (tmp_path / "a").read_text(encoding="utf-8") == f"{place.threads} {place.threads}"
 
 
 @pytest.mark.slow
@@ -229,7 +232,10 @@ def test_no_process_outlives_its_sweep(how, data, tmp_path, start):
     until(lambda: len(list((tmp_path / "out").glob("*/metrics.jsonl"))) == 2)
     process.send_signal(how)
     assert process.wait(LONG) in (-signal.SIGKILL, 130)
-    logs = lambda: [log.stat().st_size for log in (tmp_path / "out").glob("*/metrics.jsonl")]  # noqa: E731
+
+    def logs():
+        return [log.stat().st_size for log in (tmp_path / "out").glob("*/metrics.jsonl")]
+
     for run in (tmp_path / "out").glob("*-seed0"):
         with held(run, 20):  # free as soon as its worker has ended
             pass
@@ -263,7 +269,9 @@ def test_killed_twice_it_finds_what_an_undisturbed_sweep_finds(data, tmp_path, s
     assert len(found) == 2 + 12 and found == rows(whole)
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
     for run in killed.glob("*-seed?"):
-        steps = [line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())]
+        steps = [
+            line["step"] for line in map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+        ]
         assert steps[-1] == 60 and not list(run.glob("*checkpoint-*"))
 
 
@@ -301,7 +309,7 @@ def test_a_folder_has_one_writer(tmp_path):
 
 
 def test_fields_are_compared_question_by_question(tmp_path):
-    (tmp_path / "fields.toml").write_text(FIELDS)
+    (tmp_path / "fields.toml").write_text(FIELDS, encoding="utf-8")
     cli.main(["sweep", str(tmp_path / "fields.toml"), "--seeds", "1", "--workers", "1", "-o", str(tmp_path / "out")])
     found = read_comparison(tmp_path / "out" / "sweep.json")
     assert len(found.cases) == 2 * 2 * 2 and found.bases == {} and found.metric == "psnr"

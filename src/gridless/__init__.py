@@ -62,7 +62,7 @@ _ROOMS = {
     "plots": "reports.plots",
 }
 
-__all__ = [*_HOMES, *_ROOMS, "__version__"]
+__all__ = [*_HOMES, *_ROOMS, "__version__"]  # pyright: ignore[reportUnsupportedDunderAll]  names are loaded lazily
 
 
 def __getattr__(name: str):

@@ -5,6 +5,7 @@ Errors are one line and exit code 2; --debug shows the traceback.
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -162,7 +163,7 @@ def sweep(
 def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | None = None, size: str | None = None):
     from gridless.config.merging import merge, parse_flags, recipe, recipe_table
 
-    short = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
+    short: dict[str, object] = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
     table = recipe_table(name)
     if data is not None:
         kind = table.get("data", {}).get("kind", "photos")
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line: whatever goes wrong is one line and exit code 2."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
     try:
         app([a for a in argv if a != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")

@@ -32,10 +32,11 @@ def lattice(
     """
     axes, cell = [], []
     for i, count in enumerate(shape):
-        nodes = domain is not None and domain.axes[i].samples == "nodes" and seen is not None
-        if nodes and count > 1 and seen[i] > 1:
-            step = (seen[i] - 1) / (count - 1) / seen[i]
-            axes.append(0.5 / seen[i] + step * torch.arange(count, dtype=torch.float64, device=device))
+        nodes = domain is not None and domain.axes[i].samples == "nodes"
+        n = seen[i] if nodes and seen is not None else 1
+        if count > 1 and n > 1:
+            step = (n - 1) / (count - 1) / n
+            axes.append(0.5 / n + step * torch.arange(count, dtype=torch.float64, device=device))
         else:
             step = 1 / count
             axes.append(centres(count, device))
@@ -84,7 +85,7 @@ def scaled(shape: Sequence[int], scale: float | Sequence[float], domain: Domain 
         raise ValueError(f"scale takes one number or {len(shape)}, one per axis, got {len(factors)}")
     if not all(0 < factor <= 1e9 for factor in factors):
         raise ValueError(f"scale must be a positive number up to a thousand million, got {scale}")
-    nodes = [domain is not None and axis.samples == "nodes" for axis in (domain.axes if domain else shape)]
+    nodes = [axis.samples == "nodes" for axis in domain.axes] if domain else [False] * len(shape)
     return tuple(
         max(1, round((n - 1) * factor) + 1) if is_node else max(1, round(n * factor))
         for n, factor, is_node in zip(shape, factors, nodes, strict=True)

@@ -165,8 +165,8 @@ class Domain(config.Domain):
                 continue
             if self.sphere is not None and i in self.sphere:
                 done.update(self.sphere)
-                parts.append(self._on_sphere(u))
-            elif self.joins[i] or (axis.period is not None and abs(axis.length) > axis.period / 2):
+                parts.append(self._on_sphere(u, self.sphere))
+            elif axis.period is not None and (self.joins[i] or abs(axis.length) > axis.period / 2):
                 angle = 2 * pi * (axis.length / axis.period) * u[..., i]
                 radius = axis.period / (2 * pi * self._scale(axis))
                 parts.append(radius * torch.stack([angle.cos(), angle.sin()], -1))
@@ -177,12 +177,12 @@ class Domain(config.Domain):
     def _scale(self, axis: Axis) -> float:
         return max(abs(other.length) for other in self.axes if other.unit == axis.unit)
 
-    def _on_sphere(self, u: Tensor) -> Float[Tensor, "*B 3"]:
+    def _on_sphere(self, u: Tensor, sphere: tuple[int, int]) -> Float[Tensor, "*B 3"]:
         """A sphere whose larger extent within the domain is as long as a flat axis: about 1."""
-        latitude, longitude = (self.axes[i] for i in self.sphere)
+        latitude, longitude = (self.axes[i] for i in sphere)
         phi, theta = (
             (axis.start + axis.length * u[..., i]) * (pi / 180)
-            for i, axis in zip(self.sphere, (latitude, longitude), strict=True)
+            for i, axis in zip(sphere, (latitude, longitude), strict=True)
         )
         extent = max(radians(abs(latitude.length)), min(radians(abs(longitude.length)), pi))
         point = torch.stack([phi.cos() * theta.cos(), phi.cos() * theta.sin(), phi.sin()], -1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from gridless.samples import Samples
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
 GRADIENTS_AT_ONCE = 1 << 12  # … whose graph is held
 
+Out = TypeVar("Out", bound=np.ndarray)
 Points = Float[Tensor, "*B Q d"] | Coordinates
 
 
@@ -99,7 +101,7 @@ class Field:
         if not self.has_spread:
             raise ValueError("this field has no spread; use a model with head.kind 'gaussian' or 'flow', or kriging")
         answer = self._asked(coords, cell, chunk, None, spread=True)
-        return answer.mean, self._of_a_reading(coords, answer.std) if reading else answer.std
+        return answer.mean, self._of_a_reading(coords, answer.deviation()) if reading else answer.deviation()
 
     def _of_a_reading(self, coords: Points, std: Float[Tensor, "*B Q C"]) -> Float[Tensor, "*B Q C"]:
         variance = getattr(self.solved, "reading_variance", None)
@@ -132,9 +134,9 @@ class Field:
         scale: float | Sequence[float] | None = None,
         shape: Sequence[int] | None = None,
         chunk: int | None = None,
-        out: np.ndarray | None = None,
+        out: Out | None = None,
         part: tuple[slice, ...] | None = None,
-    ) -> Tensor | np.ndarray:
+    ) -> Tensor | Out:
         """The field on a grid of the given shape, or `scale` times the samples' grid (one number or one per axis):
         (*grid C), (B *grid C) for a batch.
 
@@ -154,8 +156,8 @@ class Field:
         axes = [axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)]
         count = prod(size)
         rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
-        if rows is None:
-            rows = values.new_empty(len(values), count, values.shape[-1])
+        made = values.new_empty(len(values), count if rows is None else 0, values.shape[-1])
+        written: Any = made if rows is None else rows
         cell, chunk = cell.expand(len(values), 1, -1), self._chunk(chunk, count)
         self._check_fresh()
         for start in range(0, count, chunk):
@@ -163,20 +165,17 @@ class Field:
             with torch.no_grad():
                 points = lattice_points(axes, start, stop).expand(len(values), -1, -1)
                 answer = self._answer(points, cell, None, spread=False).mean
-            rows[:, start:stop] = answer if out is None else answer.cpu().numpy()
-        if out is not None:
-            return out
-        picture = rows.unflatten(1, size)
-        return picture[0] if len(picture) == 1 else picture
+            written[:, start:stop] = answer if rows is None else answer.cpu().numpy()
+        return made.unflatten(1, size).squeeze(0) if out is None else out
 
     def to_image(
         self,
         scale: float | Sequence[float] | None = None,
         shape: Sequence[int] | None = None,
         chunk: int | None = None,
-        out: np.ndarray | None = None,
+        out: Out | None = None,
         part: tuple[slice, ...] | None = None,
-    ) -> Tensor | np.ndarray:
+    ) -> Tensor | Out:
         """`to_grid`, as one says it of a picture: (H W C)."""
         return self.to_grid(scale, shape, chunk, out, part)
 
@@ -206,7 +205,7 @@ class Field:
         ]
         channels, axes = self.samples.channels, self.samples.axes
         out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, channels, axes)
-        if isinstance(coords, Mapping):
+        if isinstance(coords, Mapping) and self.samples.domain is not None:
             out = out / self.samples.domain.lengths.to(out)
         return out.reshape(*tail, channels, axes)
 
@@ -246,7 +245,7 @@ class Field:
             empty = self.samples.values.new_empty(len(x), 0, self.samples.channels)
             parts = [Answer(empty, empty if spread else None)]
         mean = parts[0].mean if len(parts) == 1 else torch.cat([part.mean for part in parts], 1)
-        std = torch.cat([part.std for part in parts], 1).reshape(*tail, -1) if spread else None
+        std = torch.cat([part.deviation() for part in parts], 1).reshape(*tail, -1) if spread else None
         return Answer(mean.reshape(*tail, mean.shape[-1]), std)
 
     def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None, spread: bool) -> Answer:
@@ -276,12 +275,12 @@ class Field:
         return max(1, points) if self.joint else chunk or CHUNK
 
     def _grid_shape(self, scale: float | Sequence[float] | None, shape: Sequence[int] | None) -> tuple[int, ...]:
-        if (scale is None) == (shape is None):
-            raise ValueError("give scale=… or shape=…, one of the two")
-        if shape is None:
+        if shape is None and scale is not None:
             if self.samples.shape is None:
                 raise ValueError("scattered samples have no grid to scale; give shape=…")
             return scaled(self.samples.shape, scale, self.samples.domain)
+        if shape is None or scale is not None:
+            raise ValueError("give scale=… or shape=…, one of the two")
         if len(shape) != self.samples.axes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
             raise ValueError(f"shape must be {self.samples.axes} whole numbers of at least 1, got {tuple(shape)}")
         return tuple(int(n) for n in shape)

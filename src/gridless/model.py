@@ -33,12 +33,13 @@ from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
+from gridless.network.parts import Decoder, Encoder, Head
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
 from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
-from gridless.network.tokenizers import pad_to
+from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
-from gridless.protocols import Solved
+from gridless.protocols import Base, Solved
 from gridless.samples import Samples
 from gridless.weights.pretrained import load, save
 
@@ -65,23 +66,22 @@ class FieldModel(
         self.tokenizer = build_tokenizer(config)
         attention = getattr(config.decoder, "attention", None)
         positions = attention is not None and attention.bias.kind == "euclid"
-        self.encoder = build_encoder(config, positions)
+        self.encoder: Encoder = build_encoder(config, positions)
         self.latents = latent_count(config)
-        self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
-        self.decoder = build_decoder(config, self.encoder.width, self.latents)
+        self.processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else nn.Identity()
+        self.decoder: Decoder = build_decoder(config, self.encoder.width, self.latents)
         stem, local = self.tokenizer.stem, config.local
-        hidden = getattr(config.decoder, "hidden", 0)
-        self.local, self.local_width = None, getattr(self.decoder, "local_width", hidden)
+        self.local, self.local_width = None, self.decoder.local_width
         if self.points and (local or not self.latents):
             needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
             raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
-        if local and (local.patches or (local.stem and stem is not None)):
+        if local and isinstance(self.tokenizer, PatchTokenizer) and (local.patches or (local.stem and stem)):
             features = None if stem is None else stem.width
-            self.local = LocalReadout(local, signal, features, config.tokenizer.size, width, self.local_width)
+            self.local = LocalReadout(local, signal, features, self.tokenizer.size, width, self.local_width)
         self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
-        self.head = build_head(config, self.decoder.width)
+        self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
-        self.base = build_base(config)
+        self.base: Base = build_base(config)
         self.domain = None if config.domain is None else Domain(**vars(config.domain))
 
     # --- fields ---------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class FieldModel(
             if isinstance(self.config.head, c.FlowHead):
                 return FlowReader.of(self, points, self.config.head.samples, 0)
             return PointReader(self, self.read(self.latent(points)), points)
-        signal, shape = self.config.signal, samples.shape
+        signal, shape = self.config.signal, samples.grid_shape
         samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.windows, strict=True))
         whole = samples_fit and not any(samples.joins)
         if self.decoder.joint and not whole:
@@ -157,12 +157,12 @@ class FieldModel(
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
         """The values of a grid as the network sees them."""
-        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.shape)
+        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.grid_shape)
 
     def latent(self, points: Samples) -> Tokens:
         """Latents of scattered readings."""
         values = self._seen_units(points).standard(points.values).to(self._dtype)
-        tokens = self.tokenizer(self.positions(points, points.coords), values, points.mask)
+        tokens = self.tokenizer(self.positions(points, points.point_coords), values, points.mask)
         return self.processor(self.encoder(tokens)[0])
 
     def read(self, latents: Tokens) -> Encoded:
@@ -174,8 +174,9 @@ class FieldModel(
         places = samples.positions(coords)
         missing = self.config.signal.places - places.shape[-1]
         if missing < 0:
+            names = "[0, 1]" if samples.domain is None else ", ".join(samples.domain.names)
             raise ValueError(
-                f"positions in {', '.join(samples.domain.names)} have {places.shape[-1]} numbers, this model reads "
+                f"positions in {names} have {places.shape[-1]} numbers, this model reads "
                 f"{self.config.signal.places}; build it with signal.positions = {places.shape[-1]}"
             )
         return F.pad(places, (0, missing)).to(self._dtype)
@@ -184,11 +185,12 @@ class FieldModel(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
     ) -> Encoded:
         """Latents and local features of windows no larger than the trained one, in standard units."""
+        assert isinstance(self.tokenizer, PatchTokenizer), "a point model has no windows"
         shape = self.tokenizer.padded(values.shape[1:-1])
         if shape != tuple(values.shape[1:-1]):
             if not pad:
                 raise ValueError(
-                    f"patches of {self.config.tokenizer.size} do not divide {tuple(values.shape[1:-1])}; "
+                    f"patches of {self.tokenizer.size} do not divide {tuple(values.shape[1:-1])}; "
                     "crop the samples or leave pad=True, which repeats the last sample"
                 )
             values = pad_to(values, shape)
@@ -197,9 +199,7 @@ class FieldModel(
         latents, context = self.encoder(tokens)
         if latents is not None:
             latents = self.decoder.prepare(self.processor(latents))
-        local = None
-        if self.local is not None:
-            local = self.local.prepare(pixels, context, token_shape, mask)
+        local = None if self.local is None else self.local.prepare(pixels, context, token_shape, mask)
         return Encoded(latents, local)
 
     def decode(
@@ -229,10 +229,10 @@ class FieldModel(
     def _decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
     ) -> Float[Tensor, "B Q k"]:
-        cell = None if self.cell is None else cell.to(coords.dtype)
-        local = None if cell is None else self.cell(cell)
+        known = None if self.cell is None else cell.to(coords.dtype)
+        local = None if self.cell is None else self.cell(known)
         if self.local is not None:
-            read = self.local(encoded.local, coords, cell)
+            read = self.local(encoded.local, coords, known)
             local = read if local is None else local + read
         return self.head(self.decoder(coords, encoded.latents, local, *latents_at))
 

@@ -6,7 +6,7 @@ Task, Batch, Case                         what training, evaluation and sweeps k
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -26,6 +26,12 @@ class Answer:
     mean: Float[Tensor, "B Q C"]
     std: Float[Tensor, "B Q C"] | None = None
 
+    def deviation(self) -> Float[Tensor, "B Q C"]:
+        """`std`. Raises ValueError for an answer that knows none."""
+        if self.std is None:
+            raise ValueError("this answer knows no standard deviation; ask a base, head or task that has a spread")
+        return self.std
+
 
 class Draws(Protocol):
     """Posterior samples, each a function of coordinates."""
@@ -36,10 +42,15 @@ class Draws(Protocol):
 class Solved(Protocol):
     """A base that was solved for the samples: the classical answer that a field starts at."""
 
-    spread: bool
-    """Whether `std` knows the deviation of the values."""
-    differentiable: bool
-    """Whether values have a derivative by coordinates and samples."""
+    @property
+    def spread(self) -> bool:
+        """Whether `std` knows the deviation of the values."""
+        ...
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether values have a derivative by coordinates and samples."""
+        ...
 
     def __call__(
         self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None
@@ -60,17 +71,34 @@ class Solved(Protocol):
 class Base(Protocol):
     """What can be solved for samples."""
 
-    name: str
-
+    @property
+    def name(self) -> str: ...
     def solve(self, samples: Samples) -> Solved: ...
+
+
+@runtime_checkable
+class Learned(Protocol):
+    """A base that is fitted to the fields of training first."""
+
+    @property
+    def needs_fit(self) -> bool: ...
+    def fit(self, data: "Sequence[Signal] | Source") -> dict[str, float | int]:
+        """What it says of the fit: facts of the run."""
+        ...
 
 
 class Correction(Protocol):
     """What a network adds to its base."""
 
-    spread: bool
-    joint: bool
-    """Whether an answer depends on the other questions of its call."""
+    @property
+    def spread(self) -> bool:
+        """Whether answers know their standard deviation."""
+        ...
+
+    @property
+    def joint(self) -> bool:
+        """Whether an answer depends on the other questions of its call."""
+        ...
 
     def answer(
         self,
@@ -106,8 +134,9 @@ class Batch:
 
     def to(self, device) -> "Batch":
         """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
-        parts = (self.coords, self.target, self.latents_at, self.measured)
-        coords, target, latents_at, measured = (None if x is None else moved(x, device) for x in parts)
+        coords, target = moved(self.coords, device), moved(self.target, device)
+        latents_at = None if self.latents_at is None else moved(self.latents_at, device)
+        measured = None if self.measured is None else moved(self.measured, device)
         return Batch(self.samples.to(device), coords, self.cell, target, latents_at, measured)
 
 
@@ -133,12 +162,19 @@ class Case:
     tags: dict[str, float | str | None] = field(default_factory=dict)
     """What the question is about: scale, sensors, noise, family."""
 
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """The shape of the grid that is asked. Raises ValueError where places are asked."""
+        if self.shape is None:
+            raise ValueError(f"{self.name} is asked at places, not on a grid; take its coords")
+        return self.shape
+
 
 class Task(Protocol):
     """What `fit`, `evaluate` and `sweep` know of a task."""
 
-    kind: str
-
+    @property
+    def kind(self) -> str: ...
     def draw(
         self,
         signals: "Sequence[Signal] | Source",

@@ -78,9 +78,10 @@ class Samples:
         if mask is not None and not mask.flatten(1).any(1).all():
             raise ValueError("nothing was measured: every field needs at least one sample that the mask keeps")
         shape = tuple(values.shape[1:-1])
-        flat = lambda x: None if x is None else x.flatten(1)  # noqa: E731
-        values = finite(values.flatten(1, -2), flat(mask))
-        return cls(values, shape=shape, mask=flat(mask), noise=positive(flat(noise), flat(mask)), domain=domain)
+        mask = None if mask is None else mask.flatten(1)
+        noise = None if noise is None else noise.flatten(1)
+        values = finite(values.flatten(1, -2), mask)
+        return cls(values, shape=shape, mask=mask, noise=positive(noise, mask), domain=domain)
 
     @classmethod
     def from_points(
@@ -153,7 +154,21 @@ class Samples:
 
     @property
     def axes(self) -> int:
-        return len(self.shape) if self.shape is not None else self.coords.shape[-1]
+        return len(self.shape) if self.shape is not None else self.point_coords.shape[-1]
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        """The shape of the grid. Raises ValueError for scattered samples."""
+        if self.shape is None:
+            raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
+        return self.shape
+
+    @property
+    def point_coords(self) -> Float[Tensor, "B N d"]:
+        """The coordinates of the points. Raises ValueError for a grid."""
+        if self.coords is None:
+            raise ValueError("these samples lie on a grid, not at points; take samples.as_points()")
+        return self.coords
 
     @property
     def channels(self) -> int:
@@ -184,19 +199,17 @@ class Samples:
 
     def on_grid(self) -> Float[Tensor, "B *grid C"]:
         """The values in their grid. Raises for scattered samples."""
-        if self.shape is None:
-            raise ValueError("these samples are scattered points, not a grid; use a model with a point tokenizer")
-        return self.values.unflatten(1, self.shape)
+        return self.values.unflatten(1, self.grid_shape)
 
     def as_points(self) -> "Samples":
         """The same readings with coordinates: of a grid, its cell centres."""
         if self.coords is not None:
             return self
-        coords = grid(*self.shape, dtype=self.values.dtype, device=self.values.device)
+        coords = grid(*self.grid_shape, dtype=self.values.dtype, device=self.values.device)
         return replace(self, shape=None, coords=coords.expand(len(self.values), -1, -1))
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
-        return None if self.mask is None else self.mask.unflatten(1, self.shape)
+        return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)
 
     @property
     def joins(self) -> tuple[bool, ...]:

@@ -135,15 +135,15 @@ class Reconstruction(config.Reconstruction):
             crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
             index = every if queries is None else rng.choice(every, queries, replace=False)
             parts.append((crop, *_asked_cells(crop, index, window)))
-        batch = _batch(parts)
-        samples, coords, target, latents_at = batch.samples, batch.coords, batch.target, None
+        drawn = _batch(parts)
+        samples, coords, target, latents_at = drawn.samples, drawn.coords, drawn.target, None
         if self.jitter:
             coords = _shifted(coords, self.jitter, rng)
         if self.offset:
             latents_at, coords = coords, _shifted(coords, self.offset, rng)
         if (self.jitter or self.offset) and self.resampled:
             target = Interpolation("bicubic", fill=True).solve(samples)(coords)
-        return Batch(samples, coords, batch.cell, target, latents_at, batch.measured)
+        return Batch(samples, coords, drawn.cell, target, latents_at, drawn.measured)
 
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
         for signal in signals:
@@ -177,9 +177,10 @@ class SparseField(config.SparseField):
         placement = PLACEMENTS[rng.integers(len(PLACEMENTS))] if self.placement == "any" else self.placement
         noise = np.where(rng.random(batch) < 0.5, rng.uniform(*self.noise, batch), 0)
         chosen = signals.draw(rng, batch) if isinstance(signals, Source) else [pick(signals, rng) for _ in range(batch)]
-        if isinstance(chosen[0], Formula):
-            places = torch.stack([self._places(signal, rng, count, placement, queries) for signal in chosen])
-            values = type(chosen[0]).batch_at(chosen, places)
+        formulas = [signal for signal in chosen if isinstance(signal, Formula)]
+        if formulas:
+            places = torch.stack([self._places(formula, rng, count, placement, queries) for formula in formulas])
+            values = type(formulas[0]).batch_at(formulas, places)
             pairs = [Reading(*pair).split(count) for pair in zip(places, values, strict=True)]
         else:
             pairs = [self._pair(signal, rng, count, queries) for signal in chosen]
@@ -193,12 +194,13 @@ class SparseField(config.SparseField):
         self, signal: Formula, rng: np.random.Generator, count: int, placement: str, queries: int | None
     ) -> Float[Tensor, "N d"]:
         """Where a formula is read, and then where it is asked."""
-        queries = queries or (self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count)
+        most = self.size**signal.axes if self.lattice is None else self.lattice**signal.axes - count
+        asked = queries or most
         number = getattr(signal, "number", None) if self.frozen else None
         source = rng if number is None else np.random.default_rng((FROZEN, *number))
         if self.lattice is not None or number is not None:
-            return place(source, 1, count + queries, "random", self.lattice)[0]
-        return torch.cat([signal.places(rng, count, placement), signal.places(rng, queries)])
+            return place(source, 1, count + asked, "random", self.lattice)[0]
+        return torch.cat([signal.places(rng, count, placement), signal.places(rng, asked)])
 
     def _pair(
         self, signal: Signal, rng: np.random.Generator, count: int, queries: int | None

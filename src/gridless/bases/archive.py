@@ -18,7 +18,7 @@ from torch import Tensor
 from gridless.bases.clusters import principal
 from gridless.bases.mode_mixture import chunks
 from gridless.bases.spatial import GridNodes
-from gridless.bases.training_fields import Decomposition, deviation, spectra
+from gridless.bases.training_fields import Decomposition, FormulaFields, deviation, spectra
 
 NUMBERS_AT_ONCE = 1 << 24
 COVERED = 0.1  # of the fields must have measured a cell, or it counts as outside
@@ -32,19 +32,24 @@ RUNS = 4  # in time, by turns of one half and the other: neighbours look alike
 
 
 class GriddedField(Protocol):
-    values: Float[Tensor, "*grid C"] | np.ndarray
-    """NaN where a channel was not measured."""
-    mask: Bool[Tensor, "*grid"] | np.ndarray | None
+    @property
+    def values(self) -> Float[Tensor, "*grid C"] | np.ndarray:
+        """NaN where a channel was not measured."""
+        ...
+
+    @property
+    def mask(self) -> Bool[Tensor, "*grid"] | np.ndarray | None: ...
 
 
 class Archive:
-    def __init__(self, fields: Sequence[GriddedField], nodes: GridNodes, mean: Tensor, scale: Tensor):
-        self.fields, self.nodes, self.mean, self.scale = fields, nodes, mean, scale
-        self.inside = nodes.inside.unflatten(0, nodes.shape)
+    def __init__(self, fields: Sequence[GriddedField], nodes: GridNodes, covered: Tensor, mean: Tensor, scale: Tensor):
+        """`covered` (P C): which cells were measured often enough; the nodes stand there."""
+        self.fields, self.nodes, self.covered, self.mean, self.scale = fields, nodes, covered, mean, scale
+        self.inside = covered.unflatten(0, nodes.shape)
         self.run = -(-len(fields) // RUNS)
 
     @classmethod
-    def of(cls, fields: Sequence[GriddedField], periodic: tuple[bool, ...], channels: int) -> "Archive":
+    def of(cls, fields: Sequence[GriddedField] | FormulaFields, periodic: tuple[bool, ...], channels: int) -> "Archive":
         """Reads all fields once, for the mean and the standard deviation of every channel."""
         if callable(fields) or not hasattr(fields[0], "values"):
             raise ValueError(
@@ -55,11 +60,12 @@ class Archive:
         if len(shape) != len(periodic) + 1 or shape[-1] != channels:
             raise ValueError(f"these modes have {len(periodic)} axes and {channels} channels, got values {shape}")
         count, total, square = (torch.zeros(prod(shape[:-1]), channels, dtype=torch.float64) for _ in range(3))
-        shift = None
+        values, measured = _read(fields[0], shape)
+        shift = (values * measured).sum(0) / measured.sum(0).clamp(
+            min=1
+        )  # squares of values far from zero would cancel
         for field in fields:
             values, measured = _read(field, shape)
-            if shift is None:  # squares of values far from zero would cancel
-                shift = (values * measured).sum(0) / measured.sum(0).clamp(min=1)
             away = (values - shift) * measured
             count, total, square = count + measured, total + away, square + away.square()
         covered = count >= max(1, COVERED * len(fields))
@@ -69,10 +75,10 @@ class Archive:
         variance = (square / count.clamp(min=1) - mean.square()).clamp(min=0)
         scale = deviation((variance * covered).sum(0) / covered.sum(0))
         mean = torch.where(covered, mean + shift, 0) / scale
-        return cls(fields, GridNodes(shape[:-1], periodic, inside=covered), mean, scale)
+        return cls(fields, GridNodes(shape[:-1], periodic, inside=covered), covered, mean, scale)
 
     def decomposed(self, count: int) -> Decomposition:
-        covered = self.nodes.inside.flatten().float()
+        covered = self.covered.flatten().float()
         size = float(covered.sum())
         most = min(count, len(self.fields), int(size))
         width = min(most + SPARE, len(self.fields), int(size))
@@ -113,7 +119,7 @@ class Archive:
 
     def extended(self, values: Float[Tensor, "G C *F"]) -> Float[Tensor, "G C *F"]:
         """With the cells that were hardly measured filled from their neighbours."""
-        known = self.nodes.inside.to(values.device).unbind(1)
+        known = self.covered.to(values.device).unbind(1)
         parts = [self.nodes.extended(values[:, c].reshape(len(values), -1), of_one) for c, of_one in enumerate(known)]
         return torch.stack(parts, 1).view_as(values)
 
@@ -127,7 +133,7 @@ class Archive:
 
     def _anomalies(self, some: slice) -> tuple[Float[Tensor, "s PC"], Float[Tensor, "s PC"]]:
         """Zero where nothing was measured; and 1 where something was."""
-        shape, inside = (*self.nodes.shape, len(self.scale)), self.nodes.inside
+        shape, inside = (*self.nodes.shape, len(self.scale)), self.covered
         values, measured = [], []
         for index in range(*some.indices(len(self.fields))):
             of_one, known = _read(self.fields[index], shape)
@@ -144,10 +150,11 @@ class Archive:
         for some in self._chunks:
             values, measured = self._anomalies(some)
             part = values @ directions
-            for i in (measured.sum(1) < covered.sum()).nonzero()[:, 0] if prior is not None else ():
-                seen = directions * measured[i, :, None]
-                normal = seen.mT @ directions + (prior[1] / prior[0]).diag()
-                part[i] = torch.linalg.solve(normal, seen.mT @ values[i])
+            if prior is not None:
+                for i in (measured.sum(1) < covered.sum()).nonzero()[:, 0]:
+                    seen = directions * measured[i, :, None]
+                    normal = seen.mT @ directions + (prior[1] / prior[0]).diag()
+                    part[i] = torch.linalg.solve(normal, seen.mT @ values[i])
             weights.append(part)
             missed = (values - part @ directions.mT) * measured
             outside.append(missed.square().sum(1) / measured.sum(1).clamp(min=1))
@@ -160,7 +167,7 @@ def _read(field: GriddedField, shape: tuple[int, ...]) -> tuple[Float[Tensor, "P
     if tuple(values.shape) != shape:
         raise ValueError(f"the fields of an archive share one grid: expected values {shape}, got {tuple(values.shape)}")
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(np.float64).filled(np.nan)
+        values = np.ma.filled(values.astype(np.float64), np.nan)
     values = torch.as_tensor(np.asarray(values) if not torch.is_tensor(values) else values).double()
     measured = values.isfinite()
     if field.mask is not None:

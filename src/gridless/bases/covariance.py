@@ -11,6 +11,7 @@ Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, c
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import reduce
 from math import pi, sqrt
 
 import numpy as np
@@ -78,7 +79,7 @@ def correlation(kernel: Int[Tensor, "*T"], squared: Float[Tensor, "*T P N"]) -> 
 def squared_distances(x: Float[Tensor, "*T P e"], y: Float[Tensor, "*T N e"]) -> Float[Tensor, "*T P N"]:
     """By differences: the product of matrices would lose what is close together."""
     axes = zip(x.unbind(-1), y.unbind(-1), strict=True)
-    return sum((p[..., :, None] - q[..., None, :]).square() for p, q in axes)
+    return reduce(torch.add, ((p[..., :, None] - q[..., None, :]).square() for p, q in axes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,10 @@ def log_evidence(
 
 
 def _root(readings: Readings, covariance: Covariance, unit: Tensor | None) -> tuple[Tensor, Tensor]:
-    noise = None if readings.noise is None else readings.noise / unit[..., None]
+    noise = readings.noise
+    if noise is not None:
+        assert unit is not None, "known noises are in units of the field's variance"
+        noise = noise / unit[..., None]
     root, failed = torch.linalg.cholesky_ex(covariance.of_readings(readings.x, readings.real, noise))
     eye = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device)
     failed = failed > 0

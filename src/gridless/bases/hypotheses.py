@@ -81,6 +81,7 @@ class Table:
         pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
         eye = torch.eye(n, dtype=torch.float64, device=readings.z.device)
         product, absent = readings.x @ readings.x.mT, torch.diag_embed((~readings.real).double())
+        known = readings.noise
         squares, determinants, levels = [], [], []
         for kernel, rate, linear in zip(self.kernel, self.rate, self.linear, strict=True):
             x = readings.x * rate
@@ -95,7 +96,9 @@ class Table:
                 own = (noise + JITTER * level)[:, None, None] * readings.real
                 for variance in (None,) if self.variance is None else self.variance:
                     matrix = shape.clone()
-                    matrix.diagonal(dim1=-2, dim2=-1).add_(own if variance is None else own + readings.noise / variance)
+                    matrix.diagonal(dim1=-2, dim2=-1).add_(
+                        own if variance is None or known is None else own + known / variance
+                    )
                     root, failed = torch.linalg.cholesky_ex(matrix)
                     failed = failed > 0
                     if failed.any():

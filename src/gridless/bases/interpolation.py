@@ -101,7 +101,7 @@ class SolvedInterpolation:
         samples = self.samples
         axes = [
             self._taps(coords[..., a], None if cell is None else cell[..., a], n, samples.joins[a])
-            for a, n in enumerate(samples.shape)
+            for a, n in enumerate(samples.grid_shape)
         ]
         count = prod(axis.index.shape[-1] for axis in axes)
         block = max(1, TAPS_AT_ONCE // (count * len(coords) * samples.channels))
@@ -148,7 +148,7 @@ class SolvedInterpolation:
 
     def _gather(self, axes: list["_Taps"]) -> Float[Tensor, "B Q C"]:
         samples, taps = self.samples, axes[0]
-        for other, n in zip(axes[1:], samples.shape[1:], strict=True):
+        for other, n in zip(axes[1:], samples.grid_shape[1:], strict=True):
             taps = taps.times(other, n)
         batch = torch.arange(len(taps.index), device=taps.index.device)[:, None, None]
         values, weight = samples.values[batch, taps.index], taps.weight
@@ -200,8 +200,9 @@ def nearest_measured(
     missing = values.isnan().any(-1)
     if not missing.any():
         return values
-    places = samples.positions(grid(*samples.shape, dtype=torch.float64, device=coords.device))
+    places = samples.positions(grid(*samples.grid_shape, dtype=torch.float64, device=coords.device))
     out = values.clone()
+    assert samples.mask is not None, "without a mask nothing is missing"
     for b in missing.any(1).nonzero().flatten().tolist():
         measured = samples.mask[b].nonzero().flatten()
         asked = samples.positions(coords[b, missing[b]].detach().double())

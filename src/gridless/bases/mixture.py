@@ -19,14 +19,9 @@ from gridless.samples import Samples
 class Draws(Protocol):
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]: ...
 
-    def to(self, device) -> "Draws": ...
-
 
 class Solved(Protocol):
-    """A base whose spread and evidence are known."""
-
-    log_evidence: Float[Tensor, "B C"]
-    """Logarithm of the density of the readings of each channel, in their own units."""
+    """A base whose spread is known."""
 
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]: ...
 
@@ -37,8 +32,17 @@ class Solved(Protocol):
     def to(self, device) -> "Solved": ...
 
 
+class Weighable(Solved, Protocol):
+    """… and how well it explains the readings."""
+
+    @property
+    def log_evidence(self) -> Float[Tensor, "B C"]:
+        """Logarithm of the density of the readings of each channel, in their own units."""
+        ...
+
+
 class Base(Protocol):
-    def solve(self, samples: Samples) -> Solved: ...
+    def solve(self, samples: Samples) -> Weighable: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +91,3 @@ class MixtureDraws:
 
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
         return torch.where(self.chosen[..., None, None], self.first(coords), self.second(coords))
-
-    def to(self, device) -> "MixtureDraws":
-        return MixtureDraws(self.first.to(device), self.second.to(device), self.chosen.to(device))

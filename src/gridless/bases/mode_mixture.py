@@ -55,7 +55,7 @@ class Readings:
             measured = measured & points.mask[..., None]
         noise = getattr(points, "noise", None)
         variance = None if noise is None else (noise.double()[..., None] / scale.double()).square()
-        return cls(points.coords.double(), values.where(measured, 0), measured, variance)
+        return cls(points.point_coords.double(), values.where(measured, 0), measured, variance)
 
     def select(self, index: slice) -> "Readings":
         return replace(self, **{f.name: x[index] for f in fields(self) if (x := getattr(self, f.name)) is not None})

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from math import log
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -190,7 +191,7 @@ class Modes(nn.Module):
                 shape = saved.shape if on_grid else buffer.shape
                 setattr(self, name, torch.empty(shape, dtype=buffer.dtype, device=self.mean.device))
 
-    def _grid(self, kernel: str) -> GridNodes:
+    def _grid(self, kernel: Literal["cubic", "linear"]) -> GridNodes:
         shape = tuple(self.inside.shape[:-1])
         return GridNodes(shape, self.periodic, kernel, None if self.inside.all() else self.inside.flatten(0, -2))
 

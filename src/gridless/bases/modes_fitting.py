@@ -7,7 +7,7 @@ modes have not seen (each half of a cluster on the modes of the other), cell by 
 
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -15,12 +15,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gridless import config
-from gridless.bases.archive import Archive
+from gridless.bases.archive import Archive, GriddedField
 from gridless.bases.clusters import k_means, principal
 from gridless.bases.mode_mixture import chunks
-from gridless.bases.spatial import SpatialBasis
-from gridless.bases.training_fields import CELLS, Formulas, TrainingFields
-from gridless.data.signals import Formula, GridSignal
+from gridless.bases.spatial import Legendre
+from gridless.bases.training_fields import CELLS, FormulaFields, Formulas, TrainingFields
+from gridless.data.signals import Formula, GridSignal, Signal
 from gridless.data.sources import Source
 from gridless.data.sources import signals as as_signals
 from gridless.data.waves import WaveSource
@@ -32,8 +32,6 @@ class FittedModes(Protocol):
     config: config.Pod
     axes: int
     channels: int
-    periodic: tuple[bool, ...]
-    basis: SpatialBasis
     mean: Tensor
     modes: Tensor
     cluster_means: Tensor
@@ -44,6 +42,9 @@ class FittedModes(Protocol):
     inside: Tensor
     joins: Tensor
 
+    @property
+    def periodic(self) -> tuple[bool, ...]: ...
+
 
 FEWEST = 4  # fields of a cluster that answers
 AT_ONCE = 500  # fields
@@ -53,7 +54,7 @@ PER_CLUSTER = 600  # … and, on average, of each cluster
 
 
 @torch.no_grad()
-def fit_modes(modes: FittedModes, fields: Sequence) -> dict[str, float | int]:
+def fit_modes(modes: FittedModes, fields: Sequence[GriddedField] | FormulaFields) -> dict[str, float | int]:
     """Clusters, means and modes of exactly these training fields; says how many there were and how long it took.
 
     `fields`: with base.representation "grid" a sequence of gridded fields, each with `values` (*grid C) and a `mask`
@@ -70,7 +71,7 @@ def fit_modes(modes: FittedModes, fields: Sequence) -> dict[str, float | int]:
     if modes.config.representation == "grid":
         training = Archive.of(fields, modes.periodic, modes.channels)
     else:
-        training = Formulas(fields, modes.basis, (CELLS,) * modes.axes, modes.channels)
+        training = Formulas(fields, Legendre(modes.config.degree), (CELLS,) * modes.axes, modes.channels)
     modes.scale, modes.inside = training.scale.to(modes.mean), training.inside.to(modes.mean.device)
     parts = training.decomposed(count)
     modes.mean, modes.modes = parts.mean.to(modes.mean), parts.modes.to(modes.mean)
@@ -101,7 +102,7 @@ class FormulaBatch:
         return torch.stack([formula.at(x) for formula, x in zip(self.formulas, coords, strict=True)])
 
 
-def training_fields(modes: FittedModes, data: Sequence | Source) -> Sequence:
+def training_fields(modes: FittedModes, data: Sequence | Source) -> Sequence[GridSignal] | FormulaFields:
     """What modes are fitted to, of the data that training has: anything that `gl.fit` takes. Raises ValueError where they
     hold something else than the modes' representation."""
     data = as_signals(data)
@@ -109,16 +110,25 @@ def training_fields(modes: FittedModes, data: Sequence | Source) -> Sequence:
         return data.first(enough_fields(modes, len(data.families)))
     signals = data.draw(np.random.default_rng(0), enough_fields(modes)) if isinstance(data, Source) else data
     first = signals[0]
-    if isinstance(first, GridSignal) and modes.config.representation == "grid":
+    if _all_grids(signals) and modes.config.representation == "grid":
         if first.domain is not None and not modes.config.periodic:
             modes.joins = torch.tensor(first.domain.joins, device=modes.joins.device)
         return signals
-    if isinstance(first, Formula) and modes.config.representation == "legendre":
+    if _all_formulas(signals) and modes.config.representation == "legendre":
         return FormulaBatch(list(signals))
     raise ValueError(
         f"base.representation {modes.config.representation!r} is fitted to "
         f"{'grids' if modes.config.representation == 'grid' else 'formulas'}, got {type(first).__name__} {first.name}"
     )
+
+
+def _all_grids(signals: Sequence[Signal]) -> TypeGuard[Sequence[GridSignal]]:
+    """As the first is; the others may not be read yet."""
+    return isinstance(signals[0], GridSignal)
+
+
+def _all_formulas(signals: Sequence[Signal]) -> TypeGuard[Sequence[Formula]]:
+    return isinstance(signals[0], Formula)
 
 
 def enough_fields(modes: FittedModes, kinds: int = 1) -> int:

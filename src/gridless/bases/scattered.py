@@ -30,7 +30,8 @@ from gridless.samples import Samples
 
 BLOCK = 1 << 20  # distances at once
 
-Points, Values = Float[np.ndarray, "N d"], Float[np.ndarray, "N C"]
+Points = Float[np.ndarray, "N d"]
+Values = Float[np.ndarray, "N C"]
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,11 @@ class Scattered:
 
     def solve(self, samples: Samples) -> "SolvedScattered":
         points = samples.as_points()
-        places = points.coords if self.kind in PLANAR else points.positions(points.coords)
+        places = points.point_coords if self.kind in PLANAR else points.positions(points.point_coords)
         answers = []
         for b in range(len(points)):
             real = slice(None) if points.mask is None else points.mask[b]
-            x, y = (t[b, real].detach().double().cpu().numpy() for t in (places, points.values))
+            x, y = (t[b][real].detach().double().cpu().numpy() for t in (places, points.values))
             answers.append(SCATTERED[self.kind](x, y))
         return SolvedScattered(self, points, tuple(answers))
 
@@ -85,7 +86,8 @@ class SolvedScattered:
     def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 C"]:
         """Of a reading around the field."""
         values = self.samples.values
-        noise = [answer.noise if self.spread else np.zeros(values.shape[-1]) for answer in self.answers]
+        none = np.zeros(values.shape[-1])
+        noise = [answer.noise if isinstance(answer, GaussianProcess) else none for answer in self.answers]
         return torch.from_numpy(np.stack(noise))[:, None].to(values)
 
     def draws(self, n: int, seed: int) -> None:

@@ -23,9 +23,11 @@ class SpatialBasis(Protocol):
         self, coords: Float[Tensor, "#B Q d"], coefficients: Float[Tensor, "*#B P F"]
     ) -> Float[Tensor, "B Q F"]:
         """F functions at coordinates in [0, 1], the same of every sample of the batch or (with B) its own."""
+        ...
 
     def contains(self, coords: Float[Tensor, "#B Q d"]) -> Bool[Tensor, "#B Q #C"]:
         """Where the functions stand for anything: not where the training fields were never measured."""
+        ...
 
     def to(self, device) -> "SpatialBasis": ...
 
@@ -38,13 +40,15 @@ class Legendre:
 
     def basis(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B P"]:
         """Orthonormal Legendre polynomials of every axis, and their products."""
-        products = None
+        axes = []
         for x in (2 * coords - 1).unbind(-1):
             rows = [torch.ones_like(x), x]
             for n in range(1, self.degree - 1):
                 rows.append(((2 * n + 1) * x * rows[n] - n * rows[n - 1]) / (n + 1))
-            axis = torch.stack([(2 * n + 1) ** 0.5 * row for n, row in enumerate(rows[: self.degree])], -1)
-            products = axis if products is None else (products[..., :, None] * axis[..., None, :]).flatten(-2)
+            axes.append(torch.stack([(2 * n + 1) ** 0.5 * row for n, row in enumerate(rows[: self.degree])], -1))
+        products, *others = axes
+        for axis in others:
+            products = (products[..., :, None] * axis[..., None, :]).flatten(-2)
         return products
 
     def evaluate(
@@ -126,16 +130,15 @@ class GridNodes:
     def _taps(self, coords: Tensor) -> tuple[Tensor, Tensor]:
         """Cells (B Q K) around every point and their weights, which sum to one."""
         reach, kernel = (4, _keys) if self.kernel == "cubic" else (2, _triangle)
-        index = weight = None
+        taps = []
         for axis, n in enumerate(self.shape):
             u = coords[..., axis] * n - 0.5
             node = u.detach().floor().long()[..., None] + torch.arange(1 - reach // 2, 1 + reach // 2, device=u.device)
-            share, node = kernel((node - u[..., None]).abs()), self._kept(node, axis)
-            if index is None:
-                index, weight = node, share
-            else:
-                index = (index[..., None] * n + node[..., None, :]).flatten(2)
-                weight = (weight[..., None] * share[..., None, :]).flatten(2)
+            taps.append((self._kept(node, axis), kernel((node - u[..., None]).abs())))
+        (index, weight), *others = taps
+        for (node, share), n in zip(others, self.shape[1:], strict=True):
+            index = (index[..., None] * n + node[..., None, :]).flatten(2)
+            weight = (weight[..., None] * share[..., None, :]).flatten(2)
         return index, weight
 
 

@@ -29,7 +29,7 @@ class Standardised:
     def of(cls, samples: Samples, extent: float | None) -> "Standardised":
         """Raises ValueError where a field has no reading, and where one is not finite."""
         points = samples.as_points()
-        x = samples.positions(points.coords).double()
+        x = samples.positions(points.point_coords).double()
         real = torch.ones_like(x[..., 0], dtype=torch.bool) if points.mask is None else points.mask
         if not real.any(1).all():
             raise ValueError(f"field {int((~real.any(1)).nonzero()[0])} of the batch has no reading; kriging needs one")

@@ -40,16 +40,27 @@ class TrainingFields(Protocol):
 
     def decomposed(self, count: int) -> Decomposition:
         """With `count` modes, or as many as the fields have."""
+        ...
 
     def values(self, some: slice) -> tuple[Float[Tensor, "s G C"], Float[Tensor, "s G C"]]:
         """Of some fields at the cells, and 1 where they were measured, else 0."""
+        ...
 
     def at_cells(self, coefficients: Float[Tensor, "P C F"]) -> Float[Tensor, "G C F"]: ...
 
     def extended(self, values: Float[Tensor, "G C"]) -> Float[Tensor, "G C"]:
         """With cells outside filled from their neighbours."""
+        ...
 
     def spectra(self) -> Float[Tensor, "S F"]: ...
+
+
+class FormulaFields(Protocol):
+    """A batch of fields with a formula, such as `Waves`."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, some: slice, /) -> "FormulaFields": ...
+    def __call__(self, coords: Float[Tensor, "B Q d"], /) -> Float[Tensor, "B Q C"]: ...
 
 
 class Formulas:
@@ -58,15 +69,15 @@ class Formulas:
 
     run = 1
 
-    def __init__(self, fields: Sequence, basis: Legendre, cells: tuple[int, ...], channels: int):
+    def __init__(self, fields: Sequence | FormulaFields, basis: Legendre, cells: tuple[int, ...], channels: int):
         if not callable(fields):
             raise ValueError(
                 "base.representation 'legendre' is fitted to formula fields, called at coordinates (B, Q, d), got "
                 f"{type(fields).__name__}; gridded fields take base.representation = 'grid'"
             )
         self.fields, self.basis, self.cells = fields, basis, cells
-        values = fields[:: -(-len(fields) // MEASURED)]
-        values = values(grid(*cells).expand(len(values), -1, -1)).float()
+        some = fields[:: -(-len(fields) // MEASURED)]
+        values = some(grid(*cells).expand(len(some), -1, -1)).float()
         if values.shape[-1] != channels:
             raise ValueError(f"these modes have {channels} channels, got fields of {values.shape[-1]}")
         self.scale = deviation(values.var(0, correction=0).mean(0))
@@ -121,7 +132,7 @@ def spectra(values: Float[Tensor, "S *cells C"]) -> Float[Tensor, "S F"]:
     values, axes = values.movedim(-1, 1), values.ndim - 2
     shape = tuple(min(n, SPECTRUM) for n in values.shape[2:])
     pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[axes - 1]
-    values = pool(values, shape)
+    values = pool(values, shape)  # pyright: ignore[reportArgumentType]  as many numbers as this pool takes
     for axis, n in enumerate(shape):
         window = torch.from_numpy(np.hanning(n + 2)[1:-1]).to(values)
         values = values * window.view(n, *[1] * (axes - 1 - axis))

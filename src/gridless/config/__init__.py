@@ -17,6 +17,7 @@ from gridless.config.decoders import (
     Lainr,
     Local,
     Mlp,
+    Place,
     Scent,
     SharedState,
 )
@@ -65,6 +66,7 @@ __all__ = [
     "Own",
     "Patches",
     "PerceiverEncoder",
+    "Place",
     "Pod",
     "PointHead",
     "Points",

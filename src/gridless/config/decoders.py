@@ -11,13 +11,16 @@ from gridless.config.fourier import Band, Gaussian
 from gridless.config.frozen import config
 from gridless.config.own import Own
 
+Place = Literal["bands", "modulate", "chain", "out"]
+"""The layers of LAINR's decoder that residual blocks may stand behind."""
+
 
 @config
 class Block:
     """Residual blocks after each linear layer of a decoder; the ingredients one by one."""
 
     depth: NonNegativeInt = 0
-    depths: dict[Literal["bands", "modulate", "chain", "out"], NonNegativeInt] = field(default_factory=dict)
+    depths: dict[Place, NonNegativeInt] = field(default_factory=dict)
     """Another depth after the layers of these names."""
     expansion: PositiveFloat = 1.0
     gated: bool = False

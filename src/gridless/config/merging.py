@@ -6,12 +6,15 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from gridless.config import Model, Recipe
 from gridless.files import read_json
+
+T = TypeVar("T")
 
 
 class ConfigError(ValueError):
@@ -27,12 +30,15 @@ def merge(*layers: dict) -> dict:
     for layer in layers:
         for key, value in layer.items():
             old = out.get(key)
-            both = isinstance(old, dict) and isinstance(value, dict)
-            if both and value.get("kind") in (None, old.get("kind", _default_kinds().get(key))):
+            if isinstance(old, dict) and isinstance(value, dict) and _same_kind(key, old, value):
                 out[key] = merge(old, value)
             else:
                 out[key] = merge(value) if isinstance(value, dict) else value
     return out
+
+
+def _same_kind(key: str, old: dict, new: dict) -> bool:
+    return new.get("kind") in (None, old.get("kind", _default_kinds().get(key)))
 
 
 @cache
@@ -47,7 +53,7 @@ def _default_kinds() -> dict[str, str]:
     return {field.name: field.default.kind for _, field in parts if hasattr(field.default, "kind")}
 
 
-def build(kind: type, data: Any, path: str = "") -> Any:
+def build(kind: type[T], data: object, path: str = "") -> T:
     """Validate `data` (a dictionary, or an instance already) as `kind`. Raises ConfigError with every wrong path."""
     if isinstance(data, kind):
         return data
@@ -221,7 +227,7 @@ def _shipped(room: str, name: str):
     return path
 
 
-def _complaint(kind: type, error: dict, prefix: str) -> str:
+def _complaint(kind: type, error: ErrorDetails, prefix: str) -> str:
     """One readable sentence for one pydantic error, with the path as the user would write it."""
     steps = [str(step) for step in error["loc"]]
     keys = _keys(kind)
@@ -256,6 +262,6 @@ def _keys(kind: type, prefix: str = "") -> list[str]:
 
 
 def _classes(hint: Any) -> list[type]:
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return [hint]
     return [c for arg in get_args(hint) if get_origin(hint) is not Literal for c in _classes(arg)]

@@ -1,6 +1,7 @@
 """A part of the user's own: an encoder, decoder, base or head that the package does not know."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import field
 from typing import Any, Literal
 
@@ -17,9 +18,9 @@ class Own:
     name: str
     options: dict[str, Any] = field(default_factory=dict)
 
-    def load(self) -> type:
+    def load(self) -> Callable[..., Any]:
         """The class. Raises ValueError where its module was not imported."""
-        part = sys.modules.get(self.module)
+        part: Any = sys.modules.get(self.module)
         for step in self.name.split("."):
             part = getattr(part, step, None)
         if part is None:

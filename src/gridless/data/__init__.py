@@ -1,12 +1,16 @@
 """Data: pictures read and written without loss, photographs every installation has, and waves with a formula."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from .cifar10 import cifar10, cifar10_labels
 from .folders import PhotoFolder, folder
 from .photos import photos
 from .picture_writing import write_photo
 from .pictures import ImageError, Photo, quantise, read_photo, resize_bicubic
+
+if TYPE_CHECKING:
+    from . import waves
 
 __all__ = [
     "ImageError",

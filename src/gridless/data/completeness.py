@@ -16,6 +16,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def _jpeg_blocks(frame: bytes) -> dict[int | None, int]:
 _DEFLATE, _JPEG, _YCBCR = (8, 32946), 7, 6
 
 
-def check_tiff(tags: Mapping[int, object], data: bytes) -> None:
+def check_tiff(tags: Mapping[int, Any], data: bytes) -> None:
     """Each strip or tile that the header of a TIFF's page announces lies in the file and holds its rows.
 
     LZW, PackBits and the rest are decoded by libtiff, which refuses short data itself.
@@ -200,10 +201,10 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _numbers(tags: Mapping[int, object], tag: int, default: Sequence[int]) -> tuple[int, ...]:
+def _numbers(tags: Mapping[int, Any], tag: int, default: Sequence[int]) -> tuple[int, ...]:
     value = tags.get(tag, default)
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
-def _number(tags: Mapping[int, object], tag: int, default: int = 0) -> int:
+def _number(tags: Mapping[int, Any], tag: int, default: int = 0) -> int:
     return _numbers(tags, tag, (default,))[0]

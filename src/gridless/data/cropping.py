@@ -19,17 +19,17 @@ TRIES = 50  # to find a signal that is large enough, and a crop in which somethi
 
 def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Sequence[float] | None = None) -> Signal:
     """One of the signals, at least so many samples large along every axis. Raises ValueError if there seems to be none."""
-    small = None
+    small, needed = "", ()
     for _ in range(TRIES):
         signal = signals.draw(rng, 1)[0] if isinstance(signals, Source) else signals[int(rng.integers(len(signals)))]
         if least is None or not isinstance(signal, GridSignal):
             return signal
         if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
             return signal
-        small, needed = signal, tuple(ceil(m) for m in least)
-        warnings.warn(f"{small.name} {small.shape} is left out: too small for crops of {needed}", stacklevel=2)
+        small, needed = f"{signal.name} {signal.shape}", tuple(ceil(m) for m in least)
+        warnings.warn(f"{small} is left out: too small for crops of {needed}", stacklevel=2)
     raise ValueError(
-        f"{small.name} {small.shape} is too small for crops of {needed}, and so are {TRIES} others; "
+        f"{small} is too small for crops of {needed}, and so are {TRIES} others; "
         "use larger signals or a smaller signal.window"
     )
 
@@ -48,7 +48,7 @@ def grid_signal(signal: Signal, axes: int | None = None) -> GridSignal:
 def random_crop(signal: GridSignal, size: Sequence[int], rng: np.random.Generator) -> GridSignal:
     """Somewhere in the signal, where something was measured."""
     for _ in range(TRIES):
-        start = [rng.integers(n - side + 1) for n, side in zip(signal.shape, size, strict=True)]
+        start = [int(rng.integers(n - side + 1)) for n, side in zip(signal.shape, size, strict=True)]
         crop = signal.crop(start, size)
         if crop.mask is None or crop.mask.any():
             return crop
@@ -60,7 +60,7 @@ def even_crops(signal: GridSignal, size: Sequence[int]) -> list[GridSignal]:
     counts = [n // side for n, side in zip(signal.shape, size, strict=True)]
     total = int(np.prod(counts))
     places = [i * total // min(total, CROPS) for i in range(min(total, CROPS))]
-    corners = [np.array(np.unravel_index(p, counts)) * size for p in places]
+    corners = [[int(i) * n for i, n in zip(np.unravel_index(p, counts), size, strict=True)] for p in places]
     return [replace(signal.crop(corner, size), name=f"{signal.name}-{i}") for i, corner in enumerate(corners)]
 
 
@@ -85,8 +85,12 @@ def padded(
 ) -> tuple[Float[Tensor, "B Q d"], Float[Tensor, "B Q C"], Bool[Tensor, "B Q"] | None]:
     """Coordinates and values of several fields, and which of them are real where they differ in number."""
     longest = max(len(r.values) for r in readings)
-    pad = lambda x: torch.nn.functional.pad(x, (0, 0, 0, longest - len(x)))  # noqa: E731
-    coords, values = (torch.stack([pad(getattr(r, name)) for r in readings]) for name in ("coords", "values"))
+    coords = torch.stack([_lengthened(r.coords, longest) for r in readings])
+    values = torch.stack([_lengthened(r.values, longest) for r in readings])
     counts = torch.tensor([len(r.values) for r in readings])
     measured = None if (counts == longest).all() else torch.arange(longest) < counts[:, None]
     return coords, values, measured
+
+
+def _lengthened(rows: Float[Tensor, "n k"], count: int) -> Float[Tensor, "{count} k"]:
+    return torch.nn.functional.pad(rows, (0, 0, 0, count - len(rows)))

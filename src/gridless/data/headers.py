@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, MpoImagePlugin, TiffImagePlugin
 
 _MAGIC = {
     b"\x00\x00\x00\x0cJXL ": "a JPEG XL picture",
@@ -53,9 +53,9 @@ def foreign_kind(path: Path) -> str | None:
 
 def several(image: Image.Image) -> str | None:
     """'12 pages', '3 frames', '5 channels' of a file that holds more than one picture; None if it holds one."""
-    if image.format == "TIFF":
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
         tags = image.tag_v2
-        colours, channels = _COLOURS.get(tags.get(262), 1), tags.get(277, 1)
+        colours, channels = _COLOURS.get(tags.get(262, -1), 1), tags.get(277, 1)
         extra = _tuple(tags.get(338, ()))
         if channels > colours + 1 or (channels > colours and 0 in extra):
             return f"{_channels(channels)}, {colours} of colour and {channels - colours} more"
@@ -65,14 +65,14 @@ def several(image: Image.Image) -> str | None:
             return f"{count} images" if count != "1" else None
         pages = _pages(image)
         return f"{pages} pages" if pages > 1 else None
-    if image.format == "MPO":  # most hold previews of the first picture beside it
-        views = [e for e in image.mpinfo.get(0xB002, ()) if e["Attribute"]["MPType"].startswith("Multi-Frame")]
+    if isinstance(image, MpoImagePlugin.MpoImageFile):  # most hold previews of the first picture beside it
+        views = [e for e in (image.mpinfo or {}).get(0xB002, ()) if e["Attribute"]["MPType"].startswith("Multi-Frame")]
         return f"{len(views)} views" if len(views) > 1 else None
     frames = getattr(image, "n_frames", 1)
     return f"{frames} frames" if frames > 1 else None
 
 
-def _pages(image: Image.Image) -> int:
+def _pages(image: TiffImagePlugin.TiffImageFile) -> int:
     """Pages of a TIFF that are no thumbnails of others."""
     pages = image.n_frames
     if 1 < pages < 100:
@@ -86,14 +86,14 @@ def _pages(image: Image.Image) -> int:
     return pages
 
 
-def bits(image: Image.Image) -> tuple[int, ...]:
+def bits(image: TiffImagePlugin.TiffImageFile) -> tuple[int, ...]:
     """Bits of each channel of a TIFF."""
     return _tuple(image.tag_v2.get(258, 1))
 
 
 def loss(image: Image.Image, file: BinaryIO) -> str | None:
     """Why this picture cannot be read without losing depth, as the predicate of a sentence; None if it can."""
-    if image.format == "TIFF" and max(bits(image)) > 8:
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and max(bits(image)) > 8:
         tags = image.tag_v2
         grey = bits(image) == (16,) and tags.get(262) == 1 and image.mode.startswith("I;16")
         colour = set(bits(image)) == {16} and image.mode in ("RGB", "RGBA") and tags.get(284, 1) == 1
@@ -129,7 +129,8 @@ class _Quiet:
     overlap, what the other had set: everything would stay ignored for good."""
 
     def __init__(self):
-        self._lock, self._readers, self._caught = Lock(), 0, None
+        self._lock, self._readers = Lock(), 0
+        self._caught: warnings.catch_warnings | None = None
 
     def __enter__(self) -> None:
         with self._lock:
@@ -142,7 +143,7 @@ class _Quiet:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._readers -= 1
-            if self._readers == 0:
+            if self._readers == 0 and self._caught is not None:
                 self._caught.__exit__(None, None, None)
 
 

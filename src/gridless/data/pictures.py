@@ -18,13 +18,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float32, UInt, UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from . import headers
 from .completeness import check_png, check_tiff, with_other_ends
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 """Of the files that are read; what a file is, its bytes say."""
@@ -93,14 +97,15 @@ def safe_name(text: str) -> str:
     return text if text.strip(". ") else text.replace(".", "-").replace(" ", "-") or "-"
 
 
-def quantise(values: np.ndarray, depth: int = 8) -> UInt[np.ndarray, "H W C"]:
+def quantise(values: np.ndarray | Tensor, depth: int = 8) -> UInt[np.ndarray, "H W C"]:
     """Float values (H W C), array or tensor -> integers: clipped to [0, 1], scaled, rounded half to even.
 
     Raises ImageError for integers (their range would be a guess), NaN, or a shape that is no picture.
     """
     if hasattr(values, "detach"):  # a tensor, known without importing torch; numpy has no bfloat16
-        values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() and values.element_size() < 4 else values
+        tensor: Any = values
+        tensor = tensor.detach().cpu()
+        values = tensor.float() if tensor.is_floating_point() and tensor.element_size() < 4 else tensor
     values = np.asarray(values)
     _check_shape(values, "values")
     if not np.issubdtype(values.dtype, np.floating):
@@ -152,7 +157,7 @@ def photo_size(path: str | os.PathLike, max_pixels: int = 64_000_000) -> tuple[i
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file, if it is one; whatever a decoder makes of it is said in one line that names it."""
     try:
         status = path.stat()
@@ -182,7 +187,7 @@ def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
         raise ImageError(f"{show(path)} is damaged or cut off ({reason}); copy or download it again") from error
 
 
-def _judged(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Image.Image:
+def _judged(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
     """The file's picture, not decoded yet, if its header announces one that can be read whole."""
     image = _open(file)
     width, height = image.size
@@ -202,14 +207,14 @@ def _judged(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Image.Image
     return image
 
 
-def _decode(path: Path, file: io.BufferedIOBase, max_pixels: int) -> Photo:
+def _decode(path: Path, file: BinaryIO, max_pixels: int) -> Photo:
     image = _judged(path, file, max_pixels)
     profile = headers.profile_name(image)
     file.seek(0)
     data, depth, colour_type = file.read(), 8, None
     if image.format == "PNG":
         depth, colour_type = check_png(data)
-    elif image.format == "TIFF":
+    elif isinstance(image, TiffImagePlugin.TiffImageFile):
         check_tiff(image.tag_v2, data)
         headers.silence_libtiff()
         depth = max(headers.bits(image))
@@ -279,13 +284,15 @@ def _unpack(file: io.BytesIO, raw_modes: dict[str, str]) -> tuple[np.ndarray, ob
     return np.ascontiguousarray(image), image.info.get("transparency")
 
 
-def _replaced(args: str | tuple, raw_modes: dict[str, str]) -> str | tuple:
+def _replaced(args: str | tuple | None, raw_modes: dict[str, str]) -> str | tuple | None:
+    if args is None:
+        return None
     mode, rest = (args, None) if isinstance(args, str) else (args[0], args[1:])
     mode = raw_modes.get(mode, mode)
     return mode if rest is None else (mode, *rest)
 
 
-def _open(file: io.BufferedIOBase) -> Image.Image:
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
     """Reads the header only, and knows the listed formats only."""
     file.seek(0)
     return Image.open(file, formats=_FORMATS)

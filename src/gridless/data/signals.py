@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import torch
@@ -34,10 +35,10 @@ class Reading:
 
     def split(self, count: int) -> tuple["Reading", "Reading"]:
         """The first `count`, and the others."""
-        parts = (slice(count), slice(count, None))
-        return tuple(
-            Reading(self.coords[p], self.values[p], None if self.noise is None else self.noise[p]) for p in parts
-        )
+        return self._part(slice(count)), self._part(slice(count, None))
+
+    def _part(self, part: slice) -> "Reading":
+        return Reading(self.coords[part], self.values[part], None if self.noise is None else self.noise[part])
 
 
 class Signal(ABC):
@@ -140,7 +141,7 @@ class GridSignal(Signal):
         level, scale = Samples(values, coords=values.new_zeros(*values.shape[:2], 1), mask=mask).standard()
         return level[0], scale[0]
 
-    def crop(self, start: Sequence[int], size: Sequence[int]) -> "GridSignal":
+    def crop(self, start: Sequence[int], size: Sequence[int]) -> Self:
         """A part of it, without a copy."""
         part = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
         mask = None if self.mask is None else self.mask[part]
@@ -150,24 +151,24 @@ class GridSignal(Signal):
         """The values of some samples, as they are measured against."""
         return np.ascontiguousarray(self.values[index])
 
-    def _part(self, values: np.ndarray, mask: np.ndarray | None) -> "GridSignal":
+    def _part(self, values: np.ndarray, mask: np.ndarray | None) -> Self:
         """A part of it, or another view, that lies somewhere else."""
         whole = self.whole or self
         return replace(self, values=values, mask=mask, domain=None, whole=whole, units=self.standard())
 
-    def reduced(self, shape: Sequence[int]) -> "GridSignal":
+    def reduced(self, shape: Sequence[int]) -> Self:
         """Made coarser: antialiased by the widened bicubic kernel; a coarse sample is measured where half of it was."""
         values, mask = resample(self.floats, shape, self.mask, self.nodes)
         return replace(self._part(values, mask), domain=self.domain)
 
-    def turned(self, rng: np.random.Generator, always: bool) -> "GridSignal":
+    def turned(self, rng: np.random.Generator, always: bool) -> Self:
         """In a random orientation: of data that are no pictures only if `always`, and then mirrored, not rotated."""
         if not always:
             return self
         part = tuple(slice(None, None, -1 if rng.integers(2) else 1) for _ in self.shape)
         return self._part(self.values[part], None if self.mask is None else self.mask[part])
 
-    def recoloured(self, rng: np.random.Generator) -> "GridSignal":
+    def recoloured(self, rng: np.random.Generator) -> Self:
         raise ValueError(f"{self.name}: only pictures of 8 bits can be recoloured; set task.recolour to false")
 
     def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
@@ -185,7 +186,10 @@ class Picture(GridSignal):
     """Pixels (H W C) in 8 bits: what benchmarks of pictures see of a photo."""
 
     kind = "picture"
-    peak = 1.0
+
+    @property
+    def peak(self) -> float:
+        return 1.0
 
     @property
     def floats(self) -> Float[np.ndarray, "H W C"]:
@@ -194,16 +198,17 @@ class Picture(GridSignal):
     def at_cells(self, index: tuple[np.ndarray, ...]) -> Float[np.ndarray, "N C"]:
         return self.values[index].astype(np.float32) / np.float32(255)
 
-    def reduced(self, shape: Sequence[int]) -> "Picture":
+    def reduced(self, shape: Sequence[int]) -> Self:
         """Pillow's bicubic, in 8 bits again: the protocol of the field."""
-        return self._part(resize_bicubic(self.values, tuple(shape)), None)
+        height, width = shape
+        return self._part(resize_bicubic(self.values, (height, width)), None)
 
-    def turned(self, rng: np.random.Generator, always: bool) -> "Picture":
+    def turned(self, rng: np.random.Generator, always: bool) -> Self:
         """In one of its eight orientations."""
-        values = np.rot90(self.values, rng.integers(4))
+        values = np.rot90(self.values, int(rng.integers(4)))
         return self._part(np.ascontiguousarray(values[:, ::-1] if rng.integers(2) else values), None)
 
-    def recoloured(self, rng: np.random.Generator) -> "Picture":
+    def recoloured(self, rng: np.random.Generator) -> Self:
         """Its channels in random order, each with a random contrast and brightness, or as a negative."""
         order, negative = rng.permutation(self.channels), bool(rng.integers(2))
         contrast = rng.uniform(0.6, 1.1, self.channels).astype(np.float32)
@@ -241,7 +246,7 @@ class Readings(Signal):
         points = self.points
         real = slice(None) if points.mask is None else points.mask[0]
         noise = None if points.noise is None else points.noise[0, real]
-        return Reading(points.coords[0, real], points.values[0, real], noise)
+        return Reading(points.point_coords[0, real], points.values[0, real], noise)
 
     @cached_property
     def peak(self) -> float:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class Signals(Sequence[Signal]):
     def __len__(self) -> int:
         return len(self.data)
 
+    @overload
+    def __getitem__(self, index: int) -> Signal: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Signals": ...
     def __getitem__(self, index: int | slice) -> "Signal | Signals":
         if isinstance(index, slice):
             chosen = range(*index.indices(len(self)))
@@ -65,7 +69,11 @@ class Part(Sequence[Signal]):
         return self.whole[self.chosen[index]]
 
 
-def signals(data: Sequence | Samples, channels: int | None = None) -> Sequence[Signal] | Source:
+@overload
+def signals(data: Sequence | Samples, channels: int | None = None) -> Sequence[Signal]: ...
+@overload
+def signals(data: Source, channels: int | None = None) -> Source: ...
+def signals(data: Sequence | Samples | Source, channels: int | None = None) -> Sequence[Signal] | Source:
     """Any sequence of arrays, tensors, Samples, photos, paths or signals as a sequence of signals; what can `draw` stays as
     it is. `channels`: of photos; grey ones are seen as RGB unless it is 1. Raises ValueError for an empty sequence, and for
     a single array or path where a sequence is meant."""
@@ -131,7 +139,7 @@ def _picture(photo: Photo, channels: int | None) -> GridSignal:
 
 def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
     if isinstance(item, np.ma.MaskedArray):
-        hidden = np.ma.getmaskarray(item).any(-1)
+        hidden = np.asarray(np.ma.getmaskarray(item).any(-1))
         array = np.where(hidden[..., None], np.nan, item.filled(0).astype(np.promote_types(item.dtype, np.float32)))
     else:
         array = as_tensor(item).detach().cpu().numpy()
@@ -144,7 +152,7 @@ def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
             f"{name} holds {array.dtype} {array.shape}; expected floats (*grid, C), or a picture of 8 or 16 bits"
         )
     array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
-    measured = np.isfinite(array).all(-1)
+    measured = np.asarray(np.isfinite(array).all(-1))
     mask = None if measured.all() else measured
     signal = GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
     _refuse_fill_values(signal)
@@ -165,7 +173,8 @@ def _of_samples(item: Samples, name: str) -> Signal:
         raise ValueError(f"{name} holds {len(item)} fields; give them one by one (samples.select)")
     if item.shape is None:
         return Readings(name, item)
-    mask = None if item.mask is None else item.mask_on_grid()[0].cpu().numpy()
+    known = item.mask_on_grid()
+    mask = None if known is None else known[0].cpu().numpy()
     return GridSignal(name, item.on_grid()[0].detach().cpu().numpy(), mask, item.domain)
 
 

@@ -2,8 +2,6 @@
 
 from math import prod
 
-from torch import nn
-
 from gridless import config as c
 from gridless.bases import Constant, Interpolation, Kriging, Modes
 from gridless.network.decoders.composer import ComposerDecoder
@@ -22,7 +20,7 @@ from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.protocols import Base
 
 
-def build_tokenizer(config: c.Model) -> nn.Module:
+def build_tokenizer(config: c.Model) -> PatchTokenizer | PointTokenizer:
     match config.tokenizer:
         case c.Patches():
             return PatchTokenizer(config.tokenizer, config.signal, config.width)
@@ -105,7 +103,9 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
     """The flow over latents, if the head is one and the decoder leaves it to the latents."""
     if not isinstance(config.head, c.FlowHead) or isinstance(config.decoder, c.Joint):
         return None
-    counted = isinstance(config.encoder, c.PerceiverEncoder | c.Own) or config.encoder.tokens.read == "tokens"
+    encoder = config.encoder
+    gathered = isinstance(encoder, c.MambaEncoder | c.TransformerEncoder) and encoder.tokens.read == "tokens"
+    counted = gathered or isinstance(encoder, c.PerceiverEncoder | c.Own)
     if not (isinstance(config.tokenizer, c.Points) and counted):
         needs = "tokenizer.kind 'points' and as many latents for any readings"
         raise ValueError(f"head.kind 'flow' needs {needs}: the perceiver, or encoder.tokens.read = 'tokens'")

@@ -23,6 +23,8 @@ HIGHEST = 8  # cycles per unit that the frequency term compares
 class TimeEmbedding(nn.Module):
     """Sines and cosines of scale · t at `width / 2` rates from 1 to 1 / 10,000, as they are or through an MLP."""
 
+    rates: Float[Tensor, " width/2"]
+
     def __init__(self, time: config.Time, width: int):
         super().__init__()
         self.scale = time.scale
@@ -133,6 +135,13 @@ def sampled(flow: config.FlowHead, velocity: Velocity, x0: Tensor, steps: int | 
     return heun(step, x0, steps or flow.steps)
 
 
+def still(layer: nn.Linear) -> nn.Linear:
+    """The layer, started at zero: at first it scales and shifts nothing."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
 class LatentVelocity(nn.Module):
     """Velocity of the latents, given the latents of the readings: self-attention among pairs of the two.
 
@@ -149,10 +158,7 @@ class LatentVelocity(nn.Module):
         )
         self.modulate = nn.ModuleList()
         if flow.time.how == "adaln":
-            self.modulate.extend(nn.Linear(width, 2 * width) for _ in range(flow.depth))
-            for layer in self.modulate:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            self.modulate.extend(still(nn.Linear(width, 2 * width)) for _ in range(flow.depth))
         self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, width)
 
     def forward(

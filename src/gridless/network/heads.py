@@ -9,7 +9,7 @@ Outputs are in standard units (of the field's own deviation), and so are losses:
 
 from dataclasses import dataclass
 from math import expm1, log
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +17,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.network.protocols import Network
 from gridless.protocols import Answer, Correction, Draws, Solved
 from gridless.samples import Samples
+
+if TYPE_CHECKING:
+    from gridless.network.readers import NetworkCorrection
 
 SMALLEST = 1e-3  # of a standard deviation, in standard units
 FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
@@ -53,8 +57,14 @@ class Question:
     measured: Bool[Tensor, "B Q"] | None = None
 
     def select(self, index: slice) -> "Question":
-        parts = {k: None if v is None else v[index] for k, v in vars(self).items()}
-        return Question(**parts)
+        cell = None if self.cell is None else self.cell[index]
+        latents_at = None if self.latents_at is None else self.latents_at[index]
+        measured = None if self.measured is None else self.measured[index]
+        return Question(self.coords[index], cell, self.target[index], latents_at, measured)
+
+    def pixel(self) -> Float[Tensor, "B #Q d"]:
+        """The asked cell; that of a point, zero, where none is asked."""
+        return torch.zeros_like(self.coords[:, :1]) if self.cell is None else self.cell
 
     def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
         """value − target; zero where the target was not measured, so that a NaN there reaches no gradient."""
@@ -72,17 +82,6 @@ class Question:
             return loss.mean()
         weight = self.measured[..., None].to(loss.dtype)
         return (loss * weight).sum() / (weight.sum() * loss.shape[-1]).clamp(min=1)
-
-
-class Trained(Protocol):
-    """What a head's loss needs of the model that it is the head of."""
-
-    base: nn.Module
-
-    def encode(self, samples: Samples, pad: bool = True, checked: bool = True): ...
-    def solve_base(self, samples: Samples) -> Solved: ...
-    def units(self, samples: Samples) -> Units: ...
-    def reader(self, samples: Samples): ...
 
 
 class PointHead(nn.Module):
@@ -104,12 +103,12 @@ class PointHead(nn.Module):
     ) -> Answer:
         return Answer(base.mean + (gate * units.scale * output).to(base.mean.dtype), base.std)
 
-    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None:
+    def draws(self, correction: "NetworkCorrection", solved: Solved, n: int, seed: int) -> Draws | None:
         """The base's posterior samples, moved by what the network adds; None of a base that has none."""
         draws = solved.draws(n, seed)
         return None if draws is None else CorrectedDraws(draws, solved, correction)
 
-    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """The mean squared (`l1`: absolute) error in standard units."""
         units = model.units(samples)
         value = model.encode(samples, checked=False)(question.coords, question.cell, latents_at=question.latents_at)
@@ -127,9 +126,10 @@ class GaussianHead(PointHead):
     def __init__(self, head: config.GaussianHead, width: int, channels: int):
         super().__init__(width, channels)
         self.combine = head.combine
-        self.spread = nn.Sequential(nn.Linear(width, head.hidden), nn.GELU(), nn.Linear(head.hidden, channels))
-        nn.init.zeros_(self.spread[-1].weight)
-        nn.init.constant_(self.spread[-1].bias, log(expm1(1 - SMALLEST)))  # the deviation starts at one
+        first, last = nn.Linear(width, head.hidden), nn.Linear(head.hidden, channels)
+        self.spread = nn.Sequential(first, nn.GELU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.constant_(last.bias, log(expm1(1 - SMALLEST)))  # the deviation starts at one
 
     def forward(self, features: Float[Tensor, "B Q F"]) -> Float[Tensor, "B Q 2C"]:
         read = features.detach() if self.training else features  # a field's spread has a true gradient
@@ -145,7 +145,7 @@ class GaussianHead(PointHead):
         spread = units.scale if base.std is None else base.std
         return Answer(base.mean + gate * spread * value, spread * std)
 
-    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         if kind is not None:
             raise ValueError(f"train.loss {kind!r} would never train the spread of head.kind 'gaussian'; leave it out")
         units = model.units(samples)
@@ -155,27 +155,25 @@ class GaussianHead(PointHead):
         field = model.encode(samples, checked=False)
         answer = field.answer(question.coords, question.cell, question.latents_at)
         mean = units.standard(answer.mean).float()
-        std = (answer.std / torch.where(units.scale > 0, units.scale, 1.0)).float()
+        std = (answer.deviation() / torch.where(units.scale > 0, units.scale, 1.0)).float()
         error = question.error(mean, target)
         return question.mean(0.5 * error.square() + negative_log_likelihood(error.detach(), std))
 
     def _precision_loss(
-        self, model: Trained, samples: Samples, question: Question, units: Units, target: Tensor
+        self, model: Network, samples: Samples, question: Question, units: Units, target: Tensor
     ) -> Float[Tensor, ""]:
         """The value learns alone; its deviation by the likelihood of both answers together, over a part of the batch."""
-        output = model.reader(samples)(question.coords, question.cell, question.latents_at)
+        output = model.reader(samples)(question.coords, question.pixel(), question.latents_at)
         mean, std = output.chunk(2, -1)
         some = slice(FIELDS_WITH_BASE)
         part, few = question.select(some), units.select(some)
         solved = model.solve_base(samples.select(some))
         scale = torch.where(few.scale > 0, few.scale, 1.0)
-        base = Answer(
-            few.standard(solved(part.coords, part.cell)).to(mean.dtype),
-            (solved.std(part.coords, part.cell) / scale).to(mean.dtype),
-        )
+        known = Answer(solved(part.coords, part.cell), solved.std(part.coords, part.cell))
+        base = Answer(few.standard(known.mean).to(mean.dtype), (known.deviation() / scale).to(mean.dtype))
         both = weighted(Answer(mean[some].detach(), std[some]), base)
         squared = question.mean(0.5 * question.error(mean, target).square())
-        return squared + part.mean(negative_log_likelihood(part.error(both.mean, target[some]), both.std))
+        return squared + part.mean(negative_log_likelihood(part.error(both.mean, target[some]), both.deviation()))
 
 
 def _exact(x: Tensor) -> Tensor:
@@ -191,10 +189,11 @@ def negative_log_likelihood(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B
 
 def weighted(first: Answer, second: Answer) -> Answer:
     """Two answers as one, each with the weight of its precision, 1 / std²; the second where both are certain."""
-    variance = first.std.square() + second.std.square()
+    std, other = first.deviation(), second.deviation()
+    variance = std.square() + other.square()
     variance = torch.where(variance > 0, variance, 1.0)
-    share = second.std.square() / variance
-    return Answer(second.mean + share * (first.mean - second.mean), first.std * second.std / variance.sqrt())
+    share = other.square() / variance
+    return Answer(second.mean + share * (first.mean - second.mean), std * other / variance.sqrt())
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +207,7 @@ class CorrectedDraws:
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
         ratio = coords.new_zeros(len(coords), 1, coords.shape[-1])
         answer = self.correction.answer(self.solved, coords, None, ratio, None)
-        mean, std = self.solved(coords), self.solved.std(coords)
-        stretch = answer.std / std.clamp(min=torch.finfo(std.dtype).tiny)
+        base = Answer(self.solved(coords), self.solved.std(coords))
+        mean, std = base.mean, base.deviation()
+        stretch = answer.deviation() / std.clamp(min=torch.finfo(std.dtype).tiny)
         return answer.mean[:, None] + (self.draws(coords) - mean[:, None]) * stretch[:, None]

@@ -47,7 +47,8 @@ class LocalReadout(nn.Module):
         parts = [] if self.stem is None else [self.stem(stem)]
         if self.patch is not None:
             parts.append(join_patches(self.patch(patches), shape, self.patch_size))
-        return FeatureGrid(sum(parts[1:], parts[0]), self.pitch, mask)
+        features = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+        return FeatureGrid(features, self.pitch, mask)
 
     def forward(
         self, prepared: FeatureGrid, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"] | None

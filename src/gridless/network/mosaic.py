@@ -170,7 +170,8 @@ class Mosaic:
         order = number.argsort(stable=True)
         number, weight, place = number[order], weight[order], place[order]
         asked, counts = number.unique_consecutive(return_counts=True)
-        out, most = None, points_at_once(points.device)
+        out: Tensor | None = None
+        most = points_at_once(points.device)
         for ids, counted, start in _blocks(asked.tolist(), counts.tolist(), most):
             stop = start + sum(counted)
             rows = place[start:stop]
@@ -178,6 +179,7 @@ class Mosaic:
             if out is None:
                 out = answer.new_zeros(b * q, answer.shape[-1])
             out = out.index_add(0, rows, answer)
+        assert out is not None, "every point lies in some window"
         return out.unflatten(0, (b, q))
 
     def nbytes(self) -> int:

@@ -8,15 +8,18 @@ Each is an `nn.Module`. Its class is called with what the house knows and then w
     Base      cls(**options), see `gridless.protocols`
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from gridless.config import Own
 from gridless.network.encoded import Tokens
-from gridless.network.heads import Question, Trained, Units
-from gridless.protocols import Answer, Correction, Draws, Solved
+from gridless.network.heads import Question, Units
+from gridless.network.protocols import Network
+from gridless.network.readers import NetworkCorrection
+from gridless.nn.attention import CrossAttention
+from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
 
 
@@ -48,10 +51,29 @@ class Decoder(Protocol):
         ...
 
     def __call__(
-        self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q L"] | None = None
+        self,
+        coords: Float[Tensor, "B Q d"],
+        latents: Tokens | None,
+        local: Float[Tensor, "B Q L"] | None = None,
+        *latents_at: Float[Tensor, "B Q d"],
     ) -> Float[Tensor, "B Q F"]:
         """Features at coordinates (in units of the window; of positions, for scattered readings). `local`: features of the
-        place and of the asked cell, where the model has them."""
+        place and of the asked cell, where the model has them. `latents_at` is handed on only to a decoder with a method
+        `asked`."""
+        ...
+
+
+@runtime_checkable
+class AttentionDecoder(Decoder, Protocol):
+    """A decoder whose queries attend to the latents."""
+
+    @property
+    def attention(self) -> CrossAttention | None:
+        """None where the model has no latents."""
+        ...
+
+    def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
+        """What the attention takes at `coords`."""
         ...
 
 
@@ -68,8 +90,8 @@ class Head(Protocol):
         values. With `gate` 0 it must be the base's."""
         ...
 
-    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None: ...
-    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+    def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws | None: ...
+    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """What training makes small; `question.error` and `.mean` leave out what was not measured."""
         ...
 

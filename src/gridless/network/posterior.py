@@ -10,10 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless import config
+from gridless.network.decoders.joint import JointDecoder
 from gridless.network.encoded import Encoded, Tokens
-from gridless.network.flow import flow_loss, sampled
-from gridless.network.heads import PointHead, Question, Trained, Units
-from gridless.network.readers import Network, NetworkCorrection
+from gridless.network.flow import LatentVelocity, flow_loss, sampled
+from gridless.network.heads import PointHead, Question, Units
+from gridless.network.protocols import Network
+from gridless.network.readers import NetworkCorrection
+from gridless.network.tokenizers import PointTokenizer
 from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
 
@@ -38,16 +41,18 @@ class FlowHead(PointHead):
         return Answer(mean, (units.scale * output.std(1, correction=0)).to(base.mean.dtype))
 
     def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws:
-        return FlowDraws(solved, correction.reader.redrawn(n, seed), correction.units, self.count)
+        reader = correction.reader
+        assert isinstance(reader, FlowReader), "what a model with this head reads with"
+        return FlowDraws(solved, reader.redrawn(n, seed), correction.units, self.count)
 
-    def loss(self, model: Trained, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """Of a joint decoder: the flow's, over the asked values. Of another: the error of the field that half of the asked
         values give when they are read themselves, and the flow's from the readings' latents to theirs."""
         if kind is not None:
             raise ValueError(f"train.loss {kind!r} never trains a flow; leave it out, and head.kind 'flow' has its own")
         if question.measured is not None and not question.measured.all():
             raise ValueError("a flow learns from questions that were all measured; ask fewer (train.queries)")
-        flow, points, units = model.config.head, samples.as_points(), model.units(samples)
+        flow, points, units = flow_of(model), samples.as_points(), model.units(samples)
         coords, target = question.coords, units.standard(question.target).float()
         places = model.positions(points, coords)
         if self.joint:
@@ -59,8 +64,8 @@ class FlowHead(PointHead):
             level=units.level[:, 0].expand(len(coords), -1), scale=units.scale[:, 0].expand(len(coords), -1),
         )  # fmt: skip
         goal, seen = normal(model.latent(dense)), normal(model.latent(points))
-        answer = model.decode(model.read(goal), places, question.cell)
-        loss = flow_loss(flow, LatentSteps(model.flow, seen.x), goal.x.detach())
+        answer = model.decode(model.read(goal), places, question.pixel())
+        loss = flow_loss(flow, LatentSteps(latent_velocity(model), seen.x), goal.x.detach())
         return (answer - target).square().mean() + loss
 
 
@@ -86,8 +91,8 @@ class FlowReader:
     def _from_latents(cls, network: Network, samples: Samples, seen: Tokens, n: int, seed: int) -> "FlowReader":
         """Every field of the batch sees the same noise: its batch-mates change nothing."""
         noise = torch.randn(n, *seen.x.shape[1:], generator=torch.Generator().manual_seed(seed)).to(seen.x)
-        steps = LatentSteps(network.flow, seen.x)
-        latents = [sampled(network.config.head, steps, one.expand_as(seen.x)) for one in noise]
+        steps = LatentSteps(latent_velocity(network), seen.x)
+        latents = [sampled(flow_of(network), steps, one.expand_as(seen.x)) for one in noise]
         return cls(network, samples, seen, [network.read(replace(seen, x=z)) for z in latents], n, seed)
 
     def redrawn(self, n: int, seed: int) -> "FlowReader":
@@ -103,7 +108,7 @@ class FlowReader:
         if self.encoded is not None:
             return torch.stack([self.network.decode(part, places, cell) for part in self.encoded], 1)
         generator = torch.Generator().manual_seed(self.seed)
-        flow, shape, parts = self.network.config.head, (*coords.shape[:2], self.samples.channels), []
+        flow, shape, parts = flow_of(self.network), (*coords.shape[:2], self.samples.channels), []
         for _ in range(self.n):
             noise = torch.randn(shape, generator=generator).to(self.readings.x)
             velocity = JointVelocity(self.network, places, self.readings, generator)
@@ -142,12 +147,14 @@ class JointVelocity:
     generator: torch.Generator | None = None
 
     def __call__(self, x: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
-        network, flow = self.network, self.network.config.head
+        network, flow = self.network, flow_of(self.network)
+        tokenizer, decoder = network.tokenizer, joint_decoder(network)
+        assert isinstance(tokenizer, PointTokenizer), "a flow is of scattered points"
         if self.generator is not None and not flow.keeps_state:
             x = torch.randn(x.shape, generator=self.generator).to(x)
         x = x if guess is None else torch.cat([x, guess], -1)
-        encoding = network.tokenizer.fourier(self.places.to(x.dtype))
-        out = network.head(network.decoder(encoding, x, t, self.readings))
+        encoding = tokenizer.fourier(self.places.to(x.dtype))
+        out = network.head(decoder(encoding, x, t, self.readings))
         return out.sigmoid() if flow.sigmoid else out
 
 
@@ -155,7 +162,7 @@ class JointVelocity:
 class LatentSteps:
     """Velocity of latents, given those of the readings."""
 
-    flow: torch.nn.Module
+    flow: LatentVelocity
     seen: Float[Tensor, "B M W"]
 
     def __call__(self, z: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
@@ -165,3 +172,22 @@ class LatentSteps:
 def normal(latents: Tokens) -> Tokens:
     """Latents of mean zero and variance one each, as the noise is."""
     return replace(latents, x=F.layer_norm(latents.x, latents.x.shape[-1:]))
+
+
+def flow_of(network: Network) -> config.FlowHead:
+    """The settings of a model's flow head."""
+    head = network.config.head
+    assert isinstance(head, config.FlowHead), "only models with a flow head come here"
+    return head
+
+
+def joint_decoder(network: Network) -> JointDecoder:
+    decoder: object = network.decoder
+    assert isinstance(decoder, JointDecoder), "the others' flow is over latents"
+    return decoder
+
+
+def latent_velocity(network: Network) -> LatentVelocity:
+    """The flow over latents, which a model with a flow head has unless its decoder is joint."""
+    assert network.flow is not None, "a joint decoder's flow is over answers"
+    return network.flow

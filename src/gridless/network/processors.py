@@ -13,11 +13,12 @@ class SelfAttentionProcessor(nn.Module):
 
     def __init__(self, processor: config.SelfAttention, width: int):
         super().__init__()
-        self.blocks = nn.ModuleList(
+        blocks = [
             SelfAttentionBlock(width, processor.heads, processor.head_width, processor.expansion)
             for _ in range(processor.depth)
-        )
-        scale_branches(self.blocks)
+        ]
+        self.blocks = nn.ModuleList(blocks)
+        scale_branches(blocks)
 
     def forward(self, latents: Tokens) -> Tokens:
         x = latents.x

@@ -9,45 +9,17 @@ A reader answers in standard units: (B Q k), what the head makes of the decoder'
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from gridless.coords import sizes
 from gridless.network.encoded import Encoded
 from gridless.network.heads import Units
+from gridless.network.protocols import Network, Reader
 from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
-
-
-class Network(Protocol):
-    """What readers need of a model."""
-
-    def encode_window(
-        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None, pad: bool
-    ) -> Encoded: ...
-    def decode(
-        self,
-        encoded: Encoded,
-        coords: Float[Tensor, "B Q d"],
-        cell: Float[Tensor, "B #Q d"],
-        latents_at: Float[Tensor, "B Q d"] | None = None,
-    ) -> Float[Tensor, "B Q k"]: ...
-    def parameters(self): ...
-    def buffers(self): ...
-    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]: ...
-    def frozen_copy(self, device=None) -> "Network": ...
-
-
-class Reader(Protocol):
-    """Outputs of the head at coordinates in [0, 1], for a cell relative to a sample's."""
-
-    def __call__(
-        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
-    ) -> Float[Tensor, "B Q k"]: ...
-    def to(self, network: Network, device) -> "Reader": ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +94,8 @@ class NetworkCorrection:
         return self.network.head.draws(self, solved, n, seed)
 
     def check_fresh(self) -> None:
-        if self.mark is not None and not torch.equal(weights_mark(self.network), self.mark):
+        mark = weights_mark(self.network)
+        if self.mark is not None and (mark is None or not torch.equal(mark, self.mark)):
             raise ValueError(
                 "the model of this field was trained on since the field was made; encode the samples again"
             )

@@ -42,7 +42,8 @@ class CrossAttention(nn.Module):
     def _heads(self, x: Float[Tensor, "B Q D"], keys_values: Float[Tensor, "B M K"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B h Q w), keys and values (B h M w)."""
         q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
-        return q, *rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        keys, values = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
+        return q, keys, values
 
     def weights(
         self,
@@ -133,7 +134,10 @@ class GatedFeedForward(nn.Module):
         return (self.down,)
 
 
-def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.Module] = nn.GELU) -> nn.Module:
+FeedForward = GatedFeedForward | nn.Sequential
+
+
+def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.Module] = nn.GELU) -> FeedForward:
     """GEGLU, or two linear layers with an activation between them."""
     if gated:
         return GatedFeedForward(width, expansion)
@@ -141,9 +145,11 @@ def feed_forward(width: int, expansion: float, gated: bool, activation: type[nn.
     return nn.Sequential(nn.Linear(width, inner), activation(), nn.Linear(inner, width))
 
 
-def last_layer(feed: nn.Module) -> nn.Linear:
+def last_layer(feed: FeedForward) -> nn.Linear:
     """Of a `feed_forward`."""
-    return feed.down if isinstance(feed, GatedFeedForward) else feed[-1]
+    last = feed.down if isinstance(feed, GatedFeedForward) else feed[-1]
+    assert isinstance(last, nn.Linear)
+    return last
 
 
 class ResidualBlock(nn.Module):

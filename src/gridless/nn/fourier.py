@@ -12,6 +12,8 @@ from gridless import config
 class AxisFourier(nn.Module):
     """The same band of frequencies on each axis: [sin, cos] per axis, 2 · count · d features."""
 
+    frequencies: Float[Tensor, " count"]
+
     def __init__(self, band: config.Band, axes: int, nyquist: float):
         super().__init__()
         high = nyquist if band.high is None else band.high

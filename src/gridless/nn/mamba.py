@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.nn.attention import feed_forward
+from gridless.nn.attention import feed_forward, last_layer
 from gridless.nn.scan import selective_scan
 
 
@@ -41,8 +41,9 @@ class BiMamba(nn.Module):
         self.dt_bias = nn.Parameter(dt + torch.log(-torch.expm1(-dt)))
         self.A_log = nn.Parameter(torch.arange(1, n + 1, dtype=torch.float32).log().repeat(k, inner, 1))
         self.D = nn.Parameter(torch.ones(k, inner))
-        self.out_proj = nn.Linear(k * inner, width, bias=False)
-        nn.init.uniform_(self.out_proj.weight, -(inner**-0.5), inner**-0.5)
+        out_proj = nn.Linear(k * inner, width, bias=False)
+        nn.init.uniform_(out_proj.weight, -(inner**-0.5), inner**-0.5)
+        self.out_proj: nn.Linear | nn.ModuleList = out_proj
         if ssm.merge == "concat":
             if k == 1:
                 raise ValueError("ssm.merge = 'concat' needs ssm.direction = 'both'; use 'average'")
@@ -61,9 +62,12 @@ class BiMamba(nn.Module):
         both = self.in_proj(x).chunk(2 * len(self.reverse), -1)
         keep = None if mask is None else mask[..., None]
         parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep, ways) for k in range(len(self.reverse))]
-        if self.merge == "concat":
+        if isinstance(self.out_proj, nn.ModuleList):
             return self.join(torch.cat([out(p) for out, p in zip(self.out_proj, parts, strict=True)], -1))
         return self.out_proj(torch.cat(parts, -1)) / len(parts)
+
+    def last_layer(self) -> nn.Linear:
+        return self.join if isinstance(self.out_proj, nn.ModuleList) else self.out_proj
 
     def _direction(
         self, k: int, x: Tensor, z: Tensor, keep: Tensor | None, ways: Tensor | None
@@ -123,4 +127,4 @@ class MambaBlock(nn.Module):
 
     def branch_ends(self) -> tuple[nn.Linear, ...]:
         """The last layers of the two branches."""
-        return self.mixer.join if self.mixer.merge == "concat" else self.mixer.out_proj, self.mlp[-1]
+        return self.mixer.last_layer(), last_layer(self.mlp)

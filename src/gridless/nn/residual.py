@@ -7,9 +7,18 @@ the last layer of each branch by the root of their number (Radford et al. 2019, 
 
 from collections.abc import Iterable
 from math import sqrt
+from typing import Protocol
 
 import torch
 from torch import nn
+
+
+class Branching(Protocol):
+    """A block of residual branches."""
+
+    def branch_ends(self) -> tuple[nn.Linear, ...]:
+        """The last layers of its branches."""
+        ...
 
 
 @torch.no_grad()
@@ -20,7 +29,7 @@ def start_at_zero(layer: nn.Module) -> None:
 
 
 @torch.no_grad()
-def scale_branches(blocks: Iterable[nn.Module]) -> None:
+def scale_branches(blocks: Iterable[Branching]) -> None:
     """Shrinks the last layers of the branches of pre-norm blocks (`branch_ends()`), so that the stream's variance does
     not grow with the number of blocks."""
     ends = [end for block in blocks for end in block.branch_ends()]

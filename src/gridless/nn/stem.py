@@ -21,12 +21,11 @@ class Stem(nn.Module):
         conv = CONVOLUTIONS[axes]
         self.width = stem.width
         self.first = conv(channels, stem.width, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.ModuleList([conv(stem.width, stem.width, 3, padding=1), conv(stem.width, stem.width, 3, padding=1)])
-            for _ in range(stem.blocks)
-        )
-        for _, outer in self.blocks:
+        self.blocks = nn.ModuleList()
+        for _ in range(stem.blocks):
+            inner, outer = (conv(stem.width, stem.width, 3, padding=1) for _ in range(2))
             start_at_zero(outer)
+            self.blocks.append(nn.ModuleList([inner, outer]))
 
     def forward(
         self, x: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
@@ -35,6 +34,8 @@ class Stem(nn.Module):
         # a transposed view of channels-last data is what the CPU's and the GPU's convolutions like best
         x = keep(x.movedim(-1, 1))
         x = keep(self.first(x))
-        for inner, outer in self.blocks:
+        for block in self.blocks:
+            assert isinstance(block, nn.ModuleList)
+            inner, outer = block
             x = x + keep(outer(keep(F.gelu(inner(x)))))
         return x.movedim(1, -1)

@@ -27,7 +27,7 @@ def picture_fields(model: Encoder, data: Sequence, task: Task, folder: str | Pat
         answer, samples = predictions(model, [case])[0], case.samples
         std = None if answer.std is None else answer.std[..., 0]
         title = f"{case.tags.get('family') or 'field'}, {case.tags['sensors']} sensors, noise {case.tags['noise']:g}"
-        read_at, values = samples.coords[0].numpy(), samples.values[0, :, 0].numpy()
+        read_at, values = samples.point_coords[0].numpy(), samples.values[0, :, 0].numpy()
         strip = field_strip(read_at, values, case.truth[..., 0], answer.mean[..., 0], std, title)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.png").write_bytes(plots.png(strip))

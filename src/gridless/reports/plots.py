@@ -295,7 +295,7 @@ def _write(
     return length
 
 
-def _font(size: int, bold: bool) -> tuple[ImageFont.FreeTypeFont, bool]:
+def _font(size: int, bold: bool) -> tuple[ImageFont.FreeTypeFont | ImageFont.ImageFont, bool]:
     """matplotlib's font and True, or without matplotlib Pillow's own, which lacks a few signs, and False."""
     try:
         import matplotlib

@@ -65,11 +65,12 @@ def report(runs: Sequence[str | Path] | Sequence[Mapping[str, Any]], output: str
     output  a folder, made where missing; it may be one of the runs, whose results.csv then stays as it is
     ValueError where no run is given, a folder or its results.csv is missing, or a file in it cannot be read.
     """
-    if len(runs) and isinstance(runs[0], Mapping):
+    rows = [run for run in runs if isinstance(run, Mapping)]
+    if rows:
         Path(output).mkdir(parents=True, exist_ok=True)
-        write_results(runs, Path(output, "results.csv"))
-        runs = [output]
-    folders = list(dict.fromkeys(Path(run).resolve() for run in runs))
+        write_results(rows, Path(output, "results.csv"))
+    paths = [output] if rows else [run for run in runs if not isinstance(run, Mapping)]
+    folders = list(dict.fromkeys(Path(run).resolve() for run in paths))
     if not folders:
         raise ValueError(
             "report: got no run, expected at least one run folder; name one, e.g. `gridless report runs/photos`"
@@ -143,7 +144,7 @@ def _labelled(runs: Sequence[Run]) -> list[Run]:
     def label(row: Mapping[str, Any]) -> str:
         return f"{row['model']} ({row['run']})" if row["model"] in apart else row["model"]
 
-    return [replace(run, rows=[row | {"label": label(row)} for row in run.rows]) for run in runs]
+    return [replace(run, rows=[{**row, "label": label(row)} for row in run.rows]) for run in runs]
 
 
 def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -11,9 +11,9 @@ from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scatter
 from gridless.config.merging import ConfigError
 from gridless.protocols import Task
 from gridless.reports.field_plots import picture_fields
-from gridless.scoring.evaluate import Encoder, evaluate
+from gridless.scoring.evaluate import Baseline, Encoder, evaluate
 from gridless.scoring.results import read_results, write_results
-from gridless.tasks import task_of
+from gridless.tasks import SuperResolution, task_of
 from gridless.training.loading import load_data, load_run
 from gridless.training.locking import held
 
@@ -38,11 +38,11 @@ def evaluate_run(
         if source.kind == "waves":
             raise ConfigError("waves come from no folder; leave --data out")
         source = replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(data))
-    label = Path(source.path).name if source.kind == "folder" else source.kind
+    label = Path(source.path).name if source.kind == "folder" and source.path else source.kind
     asked = load_data(source, split, each=getattr(recipe.task, "fields", 64))
     rivals = {name: rival for name, rival in classical(task).items() if baselines is None or name in baselines}
     if getattr(model.base, "has_spread", False) and model.base.name not in rivals:
-        rivals["base"] = model.base
+        rivals["base"] = Baseline(model.base)
     models, aside = {**rivals, model.name: model}, run / ".predictions.part"
     with held(run):
         shutil.rmtree(aside, ignore_errors=True)
@@ -68,7 +68,7 @@ def asked_task(recipe: c.Recipe, scales: Sequence[float] | None) -> Task:
         return task
     if not all(0 < s < inf for s in scales):
         raise ConfigError(f"scales must be positive numbers, got {' '.join(f'{s:g}' for s in scales)}")
-    if not hasattr(task, "scales"):
+    if not isinstance(task, SuperResolution):
         raise ConfigError(f"task.kind {task.kind!r} has no scales; leave --scales out")
     return replace(task, scales=tuple(scales))
 
@@ -78,7 +78,8 @@ def classical(task: Task) -> dict[str, Encoder]:
     if task.kind == "super-resolution":
         return {kind: Interpolation(kind) for kind in BASELINES}
     if task.kind == "sparse-field":
-        return {kind: Scattered(kind) for kind in SCATTERED} | {"kriging": Kriging()}
+        scattered: dict[str, Encoder] = {kind: Scattered(kind) for kind in SCATTERED}
+        return {**scattered, "kriging": Kriging()}
     return {}
 
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -64,7 +64,7 @@ class Cluster:
 
     def __init__(self, address: str, workers: int | None = None):
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]  an extra
         except ImportError as error:
             raise ImportError(f"a sweep on a cluster needs ray ({error}); pip install 'gridless[ray]'") from None
         workers = _positive(workers)
@@ -94,7 +94,7 @@ class Cluster:
 
 def run_all(
     place: Processes | Cluster, function: Callable, calls: Mapping[str, tuple]
-) -> Iterator[dict[str, tuple[str, str]]]:
+) -> Generator[dict[str, tuple[str, str]], None, None]:
     """Calls the function with every entry's arguments; one that fails stops no other.
 
     Yields, again and again until all have ended, each entry's state (queued, running, done, failed) and error. Whoever
@@ -126,6 +126,7 @@ def _begin(threads: int, slot: int) -> None:
     """In a new process: its threads, its GPU, and its end as soon as the process that started it is gone, however that
     ended."""
     parent = multiprocessing.parent_process()
+    assert parent is not None, "started by a pool"
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its children itself
     compute_with(threads)

@@ -80,14 +80,13 @@ def answerer(model: FieldModel, photo: Photo, shape: tuple[int, int]) -> Callabl
     The network sees RGB; a grey picture is the mean of its channels. Alpha is interpolated: it is a shape, not a
     photograph. What lies under full transparency is nobody's colour: there the network sees that of the visible pixels
     around, so that their edges keep it; where the answer is fully transparent it holds the stored colour again."""
-    values, alpha, stored = torch.from_numpy(photo.values), None, None
-    seen = values
+    values = torch.from_numpy(photo.values)
+    seen, peak, alpha = values, 2**photo.depth - 1, None
+    least = 0.5 / peak  # below it an answer's alpha is written as 0
     if photo.alpha is not None:
-        peak = 2**photo.depth - 1
-        alpha = torch.from_numpy(photo.alpha.astype(np.float32) / peak)[..., None]
-        seen, stored = torch.from_numpy(spread_colours(photo.values, photo.alpha > 0)), values
-        least = 0.5 / peak  # below it an answer's alpha is written as 0
-        alpha = Interpolation("bicubic").encode(Samples.from_grid(alpha))
+        seen = torch.from_numpy(spread_colours(photo.values, photo.alpha > 0))
+        opaque = torch.from_numpy(photo.alpha.astype(np.float32) / peak)[..., None]
+        alpha = Interpolation("bicubic").encode(Samples.from_grid(opaque))
     seen = seen.expand(-1, -1, 3) if seen.shape[-1] == 1 else seen
     with torch.no_grad():
         field = model.encode(Samples.from_grid(seen).to(next(model.parameters()).device))
@@ -101,9 +100,9 @@ def answerer(model: FieldModel, photo: Photo, shape: tuple[int, int]) -> Callabl
         if alpha is not None:
             opacity = alpha.to_image(shape=shape, part=part)
             rows, columns = (
-                torch.arange(n)[p] * size // n for n, p, size in zip(shape, part, stored.shape[:2], strict=True)
+                torch.arange(n)[p] * size // n for n, p, size in zip(shape, part, values.shape[:2], strict=True)
             )
-            hidden = stored[rows][:, columns]  # the stored pixel that the asked one begins in
+            hidden = values[rows][:, columns]  # the stored pixel that the asked one begins in
             picture = torch.cat([torch.where(opacity <= least, hidden, picture), opacity], -1)
         return picture.numpy()
 

@@ -147,11 +147,15 @@ def _steps(
 
 def _check_same_questions(name: str, arm: c.Recipe, whole: c.Recipe) -> None:
     """Arms are compared picture by picture, so all of them are asked the same."""
-    same = ("kind", "scales", "counts", "noises", "size", "fields", "placement")
-    asked = lambda task: {key: value for key, value in dump(task).items() if key in same}  # noqa: E731
-    other = difference(asked(whole.task), asked(arm.task), "task")
+    other = difference(_questions(whole), _questions(arm), "task")
     if other:
         raise ConfigError(f"arm {name} has another {other}; every arm is asked what {WHOLE} is, on the same pictures")
+
+
+def _questions(arm: c.Recipe) -> dict:
+    """What of a task decides the questions of its evaluation."""
+    deciding = ("kind", "scales", "counts", "noises", "size", "fields", "placement")
+    return {key: value for key, value in dump(arm.task).items() if key in deciding}
 
 
 def _recipe(arm: c.Recipe, run: Standing) -> dict:

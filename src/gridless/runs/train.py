@@ -37,8 +37,9 @@ def train_run(recipe: c.Recipe, output: str | Path, quiet: bool = False, profile
     with held(output):
         if not known.is_file() and os.environ.get("RANK", "0") == "0":
             write_json(known, dump(recipe))
-        settings = {"train": recipe.train, "folder": output, "validation": validation}
-        return fit(model, data, task, **settings, quiet=quiet, profile=profile)
+        return fit(
+            model, data, task, train=recipe.train, folder=output, validation=validation, quiet=quiet, profile=profile
+        )
 
 
 def step_seconds(recipes: Mapping[str, c.Recipe]) -> dict[str, float]:

@@ -103,8 +103,8 @@ def as_markdown(comparison: Comparison) -> str:
     for run in comparison.runs:
         arms.setdefault((run.budget, run.arm), []).append(run)
     sign = -1 if style.sign < 0 else 1
-    score = lambda own: sign * float(np.mean([comparison.values(run).mean() for run in own]))  # noqa: E731
-    for (budget, arm), own in sorted(arms.items(), key=lambda item: -score(item[1])):
+    means = {key: float(np.mean([comparison.values(run).mean() for run in own])) for key, own in arms.items()}
+    for (budget, arm), own in sorted(arms.items(), key=lambda item: -sign * means[item[0]]):
         facts, gains = own[0].facts, paired(comparison, budget, arm)
         line = [arm, "both" if arm == WHOLE else budget, f"{facts['params']:,}", str(facts["steps"])]
         for scale in comparison.scales:
@@ -175,9 +175,12 @@ def _json(value) -> str:
 
 
 def _lists(scores: dict[str, np.ndarray]) -> dict[str, list | float | None]:
-    number = lambda x: round(float(x), DIGITS) if math.isfinite(x) else None  # noqa: E731
-    found = {metric: [number(x) for x in values] for metric, values in scores.items()}
+    found = {metric: [_rounded(x) for x in values] for metric, values in scores.items()}
     return {metric: values if len(set(values)) > 1 else values[0] for metric, values in found.items()}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), DIGITS) if math.isfinite(value) else None
 
 
 def _arrays(scores: dict[str, Sequence | float | None], count: int) -> dict[str, np.ndarray]:

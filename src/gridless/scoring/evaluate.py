@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from gridless.data.pictures import safe_name
 from gridless.data.sources import signals as as_signals
 from gridless.field import Field
 from gridless.model import FieldModel
-from gridless.protocols import Case, Task
+from gridless.protocols import Base, Case, Task
 from gridless.samples import Samples
 from gridless.scoring import metrics
 from gridless.scoring.results import COLUMNS, TAGS
@@ -30,10 +30,21 @@ VALUES_AT_ONCE = 1 << 18  # of small cases answered together
 RESERVED = ("input", "truth")  # names of files beside the models' pictures
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What can be evaluated."""
 
     def encode(self, samples: Samples) -> Field: ...
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A base alone, as something that can be evaluated."""
+
+    base: Base
+
+    def encode(self, samples: Samples) -> Field:
+        return Field(samples, self.base.solve(samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +91,7 @@ def evaluate(
                     "train_seconds": facts.get(name, {}).get("train_seconds", ""),
                     "seed": facts.get(name, {}).get("seed", ""),
                 }  # fmt: skip
-                row |= {tag: _text(case.tags[tag]) if case.tags.get(tag) is not None else "" for tag in TAGS}
+                row |= {tag: "" if (value := case.tags.get(tag)) is None else _text(value) for tag in TAGS}
                 scores = measure(answers[name][i], case, measures or {})
                 floats = getattr(model, "latent_floats", None)
                 if floats is not None and task.kind == "reconstruction":
@@ -89,7 +100,7 @@ def evaluate(
     return [{column: row[column] for column in COLUMNS} for row in rows]
 
 
-def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str, float]:
+def validation_scores(model: FieldModel, data: Sequence, task: Task) -> dict[str, float]:
     """While a model trains: its mean PSNR, and how much it has more than its base where grids are asked finer."""
     scores: dict[str, list[float]] = {}
     model.eval()
@@ -104,27 +115,28 @@ def validation_scores(model: nn.Module, data: Sequence, task: Task) -> dict[str,
             for name in names:
                 scores.setdefault(name, []).append(value)
             if scale not in (None, 1.0):
-                base = psnr(predictions(model.base, [case])[0], case)
+                base = psnr(predictions(Baseline(model.base), [case])[0], case)
                 scores.setdefault(f"val_gain_x{_text(scale)}", []).append(value - base)
     return {name: round(float(np.mean(values)), 4) for name, values in scores.items() if np.isfinite(values).all()}
 
 
 def named(models: Mapping[str, Encoder] | Sequence[Encoder] | Encoder) -> dict[str, Encoder]:
     """Models by their names. Raises ValueError where two have one name, and for names that no file can have."""
-    if hasattr(models, "encode"):
-        models = [models]
-    if not isinstance(models, Mapping):
-        names = [getattr(model, "name", type(model).__name__) for model in models]
+    if isinstance(models, Mapping):
+        by_name = dict(models)
+    else:
+        several = [models] if isinstance(models, Encoder) else list(models)
+        names = [getattr(model, "name", type(model).__name__) for model in several]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"several models are called {', '.join(twice)}; give a dictionary with a name for each")
-        models = dict(zip(names, models, strict=True))
-    for name, model in models.items():
+        by_name = dict(zip(names, several, strict=True))
+    for name, model in by_name.items():
         if not name or name in RESERVED or name != Path(name).name or name.startswith("."):
             raise ValueError(f"{name!r} cannot be the name of a model: it names a file beside {' and '.join(RESERVED)}")
         if not hasattr(model, "encode"):
             raise ValueError(f"{name} is a {type(model).__name__} without encode(samples); give a model or a base")
-    return dict(models)
+    return by_name
 
 
 def alike(cases: Iterable[Case]) -> Iterator[list[Case]]:
@@ -157,20 +169,21 @@ def predictions(model: Encoder, cases: Sequence[Case]) -> list[Prediction]:
             grids = np.asarray(field.to_grid(shape=cases[0].shape).cpu())
             return [Prediction(grid) for grid in (grids if len(cases) > 1 else grids[None])]
         coords = _asked(field, cases).to(device)
-        mean = field(coords) if not field.has_spread else None
-        std = None
         if field.has_spread:
             reading = cases[0].readings and hasattr(field.solved, "reading_variance")
             mean, std = field.mean_and_std(coords, reading=reading)
+        else:
+            mean, std = field(coords), None
         apart = _apart(field, coords) if field.joint else None
-    parts = [
-        None if part is None else part.reshape(len(cases), *coords.shape[-2:-1], -1) for part in (mean, std, apart)
-    ]
-    shapes = [case.truth.shape for case in cases]
-    return [
-        Prediction(*(None if part is None else part[i].cpu().numpy().reshape(shape) for part in parts))
-        for i, shape in enumerate(shapes)
-    ]
+    nothing = [None] * len(cases)
+    stds = nothing if std is None else _per_case(std, cases)
+    aparts = nothing if apart is None else _per_case(apart, cases)
+    return [Prediction(*parts) for parts in zip(_per_case(mean, cases), stds, aparts, strict=True)]
+
+
+def _per_case(values: torch.Tensor, cases: Sequence[Case]) -> list[np.ndarray]:
+    rows = values.reshape(len(cases), -1, values.shape[-1]).cpu().numpy()
+    return [row.reshape(case.truth.shape) for row, case in zip(rows, cases, strict=True)]
 
 
 def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
@@ -179,17 +192,16 @@ def _asked(field: Field, cases: Sequence[Case]) -> torch.Tensor:
 
         axes, _ = lattice(cases[0].shape, field.samples.shape, field.samples.domain)
         return lattice_points(axes, 0, math.prod(cases[0].shape)).to(field.samples.values.dtype)
-    return torch.stack([case.coords for case in cases])
+    return torch.stack([case.coords for case in cases if case.coords is not None])
 
 
 def _apart(field: Field, coords: torch.Tensor) -> torch.Tensor:
     """At most as many points asked at a time as there are readings, as separate questions."""
     points = coords if coords.ndim == 2 else coords[0]
     every = -(-len(points) // field.samples.values.shape[1])
-    out = None
-    for first in range(every):
-        part = field(points[first::every])
-        out = part.new_empty(*part.shape[:-2], len(points), part.shape[-1]) if out is None else out
+    parts = [field(points[first::every]) for first in range(every)]
+    out = parts[0].new_empty(*parts[0].shape[:-2], len(points), parts[0].shape[-1])
+    for first, part in enumerate(parts):
         out[..., first::every, :] = part
     return out
 
@@ -202,7 +214,7 @@ Measure = Callable[[Prediction, Case], float | None]
 
 def measure(answer: Prediction, case: Case, further: Mapping[str, Measure]) -> dict[str, float]:
     """The metrics of one answer: those of its kind of data, and further ones."""
-    scores = {name: metric(answer, case) for name, metric in (MEASURES[case.kind] | further).items()}
+    scores = {name: metric(answer, case) for name, metric in {**MEASURES[case.kind], **further}.items()}
     return {name: round(value, 6) for name, value in scores.items() if value is not None}
 
 
@@ -280,7 +292,7 @@ def _lr_consistency(answer: Prediction, case: Case) -> float:
 
 def _scale(case: Case) -> float:
     scale = case.tags["scale"]
-    return max(map(float, scale.split("×"))) if isinstance(scale, str) else scale
+    return max(map(float, scale.split("×"))) if isinstance(scale, str) else float(scale or 1)
 
 
 def _finer(metric: Callable[[Prediction, Case], float | None]) -> Callable[[Prediction, Case], float | None]:
@@ -326,7 +338,7 @@ def _text(value: float | str) -> str:
 
 def _save(folder: Path, case: Case, answers: Mapping[str, Prediction]) -> None:
     """The pictures of one case."""
-    place = folder / safe_name(case.name) / f"x{_text(case.tags.get('scale', 1.0))}"
+    place = folder / safe_name(case.name) / f"x{_text(case.tags.get('scale') or 1.0)}"
     place.mkdir(parents=True, exist_ok=True)
     write_photo(place / "input.png", case.samples.on_grid()[0].numpy())
     write_photo(place / "truth.png", case.truth / 255)

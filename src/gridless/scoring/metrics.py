@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -65,17 +66,9 @@ def ssim(prediction, truth) -> float:
         from skimage.metrics import structural_similarity
     except ImportError as error:
         raise ImportError(f"ssim needs scikit-image ({error}); pip install 'gridless[eval]'") from error
-    return float(
-        structural_similarity(
-            prediction,
-            truth,
-            channel_axis=-1,
-            data_range=255,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-        )
-    )
+    window = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    score: Any = structural_similarity(prediction, truth, channel_axis=-1, data_range=255, **window)
+    return float(score)
 
 
 def lr_consistency(prediction, lr) -> float:

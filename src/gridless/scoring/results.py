@@ -123,7 +123,7 @@ def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, An
     return groups
 
 
-def write_results(rows: Sequence[dict], path: str | Path) -> None:
+def write_results(rows: Sequence[Mapping[str, Any]], path: str | Path) -> None:
     """results.csv: whole or not at all, in UTF-8."""
     with replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         used = [c for c in COLUMNS if c in NEEDED or any(row.get(c) not in (None, "") for row in rows)]
@@ -166,7 +166,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
     """
     rows = [row for row in rows if row["metric"] == metric]
     sensors = any(row.get("sensors") is not None for row in rows)
-    rows = [row | {"scale": float(row["sensors"])} for row in rows] if sensors else rows
+    rows = [{**row, "scale": float(row["sensors"])} for row in rows] if sensors else rows
     kriged = any(row["model"] == "kriging" for row in rows)
     reference = reference or (("kriging" if kriged else "gp") if sensors else "bicubic")
     values: dict[tuple, dict[tuple, list[float]]] = {}
@@ -186,7 +186,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
             return None
         mean, count = float(np.mean(list(images.values()))), len(images)
         base = {image: references.get((first[label].get("run"), scale, image)) for image in images}
-        gains = [value - float(np.mean(base[image])) for image, value in images.items() if base[image]]
+        gains = [value - float(np.mean(known)) for image, value in images.items() if (known := base[image])]
         if first[label]["model"] == reference or not np.isfinite(gains).all() or not gains:
             return Cell(mean, count)
         gain = estimate_mean(gains)
@@ -197,11 +197,13 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
     grid = {label: [cell(label, scale) for scale in scales] for label in labels}
     sign = METRICS[metric].sign if metric in METRICS else 0
     for i in range(len(scales) if sign else 0):
-        full = max(row[i].count for row in grid.values() if row[i])  # means over fewer images do not compete
-        top = max(sign * row[i].mean for row in grid.values() if row[i] and row[i].count == full)
+        column = [entry for row in grid.values() if (entry := row[i])]
+        full = max(entry.count for entry in column)  # means over fewer images do not compete
+        top = max(sign * entry.mean for entry in column if entry.count == full)
         for row in grid.values():
-            if row[i] and row[i].count == full and sign * row[i].mean == top:
-                row[i] = replace(row[i], best=True)
+            entry = row[i]
+            if entry and entry.count == full and sign * entry.mean == top:
+                row[i] = replace(entry, best=True)
     lines = [Line(label, first[label]["params"], is_trained(first[label]), tuple(grid[label])) for label in labels]
     return Table(metric, scales, tuple(lines), sensors)
 
@@ -234,19 +236,20 @@ def image_key(row: Mapping[str, Any]) -> tuple:
 
 
 def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
+    entries = {**dict.fromkeys(TAGS, ""), **row}
+
     def cast(column: str, kind: type, needed: bool = False) -> Any:
-        text = (row[column] or "").strip()
+        text = (entries[column] or "").strip()
         try:
             return kind(float(text)) if text or needed else None
         except (ValueError, OverflowError):
             raise ValueError(f"{where}: got {column} {text!r}, expected a number; evaluate the run again") from None
 
-    row = dict.fromkeys(TAGS, "") | row
     numbers = {"sensors": cast("sensors", int), "noise": cast("noise", float), "seed": cast("seed", int)}
-    several = "×" in (row["scale"] or "")  # one factor per axis
-    scale = row["scale"] if several else cast("scale", float, numbers["sensors"] is None)
+    several = "×" in (entries["scale"] or "")  # one factor per axis
+    scale = entries["scale"] if several else cast("scale", float, numbers["sensors"] is None)
     numbers |= {"scale": scale, "value": cast("value", float, True)}
-    return row | numbers | {"params": cast("params", int), "train_seconds": cast("train_seconds", float)}
+    return {**entries, **numbers, "params": cast("params", int), "train_seconds": cast("train_seconds", float)}
 
 
 def plain_table(rows: Sequence[Mapping[str, Any]], metric: str) -> str:

@@ -1,7 +1,6 @@
 """A run folder on disk, and how an interrupted run goes on. Tensors as safetensors, the rest as JSON; never pickle."""
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from gridless.files import (
     write_json,
     write_text,
 )
+from gridless.model import FieldModel
 from gridless.training.plan import Plan, State
 from gridless.weights.pretrained import load_weights, read_tensors, save, tensor_header, write_tensors
 
@@ -105,7 +105,7 @@ class RunFolder:
         self._cut_metrics(state.step)
         return facts, state
 
-    def finish(self, model: nn.Module, facts: dict) -> None:
+    def finish(self, model: FieldModel, facts: dict) -> None:
         if self.write:
             save(model, self.folder)
             write_json(self.folder / "run.json", {**facts, "complete": True})
@@ -158,7 +158,7 @@ class RunFolder:
         write_text(self.metrics, "".join(kept))
 
 
-def _moments(file: Path, optimizer: torch.optim.Optimizer, remedy: str) -> dict[int, Mapping[str, torch.Tensor]]:
+def _moments(file: Path, optimizer: torch.optim.Optimizer, remedy: str) -> dict[int, dict[str, torch.Tensor]]:
     """AdamW's two moments and its count of steps, of every parameter that has had a gradient."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     stored = {name.split(".", 1)[0] for name in tensor_header(file, remedy)[0]}

@@ -20,7 +20,7 @@ from gridless.config.merging import ConfigError, dump
 from gridless.data.signals import GridSignal, Signal
 from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
-from gridless.protocols import Task
+from gridless.protocols import Learned, Task
 from gridless.scoring.evaluate import validation_scores
 from gridless.training.checkpoints import RunFolder
 from gridless.training.fingerprint import of_data, of_task
@@ -72,7 +72,16 @@ def fit(
         return _fit(model, data, task, train, folder, validation, quiet, profile)
 
 
-def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profile: bool) -> dict:
+def _fit(
+    model: FieldModel,
+    data: Sequence | Source,
+    task: Task,
+    train: Train,
+    folder: str | Path | None,
+    validation: Sequence,
+    quiet: bool,
+    profile: bool,
+) -> dict:
     channels = model.config.signal.channels
     data = signals(data, channels)
     validation = signals(validation, channels) if len(validation) else ()
@@ -134,17 +143,17 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
             if run:
                 run.log(record)
             if main and validates:  # before the checkpoint: a kill between the two costs steps, and no line
-                record = {"step": step} | validation_scores(
-                    model if average is None else average.module, validation, task
-                )
+                trained = model if average is None else average.module
+                assert isinstance(trained, FieldModel)
+                record = {"step": step} | validation_scores(trained, validation, task)
                 progress.note(record)
                 if run:
                     run.log(record)
             accelerator.wait_for_everyone()
-            if replans:
+            if replans and train.seconds is not None:
                 plan = broadcast_object_list([plan.replanned(step, spent, train.seconds)])[0]
             state = State(step=step, train_seconds=spent, plan=plan)
-            if saves:
+            if run and saves:
                 run.checkpoint(state, model, optimizer, average)
             mark = time.perf_counter()
     if average is not None:
@@ -158,11 +167,12 @@ def _fit(model, data, task, train: Train, folder, validation, quiet: bool, profi
 
 def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) -> dict:
     """Fits a base that learns from data, unless it has; what it says of that, and the seconds that it took."""
-    if not getattr(model.base, "needs_fit", False):
+    base = model.base
+    if not isinstance(base, Learned) or not base.needs_fit:
         return {"base_seconds": 0.0}
     began = time.perf_counter()
     announce(f"fitting the base {model.base.name!r}", quiet)
-    facts = model.base.fit(data) or {}
+    facts = base.fit(data) or {}
     return facts | {"base_seconds": round(time.perf_counter() - began, 1)}
 
 

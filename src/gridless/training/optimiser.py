@@ -40,6 +40,9 @@ def build_average(model: nn.Module, train: Train) -> torch.optim.swa_utils.Avera
     return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=ExponentialAverage(train.optimizer.ema))
 
 
+Weights = tuple[torch.Tensor, ...] | list[torch.Tensor]
+
+
 class ExponentialAverage:
     """One step of the average: decay min(decay, (1 + n) / (10 + n)) after n steps, so that it forgets its start."""
 
@@ -47,7 +50,7 @@ class ExponentialAverage:
         self.decay = decay
 
     @torch.no_grad()
-    def __call__(self, averages: list[torch.Tensor], current: list[torch.Tensor], averaged: torch.Tensor) -> None:
+    def __call__(self, averages: Weights, current: Weights, averaged: torch.Tensor | int) -> None:
         count = float(averaged)
         decay = min(self.decay, (1 + count) / (10 + count))
-        torch._foreach_lerp_(averages, current, 1 - decay)
+        torch._foreach_lerp_(averages, current, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]  no public one

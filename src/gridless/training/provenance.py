@@ -33,15 +33,18 @@ def describe(model, seed: int) -> dict:
 def commit() -> str | None:
     """The source tree's commit, with + if its code has changes; None outside a checkout."""
     try:
-        ask = lambda *args: subprocess.run(  # noqa: E731
-            ["git", *args], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
-        if "src/gridless/training/provenance.py" not in ask("ls-files", "--full-name", Path(__file__).name):
+        if "src/gridless/training/provenance.py" not in _git("ls-files", "--full-name", Path(__file__).name):
             return None  # some other repository that a virtual environment happens to lie in
-        changed = ask("status", "--porcelain", "-uno", "--", ":/src", ":/benchmarks")
-        return ask("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+        changed = _git("status", "--porcelain", "-uno", "--", ":/src", ":/benchmarks")
+        return _git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(*args: str) -> str:
+    here = Path(__file__).parent
+    done = subprocess.run(["git", *args], cwd=here, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
 
 
 def hardware() -> dict:
@@ -57,11 +60,8 @@ def hardware() -> dict:
 
 def _cpu() -> str:
     info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.is_file()
-        else []
-    )
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 

@@ -97,10 +97,17 @@ def build_accelerator() -> Accelerator:
     return Accelerator(cpu=cpu, mixed_precision="no", gradient_accumulation_plugin=whole, kwargs_handlers=handlers)
 
 
+def compiled(model: nn.Module) -> nn.Module:
+    """The same weights, compiled."""
+    module = torch.compile(model)
+    assert isinstance(module, nn.Module)
+    return module
+
+
 def trial(model: nn.Module, train: Train, draw: Callable[[int], Batch]) -> Callable[[int], float]:
     """A training step on a copy of the model: what is learned is thrown away."""
     copy, accelerator = deepcopy(model), build_accelerator()
     copy.to(accelerator.device)
     optimizer = build_optimizer(copy, train)
-    trainee = torch.compile(copy) if train.compile else copy
+    trainee = compiled(copy) if train.compile else copy
     return lambda step: float(training_step(trainee, optimizer, draw(step), train, train.optimizer.lr, accelerator))

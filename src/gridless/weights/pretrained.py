@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
@@ -27,6 +27,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from gridless.config.merging import ConfigError, dump, load_json
 from gridless.files import replacing, write_json, write_text
 
+if TYPE_CHECKING:
+    from gridless.model import FieldModel
+
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*")
 REQUIRED = ("mean", "std")  # of a config's signal: with others than in training every answer is wrong
 LARGEST = 2**20  # number in a config that describes no larger tensor
@@ -35,7 +38,16 @@ CONNECT = 3.0  # seconds that the Hub has to answer
 ADVICE = "save the model again, or fetch its files anew"
 
 
-def save(model: nn.Module, folder: str | Path, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
+@runtime_checkable
+class Adapting(Protocol):
+    """A part of a model that changed since weights of it were saved."""
+
+    def adapt_state(self, state: dict, prefix: str) -> None:
+        """Gives saved weights the names and sizes of today, in place."""
+        ...
+
+
+def save(model: "FieldModel", folder: str | Path, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
     """config.json, model.safetensors and README.md (`card`), each whole or not at all.
 
     `dtype`: what floats are stored as, such as torch.float16 for half the bytes and three digits; a model that is loaded
@@ -83,7 +95,7 @@ def load_weights(model: nn.Module, path: Path, remedy: str = ADVICE) -> None:
     stored, _ = tensor_header(path, remedy)
     state = read_tensors(path, stored, remedy)
     for name, part in model.named_modules():
-        if hasattr(part, "adapt_state"):  # a part whose buffers had other names, or take the sizes that were saved
+        if isinstance(part, Adapting):  # a part whose buffers had other names, or take the sizes that were saved
             part.adapt_state(state, f"{name}." if name else "")
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     _compare(path, {name: tuple(value.shape) for name, value in state.items()}, expected, remedy)

@@ -24,6 +24,7 @@ class ComposerDecoder(nn.Module):
 
     def __init__(self, decoder: config.Composer, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
+        self.local_width = decoder.hidden
         generated = set(decoder.generated)
         if latents < len(generated):
             needs = f"decoder.kind 'composer' with {len(generated)} written layers needs as many latents"
@@ -51,6 +52,7 @@ class ComposerDecoder(nn.Module):
     def forward(
         self, coords: Float[Tensor, "B Q d"], latents: Tokens | None, local: Float[Tensor, "B Q H"] | None
     ) -> Float[Tensor, "B Q H"]:
+        assert latents is not None, "a model without latents is refused when it is built"
         groups = iter(latents.x.split(self.each, 1))
         x = self.fourier(coords)
         for i, layer in enumerate(self.layers):

@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.network.encoded import Tokens
-from gridless.network.flow import TimeEmbedding
+from gridless.network.flow import TimeEmbedding, still
 from gridless.nn.scan import selective_scan
 
 
 class JointDecoder(nn.Module):
     joint = True
+    local_width = 0
 
     def __init__(self, decoder: config.Joint, flow: config.FlowHead, signal: config.Signal, width: int, features: int):
         """`features`: of the tokenizer's encoding of a place."""
@@ -36,10 +37,7 @@ class JointDecoder(nn.Module):
         self.layers = nn.ModuleList(build_mixer(decoder.mixer, width) for _ in range(decoder.depth))
         self.modulate = nn.ModuleList()
         if flow.time.how == "adaln":
-            self.modulate.extend(nn.Linear(width, 2 * width) for _ in range(decoder.depth))
-            for layer in self.modulate:
-                nn.init.zeros_(layer.weight)
-                nn.init.zeros_(layer.bias)
+            self.modulate.extend(still(nn.Linear(width, 2 * width)) for _ in range(decoder.depth))
         self.read = nn.MultiheadAttention(width, decoder.heads, batch_first=True)
         activation = nn.ReLU() if decoder.activation == "relu" else nn.GELU()
         self.out = nn.Sequential(nn.Linear(width, width), activation)

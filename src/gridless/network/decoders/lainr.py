@@ -14,6 +14,7 @@ grid's Nyquist limit; `low = 5, high = 64, spacing = "log"` gives them); every s
 may use the distance in the window; features read locally are added to m, and with them the asked cell enters.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -32,35 +33,36 @@ class LainrDecoder(nn.Module):
     def __init__(self, decoder: config.Lainr, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden, axes, nyquist = decoder.hidden, signal.places, signal.unit / 2
+        self.local_width = hidden
         widths = decoder.widths or [hidden] * len(decoder.bands)
         if len(widths) != len(decoder.bands):
             raise ValueError(f"decoder.widths names {len(widths)} widths for {len(decoder.bands)} decoder.bands")
         self.joint = decoder.block.joint and max(decoder.block.depth, *decoder.block.depths.values(), 0) > 0
-        self.attention = None
+        self.attention: CrossAttention | None = None
         if latents:
             self.query_band = AxisFourier(decoder.query, axes, nyquist)
             self.query = nn.Linear(self.query_band.width, hidden)
             self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
             self.bias = SpatialBias(decoder.attention.bias, signal.unit // patch)
             self.nearest = decoder.attention.nearest
-        self.fourier = nn.ModuleList(AxisFourier(band, axes, nyquist) for band in decoder.bands)
-        self.bands = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(self.fourier, widths, strict=True))
+        fourier = [AxisFourier(band, axes, nyquist) for band in decoder.bands]
+        self.fourier = nn.ModuleList(fourier)
+        self.bands = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(fourier, widths, strict=True))
         self.modulate = nn.ModuleList(nn.Linear(hidden, w) for w in widths)
         self.chain = nn.ModuleList(nn.Linear(w, w) for w in widths[1:])
         self.carry = nn.ModuleList(
             nn.Identity() if a == b else nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:], strict=False)
         )
         self.width = sum(widths)
-        places = {"bands": widths, "modulate": widths, "chain": widths[1:], "out": widths}
-        self.refine = nn.ModuleDict(
-            {place: nn.ModuleList(residual_blocks(w, decoder.block, place) for w in of) for place, of in places.items()}
-        )
+        self.refine = Refinement(widths, decoder.block)
         self.skip = None
         if decoder.skip:
-            self.skip = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(self.fourier, widths, strict=True))
+            self.skip = nn.ModuleList(nn.Linear(f.width, w) for f, w in zip(fourier, widths, strict=True))
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field."""
+        if self.attention is None:
+            return latents
         return replace(latents, x=self.attention.to_kv(latents.x))
 
     def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
@@ -78,22 +80,33 @@ class LainrDecoder(nn.Module):
     ) -> Float[Tensor, "B Q F"]:
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
         m = 0.0 if local is None else local
-        if self.attention is not None:
+        if self.attention is not None and latents is not None:
             m = m + self.attention(*self.asked(coords if latents_at is None else latents_at, latents))
         encodings, scales = [fourier(coords) for fourier in self.fourier], []
         for k, (encoding, band, modulate) in enumerate(zip(encodings, self.bands, self.modulate, strict=True)):
-            h = self.refine["bands"][k](F.relu(band(encoding)))
-            scales.append(self.refine["modulate"][k](F.relu(h + modulate(m))))
+            h = self.refine.bands[k](F.relu(band(encoding)))
+            scales.append(self.refine.modulate[k](F.relu(h + modulate(m))))
         values = [scales[0]]
-        for scale, link, carry, refine in zip(scales[1:], self.chain, self.carry, self.refine["chain"], strict=True):
+        for scale, link, carry, refine in zip(scales[1:], self.chain, self.carry, self.refine.chain, strict=True):
             values.append(refine(F.relu(link(scale + carry(values[-1])))))
-        out = [refine(value) for refine, value in zip(self.refine["out"], values, strict=True)]
+        out = [refine(value) for refine, value in zip(self.refine.out, values, strict=True)]
         if self.skip is not None:
             out = [v + skip(encoding) for v, skip, encoding in zip(out, self.skip, encodings, strict=True)]
         return torch.cat(out, -1)
 
 
-def residual_blocks(width: int, block: config.Block, place: str) -> nn.Sequential:
+class Refinement(nn.Module):
+    """The residual blocks behind each of the decoder's layers."""
+
+    def __init__(self, widths: Sequence[int], block: config.Block):
+        super().__init__()
+        self.bands = nn.ModuleList(residual_blocks(w, block, "bands") for w in widths)
+        self.modulate = nn.ModuleList(residual_blocks(w, block, "modulate") for w in widths)
+        self.chain = nn.ModuleList(residual_blocks(w, block, "chain") for w in widths[1:])
+        self.out = nn.ModuleList(residual_blocks(w, block, "out") for w in widths)
+
+
+def residual_blocks(width: int, block: config.Block, place: config.Place) -> nn.Sequential:
     """As many as `block` has after the layers of `place`; with none, what comes in goes out."""
     blocks = [ResidualBlock(width, block) for _ in range(block.depths.get(place, block.depth))]
     scale_branches(blocks)

@@ -19,6 +19,7 @@ class MlpDecoder(nn.Module):
 
     def __init__(self, decoder: config.Mlp, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
+        self.local_width = decoder.hidden
         self.fourier = AxisFourier(decoder.band, signal.places, signal.unit / 2)
         self.first = nn.Linear(signal.places + self.fourier.width + (width if latents else 0), decoder.hidden)
         self.rest = nn.ModuleList(nn.Linear(decoder.hidden, decoder.hidden) for _ in range(decoder.depth - 1))

@@ -28,13 +28,14 @@ class ScentDecoder(nn.Module):
     def __init__(self, decoder: config.Scent, signal: config.Signal, width: int, patch: int, latents: int):
         super().__init__()
         hidden = decoder.hidden
+        self.local_width = hidden
         widths = decoder.widths or [hidden] * decoder.depth
         if len(widths) != decoder.depth:
             raise ValueError(f"decoder.widths names {len(widths)} widths for a decoder.depth of {decoder.depth}")
         self.joint = decoder.joint and decoder.depth > 0
         self.fourier = GaussianFourier(decoder.fourier, signal.places)
         self.query = nn.Linear(self.fourier.width, hidden)
-        self.attention = None
+        self.attention: CrossAttention | None = None
         if latents:
             self.query_norm = nn.LayerNorm(hidden)
             self.latent_norm = nn.LayerNorm(width)
@@ -43,15 +44,19 @@ class ScentDecoder(nn.Module):
             self.nearest = decoder.attention.nearest
         steps = list(zip([hidden, *widths], widths, strict=False))
         self.carry = nn.ModuleList(nn.Identity() if a == b else nn.Linear(a, b) for a, b in steps)
-        self.mix = nn.ModuleList(AmongThemselves(w) if self.joint else nn.Identity() for w in widths)
+        mixes = [AmongThemselves(w) for w in widths] if self.joint else []
+        self.mix = nn.ModuleList(mixes or [nn.Identity() for _ in widths])
         self.norms = nn.ModuleList(nn.LayerNorm(w) for w in widths)
-        self.blocks = nn.ModuleList(GatedFeedForward(w, decoder.expansion) for w in widths)
-        scale_branches([*(self.mix if self.joint else ()), *self.blocks])
+        blocks = [GatedFeedForward(w, decoder.expansion) for w in widths]
+        self.blocks = nn.ModuleList(blocks)
+        scale_branches([*mixes, *blocks])
         self.width = widths[-1] if widths else hidden
         self.skip = nn.Linear(self.fourier.width, self.width) if decoder.skip else None
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field."""
+        if self.attention is None:
+            return latents
         return replace(latents, x=self.attention.to_kv(self.latent_norm(latents.x)))
 
     def asked(
@@ -73,7 +78,7 @@ class ScentDecoder(nn.Module):
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
         encoding = self.fourier(coords)
         x = self.query(encoding)
-        if self.attention is not None:
+        if self.attention is not None and latents is not None:
             asked = self.asked(coords, latents, x) if latents_at is None else self.asked(latents_at, latents)
             x = x + self.attention(*asked)
         if local is not None:

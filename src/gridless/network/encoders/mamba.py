@@ -88,8 +88,9 @@ class MambaEncoder(nn.Module):
         placement(0, self.count, self.kind, self.group)  # a wrong group fails here, not in training
         self.final, self.read, self.curve, self.gap = encoder.final, tokens.read, encoder.order, encoder.ssm.gap
         self.tokens = PositionTokens(tokens, signal, width, positions) if self.count else None
-        self.blocks = nn.ModuleList(MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth))
-        scale_branches(self.blocks)
+        blocks = [MambaBlock(width, encoder.ssm, encoder.expansion) for _ in range(encoder.depth)]
+        self.blocks = nn.ModuleList(blocks)
+        scale_branches(blocks)
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:
@@ -100,7 +101,7 @@ class MambaEncoder(nn.Module):
             x = torch.cat([x, tokens.x.to(x.dtype)], 1)
         pos = patches.pos if self.tokens is None else torch.cat([patches.pos, tokens.pos.to(patches.pos.dtype)], 1)
         order, mask = self._sequence(patches, x.device) if self.curve == "given" else self._along(patches, pos)
-        y, ways = _take(x, order), None if self.gap is None else self._ways(_take(pos, order), mask)
+        y, ways = _take(x, order), None if self.gap is None else self._ways(_take(pos, order), mask, self.gap)
         last = y
         for block in self.blocks:
             y, last = block(y, mask, ways)
@@ -137,9 +138,9 @@ class MambaEncoder(nn.Module):
         order = place.masked_fill(~real, torch.iinfo(place.dtype).max).argsort(dim=1, stable=True)
         return order, real.gather(1, order)
 
-    def _ways(self, pos: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None) -> Float[Tensor, "B T"]:
-        """How far each item of the sequence lies from the one before, in multiples of `ssm.gap`; one at the start."""
-        ways = F.pad((pos[:, 1:] - pos[:, :-1]).norm(dim=-1) / self.gap, (1, 0), value=1.0)
+    def _ways(self, pos: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None, gap: float) -> Float[Tensor, "B T"]:
+        """How far each item of the sequence lies from the one before, in multiples of `gap`; one at the start."""
+        ways = F.pad((pos[:, 1:] - pos[:, :-1]).norm(dim=-1) / gap, (1, 0), value=1.0)
         return ways if mask is None else torch.where(mask, ways, 1.0)
 
 

@@ -26,11 +26,10 @@ class PerceiverEncoder(nn.Module):
     def __init__(self, encoder: config.PerceiverEncoder, signal: config.Signal, width: int, positions: bool):
         super().__init__()
         self.width, self.count = encoder.widths[-1], encoder.count
-        self.stages = nn.ModuleList(
-            Stage(encoder, width, before, own)
-            for before, own in zip((None, *encoder.widths), encoder.widths, strict=False)
-        )
-        scale_branches([stage.block for stage in self.stages])
+        steps = zip((None, *encoder.widths), encoder.widths, strict=False)
+        stages = [Stage(encoder, width, before, own) for before, own in steps]
+        self.stages = nn.ModuleList(stages)
+        scale_branches([stage.block for stage in stages])
         even = even_positions(encoder.count, signal)
         if positions:
             self.pos = nn.Parameter(even)
@@ -38,8 +37,9 @@ class PerceiverEncoder(nn.Module):
             self.register_buffer("pos", even)
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Float[Tensor, "B N D"]]:
-        z = None
-        for stage in self.stages:
+        first, *others = self.stages
+        z = first(tokens.x, tokens.mask, None)
+        for stage in others:
             z = stage(tokens.x, tokens.mask, z)
         return Tokens(z, self.pos.expand(len(z), -1, -1)), tokens.x
 

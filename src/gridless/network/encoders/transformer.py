@@ -27,8 +27,9 @@ class TransformerEncoder(nn.Module):
         self.width, self.count, self.read = width, encoder.tokens.count, encoder.tokens.read
         self.tokens = PositionTokens(encoder.tokens, signal, width, positions) if self.count else None
         args = (width, encoder.heads, encoder.head_width, encoder.expansion, encoder.gated)
-        self.blocks = nn.ModuleList(SelfAttentionBlock(*args) for _ in range(encoder.depth))
-        scale_branches(self.blocks)
+        blocks = [SelfAttentionBlock(*args) for _ in range(encoder.depth)]
+        self.blocks = nn.ModuleList(blocks)
+        scale_branches(blocks)
         self.norm = nn.LayerNorm(width)
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:

@@ -62,7 +62,8 @@ def _on_cpu() -> str:
         from .cpu import threads
     except Exception as error:  # a broken numba may raise anything, and a report is the place to say so
         return f"none (numba does not work: {error}; repair it or set GRIDLESS_SCAN=reference)"
-    return f"cpu-numba {numba.__version__} ({numba.threading_layer()}, {threads()} threads)"
+    layer = numba.threading_layer()  # pyright: ignore[reportPrivateImportUsage]  public by numba's manual
+    return f"cpu-numba {numba.__version__} ({layer}, {threads()} threads)"
 
 
 def _why_reference(device: torch.device, *tensors: Tensor) -> str:

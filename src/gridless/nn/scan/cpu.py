@@ -14,6 +14,9 @@ Backward, with g_t = dLoss/dh_t, run against the direction of the scan:
 Sums over tasks are done afterwards in a fixed order: results are the same bits for any number of threads.
 """
 
+# Numba types its intrinsics as the functions that write their code, not as what is called.
+# pyright: reportCallIssue=false
+
 import math
 import operator
 from functools import reduce
@@ -270,7 +273,7 @@ def _run(kernel, *args: Tensor | bool) -> None:
 
 def threads() -> int:
     """How many threads a scan uses: torch's number, as far as numba started that many."""
-    return min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    return min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)  # pyright: ignore[reportPrivateImportUsage, reportAttributeAccessIssue]  set at run time
 
 
 def _widen(tensor: Tensor) -> Tensor:

@@ -9,6 +9,9 @@ order, so that results are the same bits every time.
 Triton also runs without a GPU, in its interpreter (TRITON_INTERPRET=1): that is how the tests check this file.
 """
 
+# Triton types its kernels as the Python functions that they are written as, not as what is called.
+# pyright: reportCallIssue=false, reportOperatorIssue=false
+
 import torch
 import triton
 import triton.language as tl

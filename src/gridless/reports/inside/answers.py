@@ -65,7 +65,7 @@ def jitter_curve(
     stds   of the normal offset per axis, in pixels of the truth; the same directions at every std
     At most `points` pixels are asked, none nearer to the border than four of the largest std. Nothing is rounded.
     """
-    shape, margin = truth.shape, ceil(4 * max(stds))
+    shape, margin = truth.grid_shape, ceil(4 * max(stds))
     if min(shape) <= 2 * margin:
         raise ValueError(f"a jitter of {max(stds):g} px needs more than {2 * margin} px per axis, got {shape}")
     rng = np.random.default_rng(seed)

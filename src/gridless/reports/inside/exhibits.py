@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gridless import config as c
-from gridless.data.cropping import middle
+from gridless.data.cropping import grid_signal, middle
 from gridless.data.signals import GridSignal, Signal
 from gridless.protocols import Case
 from gridless.reports.plots import hardest_window
@@ -31,16 +31,20 @@ def choose(pictures: Sequence[Signal], recipe: c.Recipe, joint: bool = False) ->
     """The cases of a few pictures, asked at `asked_scale`. `joint`: the model answers one window at a time."""
     scale = asked_scale(recipe)
     side = round(min(recipe.model.signal.windows) * scale)
-    busiest = [_busiest(picture, side) for picture in pictures]
-    whole = [middle(picture, side if joint else WHOLE) for picture in pictures]
+    grids = [grid_signal(picture) for picture in pictures]
+    busiest = [_busiest(picture, side) for picture in grids]
+    whole = [middle(picture, side if joint else WHOLE) for picture in grids]
     return Exhibits([asked(p, recipe) for p in busiest], [asked(p, recipe) for p in whole], scale)
 
 
 def asked(picture: GridSignal, recipe: c.Recipe) -> Case:
     """The picture as the recipe's task asks it, at `asked_scale`."""
-    task = replace(task_of(recipe.task), seen=None)
-    task = replace(task, scales=(asked_scale(recipe),)) if isinstance(recipe.task, c.SuperResolution) else task
-    return next(task.cases([picture]))
+    task = recipe.task
+    if isinstance(task, c.SuperResolution):
+        task = replace(task, seen=None, scales=(asked_scale(recipe),))
+    elif isinstance(task, c.Reconstruction):
+        task = replace(task, seen=None)
+    return next(task_of(task).cases([picture]))
 
 
 def _busiest(picture: GridSignal, side: int) -> GridSignal:
@@ -54,8 +58,10 @@ def asked_scale(recipe: c.Recipe) -> float:
     if not isinstance(recipe.task, c.SuperResolution):
         return 1.0
     scale = recipe.task.scale
-    largest = scale.high if isinstance(scale, c.Uniform) else float(scale)
-    return max((s for s in recipe.task.scales or () if s <= largest), default=largest)
+    factors = scale if isinstance(scale, tuple) else (scale,)
+    largest = min(float(factor.high if isinstance(factor, c.Uniform) else factor) for factor in factors)
+    asked = [float(s) for s in recipe.task.scales or () if not isinstance(s, tuple)]
+    return max((s for s in asked if s <= largest), default=largest)
 
 
 def detail(picture: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:

@@ -19,6 +19,7 @@ from PIL import Image
 from gridless import config as c
 from gridless.config.merging import ConfigError
 from gridless.data import cifar10_labels
+from gridless.data.cropping import grid_signal
 from gridless.data.signals import Signal
 from gridless.model import FieldModel
 from gridless.reports.inside import sections as s
@@ -30,7 +31,9 @@ from gridless.training.loading import load_data, load_run
 PICTURES = 3  # of the test split, the first ones
 
 
-def report_inside(run: str | Path, output: str | Path | None = None, labels: Sequence | None = None) -> Path:
+def report_inside(
+    run: str | Path, output: str | Path | None = None, labels: Sequence | np.ndarray | None = None
+) -> Path:
     """Writes inside.html, inside.md, inside.json and the pictures into `output` (RUN/inside if None) and returns it.
 
     labels  one for each picture of the run's test split, CIFAR-10's own if None; with them the latents are probed
@@ -42,7 +45,7 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
         got = f"{signal.axes} axes and {signal.channels} channels"
         raise ConfigError(f"{run}: got a model of {got}, --inside draws colour pictures: 2 axes, 3 channels")
     pictures = load_data(recipe.data, "test")
-    if labels is None and recipe.data.kind == "cifar10":
+    if labels is None and recipe.data.kind == "cifar10" and recipe.data.path is not None:
         labels = cifar10_labels(recipe.data.path, "test")[: recipe.data.held_out]
     if labels is not None and len(labels) != len(pictures):
         raise ValueError(f"expected one label for each of {len(pictures)} test pictures, got {len(labels)}")
@@ -59,7 +62,7 @@ def report_inside(run: str | Path, output: str | Path | None = None, labels: Seq
         s.jitter_section(model, exhibits),
         s.probe_section(model, None if labels is None else middles(pictures, recipe), labels),
     ]
-    size = "×".join(map(str, exhibits.windows[0].samples.shape))
+    size = "×".join(map(str, exhibits.windows[0].samples.grid_shape))
     page = {
         "title": f"Looking inside {model.name}",
         "lead": f"A model of {model.parameter_count():,} parameters after {facts.get('steps', 0):,} training steps, "
@@ -87,8 +90,8 @@ def middles(pictures: Sequence[Signal], recipe: c.Recipe) -> list[Samples]:
     """Of every picture, as it is seen, the middle window."""
     window, out = min(recipe.model.signal.windows), []
     for picture in pictures:
-        seen = asked(picture, recipe).samples
-        y, x = (max(0, (n - window) // 2) for n in seen.shape)
+        seen = asked(grid_signal(picture), recipe).samples
+        y, x = (max(0, (n - window) // 2) for n in seen.grid_shape)
         out.append(Samples.from_grid(seen.on_grid()[:, y : y + window, x : x + window]))
     return out
 

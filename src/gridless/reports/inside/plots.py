@@ -56,7 +56,7 @@ def token_similarity(
 ) -> bytes:
     """One matrix for each label, and the mean similarity against the distance of two tokens' positions."""
     figure = blank(10.5, 3.4)
-    figure.get_layout_engine().set(wspace=0.06)
+    figure.set_layout_engine("constrained", wspace=0.06)
     *grid, last = figure.subplots(1, len(similarity) + 1, width_ratios=[1] * len(similarity) + [1.25])
     for axes, (label, matrix) in zip(grid, similarity.items(), strict=True):
         image = axes.imshow(matrix, cmap=COSINE, vmin=-1, vmax=1, interpolation="nearest")
@@ -84,7 +84,7 @@ def modulation_space(
 ) -> bytes:
     """t-SNE, the first two principal components (points in their pixels' colours), and the variance that they add up to."""
     figure = blank(10.5, 3.7)
-    figure.get_layout_engine().set(wspace=0.04)
+    figure.set_layout_engine("constrained", wspace=0.04)
     near, plane, curve = figure.subplots(1, 3)
     first = components.scores[:, :2]
     first = np.pad(first, ((0, 0), (0, 2 - first.shape[1])))

@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.model import FieldModel
-from gridless.network.encoded import Encoded
-from gridless.network.tokenizers import pad_to
+from gridless.network.encoded import Tokens
+from gridless.network.parts import AttentionDecoder
+from gridless.network.tokenizers import PatchTokenizer, pad_to
+from gridless.nn.attention import CrossAttention
 from gridless.samples import Samples
 
 
@@ -46,19 +48,19 @@ def without_attention(model: FieldModel) -> str | None:
 def attention(model: FieldModel, samples: Samples, coords: Float[np.ndarray, "Q d"]) -> Attention:
     """The weights with which the queries at `coords` read the latents of one window. `without_attention` says where
     there are none (ValueError)."""
-    encoded, x = _asked(model, samples, coords)
+    attention, latents, query = _asked(model, samples, coords)
     with torch.no_grad():
-        weights = model.decoder.attention.weights(*model.decoder.asked(x, encoded.latents))[0]
-    size = encoded.latents.pos.new_tensor(samples.shape)
-    positions = encoded.latents.pos[0] * model.config.signal.unit / size
+        weights = attention.weights(*query)[0]
+    size = latents.pos.new_tensor(samples.grid_shape)
+    positions = latents.pos[0] * model.config.signal.unit / size
     return Attention(_numpy(weights), _numpy(positions))
 
 
 def modulations(model: FieldModel, samples: Samples, coords: Float[np.ndarray, "Q d"]) -> Float[np.ndarray, "Q H"]:
     """What the decoder's cross-attention gives the queries at `coords` of one window."""
-    encoded, x = _asked(model, samples, coords)
+    attention, _, query = _asked(model, samples, coords)
     with torch.no_grad():
-        return _numpy(model.decoder.attention(*model.decoder.asked(x, encoded.latents))[0])
+        return _numpy(attention(*query)[0])
 
 
 def position_tokens(model: FieldModel) -> tuple[Float[np.ndarray, "M D"], Float[np.ndarray, "M d"]] | None:
@@ -72,22 +74,22 @@ def pooled_latents(model: FieldModel, windows: Sequence[Samples]) -> Float[np.nd
     """The mean over the latents of each window, as the decoder receives them: one vector per picture."""
     if not model.latents:
         raise ValueError(str(without_attention(model)))
-    pooled = []
+    pooled, tokenizer = [], model.tokenizer
+    assert isinstance(tokenizer, PatchTokenizer), "windows are grids"
     with torch.no_grad():
         for samples in windows:
             values = model.standard_grid(_on_device(model, samples))
-            tokens, _, _ = model.tokenizer(pad_to(values, model.tokenizer.padded(samples.shape)), None)
-            latents, _ = model.encoder(tokens)
-            pooled.append(_numpy(model.processor(latents).x.mean(1)))
+            tokens, _, _ = tokenizer(pad_to(values, tokenizer.padded(samples.grid_shape)), None)
+            pooled.append(_numpy(model.processor(model.encoder(tokens)[0]).x.mean(1)))
     return np.concatenate(pooled)
 
 
-def _asked(model: FieldModel, samples: Samples, coords: np.ndarray) -> tuple[Encoded, Tensor]:
-    """One window, encoded, and coordinates in [0, 1] in its units."""
+def _asked(model: FieldModel, samples: Samples, coords: np.ndarray) -> tuple[CrossAttention, Tokens, tuple]:
+    """The decoder's attention, the latents of one window, and what the attention takes at coordinates in [0, 1]."""
     if reason := without_attention(model):
         raise ValueError(reason)
     signal = model.config.signal
-    if len(samples) != 1 or any(n > w for n, w in zip(samples.shape, signal.windows, strict=True)):
+    if len(samples) != 1 or any(n > w for n, w in zip(samples.grid_shape, signal.windows, strict=True)):
         raise ValueError(
             f"expected one window of at most {signal.window} samples per axis, got {len(samples)} of {samples.shape}; "
             "latents belong to a window: cut one out"
@@ -95,8 +97,11 @@ def _asked(model: FieldModel, samples: Samples, coords: np.ndarray) -> tuple[Enc
     samples = _on_device(model, samples)
     with torch.no_grad():
         encoded = model.encode_window(model.standard_grid(samples), samples.mask_on_grid())
-    x = samples.values.new_tensor(np.asarray(coords)) * samples.values.new_tensor(samples.shape) / signal.unit
-    return encoded, x[None]
+    x = samples.values.new_tensor(np.asarray(coords)) * samples.values.new_tensor(samples.grid_shape) / signal.unit
+    decoder, latents = model.decoder, encoded.latents
+    assert isinstance(decoder, AttentionDecoder) and decoder.attention is not None and latents is not None
+    with torch.no_grad():
+        return decoder.attention, latents, decoder.asked(x[None], latents)
 
 
 def _on_device(model: FieldModel, samples: Samples) -> Samples:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gridless import config as c
 from gridless.bases import Interpolation
 from gridless.coords import grid
 from gridless.data.pictures import quantise
@@ -65,10 +66,11 @@ def attention_section(model: FieldModel, exhibits: Exhibits) -> Section:
     truth, points = case.truth / 255, telling_points(case.truth / 255)
     coords = np.stack(list(points.values()))
     asked = attention(model, case.samples, coords)
-    everywhere = grid(*[min(n, 32) for n in case.shape], dtype=torch.float64).numpy()
+    everywhere = grid(*[min(n, 32) for n in case.grid_shape], dtype=torch.float64).numpy()
     many = attention(model, case.samples, everywhere)
     count, (near, all_alike) = many.count().mean(), many.reach(everywhere)
-    bias = model.config.decoder.attention.bias.kind
+    decoder = model.config.decoder
+    bias = decoder.attention.bias.kind if isinstance(decoder, c.Lainr | c.Scent) else "none"
     tied = {
         "none": "No spatial bias ties a latent to its place, so that its position here is only where it started",
         "raster": "The model's spatial bias pulls queries to latents near in raster order",
@@ -136,7 +138,7 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
     if reason := without_attention(model):
         return [Section(name, title, reason=reason) for name, title in zip(*names, strict=True)]
     cases = exhibits.windows
-    each = [modulations(model, case.samples, grid(*case.shape, dtype=torch.float64).numpy()) for case in cases]
+    each = [modulations(model, case.samples, grid(*case.grid_shape, dtype=torch.float64).numpy()) for case in cases]
     vectors = np.concatenate(each)
     colours = np.concatenate([case.truth.reshape(-1, 3) / 255 for case in cases])
     components = principal_components(vectors)
@@ -167,7 +169,7 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
     low, high = np.quantile(three, [0.01, 0.99], axis=0)
     three = np.clip((three - low) / np.clip(high - low, 1e-30, None), 0, 1)
     ends = np.cumsum([len(v) for v in each])[:-1]
-    maps = [m.reshape(*case.shape, 3) for m, case in zip(np.split(three, ends), cases, strict=True)]
+    maps = [m.reshape(*case.grid_shape, 3) for m, case in zip(np.split(three, ends), cases, strict=True)]
     caption = [
         "Above, the windows; below, the first three principal components of their pixels' modulations as red, green and "
         "blue (1 % to 99 % of each component's range; one basis for all windows, so that a colour means the same in each).",
@@ -194,14 +196,14 @@ def neighbours_section(model: FieldModel, exhibits: Exhibits) -> Section:
     if reason := without_attention(model):
         return Section(name, title, reason=reason)
     case = exhibits.windows[0]
-    truth, points, shape = case.truth / 255, telling_points(case.truth / 255), case.shape
+    truth, points, shape = case.truth / 255, telling_points(case.truth / 255), case.grid_shape
     coords, colours = grid(*shape, dtype=torch.float64).numpy(), (case.truth / 255).reshape(-1, 3)
     vectors = modulations(model, case.samples, coords)
     apart = 2 / np.asarray(case.samples.shape)  # two of the samples that the network sees
     nearest, maps, numbers = [], [], {}
     for point, at in points.items():
         query = int(np.abs(coords - at).sum(1).argmin())
-        far = (np.abs(coords - at) > apart).any(1)
+        far = np.asarray((np.abs(coords - at) > apart).any(1))
         similarity, found = nearest_vectors(vectors, query, NEIGHBOURS, far)
         difference = np.abs(colours - colours[query]).mean(1)
         nearest.append(coords[found])
@@ -250,7 +252,10 @@ def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "How to read it: an answer below the truth is too smooth at that frequency, one above it invents. Power says "
         "nothing about whether the waves are in the right place; that is what PSNR is for.",
     ]
-    parts = [f"{_percent(np.mean([k[label] for k in kept.values()]))} ({label})" for label in next(iter(kept.values()))]
+    parts = [
+        f"{_percent(float(np.mean([k[label] for k in kept.values()])))} ({label})"
+        for label in next(iter(kept.values()))
+    ]
     found = f"Power above the dashed line, as a share of the truth's, mean over pictures: {', '.join(parts)}."
     numbers = {"limit": limit, "share_of_truth_above_limit": kept, "spectra": {
         image: {label: {"frequency": s.frequency, "power": s.power} for label, s in group.items()}
@@ -266,7 +271,7 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
         fields = {model.name: model.encode(_samples(model, case))}
         if exhibits.scale > 1:
             fields["bicubic"] = Interpolation("bicubic").encode(case.samples)
-        if min(case.shape) <= 2 * ceil(4 * max(STDS)):
+        if min(case.grid_shape) <= 2 * ceil(4 * max(STDS)):
             return Section("jitter", title, reason=f"{case.name} is too small to be asked away from its border.")
         for label, curve in jitter_curve(fields, truth, STDS).items():
             measured.setdefault(label, []).append(curve)
@@ -299,7 +304,9 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
     return Section("jitter", title, caption, found, plots.jitter(STDS, curves), numbers)
 
 
-def probe_section(model: FieldModel, windows: Sequence[Samples] | None, labels: Sequence | None) -> Section:
+def probe_section(
+    model: FieldModel, windows: Sequence[Samples] | None, labels: Sequence | np.ndarray | None
+) -> Section:
     """`windows`: one for each label."""
     name, title = "probe", "What kind of picture it is"
     if windows is None or labels is None:
