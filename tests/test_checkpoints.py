@@ -21,7 +21,7 @@ from test_training import SMALL_POD, pictures
 
 import gridless as gl
 from gridless.config import Optimizer, Train
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.data import Photo
 from gridless.data.waves import WaveSource
 from gridless.tasks import SparseField

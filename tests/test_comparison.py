@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.runs.status import Standing, Status, progress
 from gridless.scoring.comparison import (
     Comparison,

@@ -6,17 +6,8 @@ from conftest import CLAIM_RECIPES
 
 import gridless as gl
 from gridless.config import Model, Recipe, Train
-from gridless.config.merging import (
-    ConfigError,
-    build,
-    dump,
-    merge,
-    parse_flags,
-    preset_table,
-    recipe,
-    recipe_table,
-    shipped,
-)
+from gridless.config.errors import ConfigError
+from gridless.config.merging import build, dump, merge, parse_flags, preset_table, recipe, recipe_table, shipped
 from gridless.network.building import build_base
 
 SIZES = ("tiny", "small", "base")
@@ -305,3 +296,26 @@ def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
     model = gl.FieldModel(build(Model, merge(dump(gl.preset("hybrid", "base")), {"decoder": notebook})))
     assert abs(model.parameter_count() / 63.95e6 - 1) < 0.02
     assert len(model.decoder.refine.bands[0]) == 4 and len(model.decoder.refine.out[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: gl.Reconstruction(jitter=-1),
+        lambda: gl.Reconstruction(offset=-1),
+        lambda: gl.SparseField(noise=(-1, 0)),
+        lambda: gl.SparseField(noises=(-1.0,)),
+        lambda: gl.SparseField(sensors=(True, 5)),
+        lambda: gl.Uniform(-1, 2),
+        lambda: gl.Uniform(0, 2),
+        lambda: gl.Uniform(1, float("inf")),
+        lambda: gl.SuperResolution(scale=-2.0),
+        lambda: gl.SuperResolution(scales=((0.0,),)),
+        lambda: gl.SuperResolution(scales=(float("inf"),)),
+        lambda: gl.Train(steps=True),
+        lambda: gl.Train(steps=0),
+    ],
+)
+def test_a_number_of_the_wrong_sign_without_end_or_that_is_none_is_refused(make):
+    with pytest.raises(ValueError, match=r"greater than|finite|expected a number|Uniform needs"):
+        make()

@@ -307,7 +307,9 @@ def test_photo_values_and_rgb():
             Photo("a", pixels, alpha)
 
 
-@pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", "..", ".", "", "   ", "a\nb", "nul\0"])
+@pytest.mark.parametrize(
+    "name", ["../../evil", "a/b", "a\\b", "..", ".", "", "   ", "a\nb", "nul\0", "Gr\udcf6\udcdfe"]
+)
 def test_a_name_stays_inside_its_folder(tmp_path, name):
     pixels = np.zeros((2, 2, 1), np.uint8)
     with pytest.raises(ImageError, match="file name without folders") as caught:

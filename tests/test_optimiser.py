@@ -14,7 +14,7 @@ from test_training import pictures
 
 import gridless as gl
 from gridless.config import Optimizer, Train
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.data.waves import WaveSource
 from gridless.runs.pool import Processes
 from gridless.tasks import SparseField

@@ -62,7 +62,9 @@ def test_its_figures_are_those_of_the_committed_results():
     without = next(row["value"] for row in alone["scores"] if asked.items() <= row.items())
     six = json.loads((results / "waves.json").read_text(encoding="utf-8"))
     spreads = six["intervals"]
-    inside, gain, over_one = ([100 * row[k] for row in spreads] for k in ("coverage_90", "gain", "gain_one"))
+    gain, over_one = ([100 * row[k] for row in spreads] for k in ("gain", "gain_one"))
+    answered = [row for row in six["scores"] if (row["model"], row["metric"]) == ("model", "coverage_90")]
+    inside = [100 * row["value"] for row in answered]  # of every question: the mean of several is not one of them
     claimed = verdicts()
     forward, both = (scan["peers"]["unbind loop"][mode]["ratio"]["median"] for mode in ("forward", "forward_backward"))
     assert added(six) < 0.05

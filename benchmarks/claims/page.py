@@ -13,7 +13,8 @@ import numpy as np
 from benchmarks.claims.effects import ALPHA, Effect, commits, page_effects
 from benchmarks.claims.rules import Claim, claims
 from benchmarks.claims.verdicts import p_text, verdict
-from gridless.config.merging import ConfigError, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import load_json
 from gridless.scoring.results import number
 from gridless.scoring.statistics import t_quantile
 

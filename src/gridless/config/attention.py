@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
-
 from gridless.config.frozen import config
+from gridless.config.numbers import Count
 
 
 @config
@@ -18,8 +17,8 @@ class Bias:
 
 @config
 class Attention:
-    heads: PositiveInt = 2
-    head_width: PositiveInt = 64
+    heads: Count = 2
+    head_width: Count = 64
     bias: Bias = Bias()
-    nearest: PositiveInt | None = None
+    nearest: Count | None = None
     """A query reads only so many latents, those whose positions are nearest; None: all."""

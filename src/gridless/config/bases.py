@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import Ge
-from pydantic import Discriminator, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Count
 from gridless.config.own import Own
 
 
@@ -39,11 +40,11 @@ class Pod:
     knows how sure it is: a gaussian head's answer and its own are weighted by their precisions."""
 
     kind: Literal["pod"] = "pod"
-    clusters: PositiveInt = 1
+    clusters: Count = 1
     """Kinds of fields that have modes of their own; readings tell which kinds they may come from."""
-    modes: PositiveInt = 128
+    modes: Count = 128
     """That all clusters share."""
-    rank: PositiveInt | None = None
+    rank: Count | None = None
     """Modes of each cluster, combinations of the shared ones; None: as many."""
     representation: Literal["legendre", "grid"] = "legendre"
     """What holds mean and modes: polynomials, for formula fields; or the grid of an archive, bicubic in between."""

@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Discriminator, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Count
 
 Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
 
@@ -17,7 +18,7 @@ class Data:
 
     kind: Literal["photos", "folder", "cifar10"] = "photos"
     path: str | None = None
-    held_out: PositiveInt | None = None
+    held_out: Count | None = None
     """So many of the validation and the test pictures, the first ones; None: all."""
 
 
@@ -27,7 +28,7 @@ class WaveData:
 
     kind: Literal["waves"] = "waves"
     families: Annotated[tuple[Family, ...], MinLen(1)] = ("simple",)
-    fields: PositiveInt | None = None
+    fields: Count | None = None
 
 
 AnyData = Annotated[Data | WaveData, Discriminator("kind")]

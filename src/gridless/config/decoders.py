@@ -4,11 +4,12 @@ from dataclasses import field
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt, MinLen
-from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.attention import Attention
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, Natural, Positive
 from gridless.config.own import Own
 
 Place = Literal["bands", "modulate", "chain", "out"]
@@ -19,10 +20,10 @@ Place = Literal["bands", "modulate", "chain", "out"]
 class Block:
     """Residual blocks after each linear layer of a decoder; the ingredients one by one."""
 
-    depth: NonNegativeInt = 0
-    depths: dict[Place, NonNegativeInt] = field(default_factory=dict)
+    depth: Natural = 0
+    depths: dict[Place, Natural] = field(default_factory=dict)
     """Another depth after the layers of these names."""
-    expansion: PositiveFloat = 1.0
+    expansion: Positive = 1.0
     gated: bool = False
     """GEGLU instead of a ReLU between the two layers."""
     norm: bool = False
@@ -34,12 +35,12 @@ class Block:
 @config
 class Lainr:
     kind: Literal["lainr"] = "lainr"
-    hidden: PositiveInt = 256
+    hidden: Count = 256
     attention: Attention = Attention()
     query: Band = Band()
     bands: tuple[Band, ...] = (Band(),)
     """One scale each, in the order of the chain."""
-    widths: tuple[PositiveInt, ...] | None = None
+    widths: tuple[Count, ...] | None = None
     """Width of each scale; None: `hidden` everywhere."""
     block: Block = Block()
     skip: bool = False
@@ -49,12 +50,12 @@ class Lainr:
 @config
 class Scent:
     kind: Literal["scent"] = "scent"
-    hidden: PositiveInt = 512
+    hidden: Count = 512
     attention: Attention = Attention()
     fourier: Gaussian = Gaussian()
-    depth: NonNegativeInt = 3
-    expansion: PositiveFloat = 4.0
-    widths: tuple[PositiveInt, ...] | None = None
+    depth: Natural = 3
+    expansion: Positive = 4.0
+    widths: tuple[Count, ...] | None = None
     """Width of each of the `depth` blocks; None: `hidden` everywhere."""
     skip: bool = True
     joint: bool = False
@@ -64,8 +65,8 @@ class Scent:
 @config
 class Mlp:
     kind: Literal["mlp"] = "mlp"
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 4
+    hidden: Count = 256
+    depth: Count = 4
     band: Band = Band()
 
 
@@ -74,9 +75,9 @@ class Composer:
     """An MLP whose layers `generated` are written by the latents: `columns` (Trans-INR) or `pattern` (IPC)."""
 
     kind: Literal["composer"] = "composer"
-    hidden: PositiveInt = 256
-    depth: PositiveInt = 4
-    generated: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 1, 2, 3)
+    hidden: Count = 256
+    depth: Count = 4
+    generated: Annotated[tuple[Natural, ...], MinLen(1)] = (0, 1, 2, 3)
     rule: Literal["columns", "pattern"] = "columns"
     band: Band = Band(count=32)
 
@@ -86,7 +87,7 @@ class SharedState:
     """V1's layer: a small linear state for the whole sequence."""
 
     kind: Literal["shared-state"] = "shared-state"
-    state: PositiveInt = 8
+    state: Count = 8
     dt: Literal["1/N", "fixed", "learned"] = "1/N"
     hold: bool = False
     """Zero-order hold: the input is discretised too."""
@@ -97,8 +98,8 @@ class AttentionLayer:
     """V2's layer."""
 
     kind: Literal["attention"] = "attention"
-    heads: PositiveInt = 8
-    expansion: PositiveFloat = 4.0
+    heads: Count = 8
+    expansion: Positive = 4.0
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
 
 
@@ -107,9 +108,9 @@ class Joint:
     """Readings and noisy answers in one sequence; the defaults are V1 as shipped."""
 
     kind: Literal["joint"] = "joint"
-    depth: NonNegativeInt = 4
+    depth: Natural = 4
     mixer: Annotated[SharedState | AttentionLayer, Discriminator("kind")] = SharedState()
-    heads: PositiveInt = 4
+    heads: Count = 4
     """Of the cross-attention from queries to readings."""
     residual: bool = False
     activation: Literal["relu", "gelu"] = "relu"

@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import FiniteFloat, PositiveFloat
+from pydantic import FiniteFloat
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Positive
 
 
 @config
@@ -24,7 +25,7 @@ class Axis:
     samples: Literal["cells", "nodes"] = "cells"
     """Whether a grid's value is that of a cell, or of a node whose first and last lie on the border: it decides which
     points a grid of another resolution has."""
-    period: PositiveFloat | None = None
+    period: Positive | None = None
     """After so many units the axis is where it was; 360 for longitudes."""
 
 

@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Discriminator, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, Natural, Positive
 from gridless.config.own import Own
 
 
@@ -13,11 +14,11 @@ from gridless.config.own import Own
 class PositionTokens:
     """Learnable position tokens and where they enter the sequence."""
 
-    count: NonNegativeInt = 256
+    count: Natural = 256
     placement: Literal["equidistant", "middle", "group", "append"] = "equidistant"
-    group: PositiveInt = 1
+    group: Count = 1
     init: Literal["normal", "sinusoidal"] = "normal"
-    std: PositiveFloat = 1.0
+    std: Positive = 1.0
     read: Literal["tokens", "all"] = "tokens"
     """The latents are the outputs at the position tokens, or at all places of the sequence."""
 
@@ -26,20 +27,20 @@ class PositionTokens:
 class Ssm:
     """The selective state space layer (Mamba), in its authors' terms."""
 
-    state: PositiveInt = 16
-    expand: PositiveInt = 2
-    conv: PositiveInt = 4
+    state: Count = 16
+    expand: Count = 2
+    conv: Count = 4
     merge: Literal["average", "concat"] = "average"
     direction: Literal["both", "forward"] = "both"
-    gap: PositiveFloat | None = None
+    gap: Positive | None = None
     """A step is as long as the way from the token before, in multiples of this distance; None: as the token says."""
 
 
 @config
 class MambaEncoder:
     kind: Literal["mamba"] = "mamba"
-    depth: NonNegativeInt = 6
-    expansion: PositiveFloat = 4.0
+    depth: Natural = 6
+    expansion: Positive = 4.0
     ssm: Ssm = Ssm()
     tokens: PositionTokens = PositionTokens()
     order: Literal["given", "morton", "hilbert"] = "given"
@@ -51,10 +52,10 @@ class MambaEncoder:
 @config
 class TransformerEncoder:
     kind: Literal["transformer"] = "transformer"
-    depth: NonNegativeInt = 6
-    heads: PositiveInt = 8
-    head_width: PositiveInt = 64
-    expansion: PositiveFloat = 4.0
+    depth: Natural = 6
+    heads: Count = 8
+    head_width: Count = 64
+    expansion: Positive = 4.0
     gated: bool = True
     """GEGLU feed-forwards; false: two linear layers with a GELU between them."""
     tokens: PositionTokens = PositionTokens()
@@ -65,12 +66,12 @@ class PerceiverEncoder:
     """A cascade of latents, one stage for each of `widths`."""
 
     kind: Literal["perceiver"] = "perceiver"
-    count: PositiveInt = 256
-    widths: Annotated[tuple[PositiveInt, ...], MinLen(1)] = (256, 384, 512)
-    cross_heads: PositiveInt = 4
-    heads: PositiveInt = 8
-    head_width: PositiveInt = 128
-    expansion: PositiveFloat = 4.0
+    count: Count = 256
+    widths: Annotated[tuple[Count, ...], MinLen(1)] = (256, 384, 512)
+    cross_heads: Count = 4
+    heads: Count = 8
+    head_width: Count = 128
+    expansion: Positive = 4.0
     frozen: bool = False
     """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
 

@@ -3,9 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
-from pydantic import Discriminator, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, NonNegative, Positive
 from gridless.config.own import Own
 
 
@@ -21,7 +22,7 @@ class GaussianHead:
     """A value and its standard deviation."""
 
     kind: Literal["gaussian"] = "gaussian"
-    hidden: PositiveInt = 64
+    hidden: Count = 64
     """Of the two layers that read the standard deviation from the decoder's features."""
     combine: Literal["residual", "precision"] = "residual"
     """With a base that knows its spread: correct its value and multiply its deviation, or weigh both answers by their
@@ -32,7 +33,7 @@ class GaussianHead:
 class Time:
     """How a flow's time enters the network."""
 
-    scale: PositiveFloat = 1000.0
+    scale: Positive = 1000.0
     mlp: bool = True
     how: Literal["add", "adaln"] = "add"
 
@@ -42,9 +43,9 @@ class FlowHead:
     """Posterior samples by flow matching: of a joint decoder, over the answers; of another, over the latents."""
 
     kind: Literal["flow"] = "flow"
-    steps: PositiveInt = 25
+    steps: Count = 25
     """Of Heun's method, from noise to an answer."""
-    samples: PositiveInt = 8
+    samples: Count = 8
     """A field's value and spread are mean and standard deviation of so many posterior samples."""
     times: Literal["uniform", "logit-normal"] = "uniform"
     path: Literal["linear", "cosine"] = "linear"
@@ -55,16 +56,16 @@ class FlowHead:
     """Of the velocity, as proposed for V1 and V2."""
     self_condition: bool = False
     """The network sees its own last guess of the answer."""
-    consistency: NonNegativeFloat = 0.0
+    consistency: NonNegative = 0.0
     """Weight: guesses of the answer from two times of one path agree."""
-    frequency: NonNegativeFloat = 0.0
+    frequency: NonNegative = 0.0
     """Weight: the guess's error is small in every low frequency (a non-uniform Fourier transform over the queries)."""
     reflow: Annotated[float, Ge(0), Lt(1)] = 0.0
     """Share of the steps whose noise is paired with the answer that the flow itself gives it (rectified flow)."""
-    depth: PositiveInt = 2
+    depth: Count = 2
     """Attention blocks of the flow over latents."""
-    heads: PositiveInt = 4
-    head_width: PositiveInt = 16
+    heads: Count = 4
+    head_width: Count = 16
 
 
 Head = Annotated[PointHead | GaussianHead | FlowHead | Own, Discriminator("kind")]

@@ -2,23 +2,19 @@
 
 import difflib
 import tomllib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
 
 from gridless.config import Model, Recipe
+from gridless.config.errors import ConfigError, config_error, parts
 from gridless.files import read_json
 
 T = TypeVar("T")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be built; the message names the path, what came and what was expected."""
 
 
 def merge(*layers: dict) -> dict:
@@ -44,13 +40,13 @@ def _same_kind(key: str, old: dict, new: dict) -> bool:
 @cache
 def _default_kinds() -> dict[str, str]:
     """Of every part that comes in kinds (tokenizer, encoder, base, task …) the one that a recipe need not name."""
-    owners, parts = {Recipe}, []
+    owners, declared = {Recipe}, []
     while owners:
-        parts += [(owner, field) for owner in owners for field in fields(owner)]
-        owners = {inner for owner, field in parts for inner in _classes(get_type_hints(owner)[field.name])} - {
-            owner for owner, _ in parts
+        declared += [(owner, field) for owner in owners for field in fields(owner)]
+        owners = {inner for owner, field in declared for inner in parts(get_type_hints(owner)[field.name])} - {
+            owner for owner, _ in declared
         }
-    return {field.name: field.default.kind for _, field in parts if hasattr(field.default, "kind")}
+    return {field.name: field.default.kind for _, field in declared if hasattr(field.default, "kind")}
 
 
 def build(kind: type[T], data: object, path: str = "") -> T:
@@ -60,7 +56,7 @@ def build(kind: type[T], data: object, path: str = "") -> T:
     try:
         return TypeAdapter(kind).validate_python(data)
     except ValidationError as error:
-        raise ConfigError("; ".join(_complaint(kind, e, path) for e in error.errors())) from None
+        raise config_error(kind, error, path) from None
 
 
 def dump(value: Any) -> dict:
@@ -225,43 +221,3 @@ def _shipped(room: str, name: str):
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(f"no {room.removesuffix('s')} {name!r}; there are {', '.join(shipped(room))}.{hint}")
     return path
-
-
-def _complaint(kind: type, error: ErrorDetails, prefix: str) -> str:
-    """One readable sentence for one pydantic error, with the path as the user would write it."""
-    steps = [str(step) for step in error["loc"]]
-    keys = _keys(kind)
-    last = len(steps) - 1
-    steps = [s for i, s in enumerate(steps) if i == last or not _is_tag(s, ".".join(steps[:i]), keys)]
-    path = ".".join([prefix, *steps] if prefix else steps)
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-        if ".".join(steps) in keys:
-            return f"unknown key {path!r}: this kind of {steps[-2] if last else 'part'} has no {steps[-1]}, another has"
-        near = difflib.get_close_matches(".".join(steps), keys, 1, 0.5)
-        return f"unknown key {path!r}" + (
-            f"; did you mean {'.'.join(filter(None, [prefix, near[0]]))!r}?" if near else ""
-        )
-    return f"{path or kind.__name__}: {error['msg'][0].lower()}{error['msg'][1:]}, got {error['input']!r}"
-
-
-def _is_tag(step: str, before: str, keys: list[str]) -> bool:
-    """Pydantic puts a union's tag ('lainr') and a class name into the path; users did not write those."""
-    return f"{before}.{step}".strip(".") not in keys and any(k.startswith(f"{before}.") for k in keys)
-
-
-def _keys(kind: type, prefix: str = "") -> list[str]:
-    """Every path a user may write below `kind`."""
-    out = []
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        path = f"{prefix}{field.name}"
-        out.append(path)
-        for part in _classes(hints[field.name]):
-            out += _keys(part, f"{path}.")
-    return list(dict.fromkeys(out))
-
-
-def _classes(hint: Any) -> list[type]:
-    if isinstance(hint, type) and is_dataclass(hint):
-        return [hint]
-    return [c for arg in get_args(hint) if get_origin(hint) is not Literal for c in _classes(arg)]

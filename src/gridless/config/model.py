@@ -1,13 +1,12 @@
 """A model: one of each part."""
 
-from pydantic import PositiveFloat, PositiveInt
-
 from gridless.config.bases import Base, NoBase
 from gridless.config.decoders import Decoder, Lainr, Local
 from gridless.config.domain import Domain
 from gridless.config.encoders import Encoder, MambaEncoder
 from gridless.config.frozen import config
 from gridless.config.heads import Head, PointHead
+from gridless.config.numbers import Count, Positive
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.signal import Signal
 from gridless.config.tokenizers import Patches, Tokenizer
@@ -17,7 +16,7 @@ from gridless.config.tokenizers import Patches, Tokenizer
 class Model:
     name: str = "custom"
     signal: Signal = Signal()
-    width: PositiveInt = 256
+    width: Count = 256
     tokenizer: Tokenizer = Patches()
     encoder: Encoder = MambaEncoder()
     processor: Processor = SelfAttention()
@@ -27,5 +26,5 @@ class Model:
     base: Base = NoBase()
     domain: Domain | None = None
     """Of the fields that training saw; samples without one of their own lie there."""
-    step: tuple[PositiveFloat, ...] | None = None
+    step: tuple[Positive, ...] | None = None
     """From sample to sample along every axis, in the domain's units: grids of another step are refused."""

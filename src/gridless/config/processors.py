@@ -2,18 +2,17 @@
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
-
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, Natural, Positive
 
 
 @config
 class SelfAttention:
     kind: Literal["self-attention"] = "self-attention"
-    depth: NonNegativeInt = 0
-    heads: PositiveInt = 8
-    head_width: PositiveInt = 64
-    expansion: PositiveFloat = 4.0
+    depth: Natural = 0
+    heads: Count = 8
+    head_width: Count = 64
+    expansion: Positive = 4.0
 
 
 Processor = SelfAttention

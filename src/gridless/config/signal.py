@@ -1,29 +1,30 @@
 """The signal and the window that a network sees of it."""
 
-from pydantic import FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import FiniteFloat
 
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, Natural, Positive
 
 
 @config
 class Signal:
     """The signal and the window the network sees: one unit of its coordinates is `unit` samples."""
 
-    axes: PositiveInt = 2
-    channels: PositiveInt = 3
-    out_channels: PositiveInt | None = None
+    axes: Count = 2
+    channels: Count = 3
+    out_channels: Count | None = None
     """Channels of the answer, if others than those that are seen; then without an interpolating base."""
-    window: PositiveInt | tuple[PositiveInt, ...] = 32
+    window: Count | tuple[Count, ...] = 32
     """Samples per axis, one number or one for each."""
-    overlap: NonNegativeInt = 8
+    overlap: Natural = 8
     """Samples shared by neighbouring windows of a larger signal."""
     mean: FiniteFloat | tuple[FiniteFloat, ...] | None = None
-    std: PositiveFloat | tuple[PositiveFloat, ...] | None = None
+    std: Positive | tuple[Positive, ...] | None = None
     """The network sees (value − mean) / std and its correction is scaled by std; one number or one per channel. None:
     each field's own mean and deviation, so that units do not matter."""
     finest_cell: float | None = None
     """The smallest asked pixel, relative to a sample's, that training shows; None: the answer ignores the cell."""
-    positions: PositiveInt | None = None
+    positions: Count | None = None
     """Numbers of a position that a model of scattered points reads; None: one per axis. A circle needs one more, a sphere
     three for its two axes; missing ones are 0."""
 

@@ -5,28 +5,20 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Ge
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    FiniteFloat,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-)
+from pydantic import BeforeValidator, ConfigDict, Discriminator
 from pydantic.dataclasses import dataclass
 
-from gridless.config.frozen import config
+from gridless.config.frozen import config, with_config_errors
+from gridless.config.numbers import Count, Natural, NonNegative, Positive
 
 
+@with_config_errors
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Uniform:
     """A range to draw from."""
 
-    low: Annotated[FiniteFloat, PositiveFloat]
-    high: Annotated[FiniteFloat, PositiveFloat]
+    low: Positive
+    high: Positive
 
     def __post_init__(self):
         if not self.low <= self.high:
@@ -43,10 +35,9 @@ def _span(value):
     return (value, value) if isinstance(value, int) else value
 
 
-Factor = Annotated[FiniteFloat, PositiveFloat] | Uniform
-Factors = Annotated[tuple[Annotated[FiniteFloat, PositiveFloat], ...], BeforeValidator(_several)]
-Count = Annotated[int, Ge(1)]
-Noises = Annotated[tuple[Annotated[FiniteFloat, NonNegativeFloat], ...], BeforeValidator(_several)]
+Factor = Positive | Uniform
+Factors = Annotated[tuple[Positive, ...], BeforeValidator(_several)]
+Noises = Annotated[tuple[NonNegative, ...], BeforeValidator(_several)]
 
 
 @config
@@ -56,15 +47,15 @@ class SuperResolution:
     kind: Literal["super-resolution"] = "super-resolution"
     scale: Factor | tuple[Factor, ...] = Uniform(1.0, 4.0)
     """What training draws from: a number or a Uniform, for all axes or one for each."""
-    scales: Annotated[tuple[PositiveFloat | Factors, ...], BeforeValidator(_several)] | None = None
+    scales: Annotated[tuple[Positive | Factors, ...], BeforeValidator(_several)] | None = None
     """Evaluation asks at these, each a number or one per axis; None: the whole numbers from 2 on within `scale`."""
     recolour: bool = False
     """Training crops of pictures get random colours, so that a few photos are not learned by heart."""
     turned: bool | None = None
     """Training crops come in their orientations; None: pictures do, other data not."""
-    seen: PositiveInt | None = None
+    seen: Count | None = None
     """Evaluation cuts signals into crops that are seen at this size (a few of each, spread evenly); None: whole ones."""
-    largest: PositiveInt | None = None
+    largest: Count | None = None
     """Evaluation takes the middle of a larger signal, so many samples along every axis; None: all of it."""
 
 
@@ -73,15 +64,15 @@ class Reconstruction:
     """A grid is seen, the same grid is asked."""
 
     kind: Literal["reconstruction"] = "reconstruction"
-    seen: PositiveInt | None = None
+    seen: Count | None = None
     """Evaluation cuts signals into crops of this size (a few of each, spread evenly); None: whole ones."""
-    largest: PositiveInt | None = None
+    largest: Count | None = None
     """Evaluation takes the middle of a larger signal, so many samples along every axis; None: all of it."""
     turned: bool | None = None
     """Training crops come in their orientations; None: pictures do, other data not."""
-    jitter: Annotated[FiniteFloat, NonNegativeFloat] = 0.0
+    jitter: NonNegative = 0.0
     """Training asks at points shifted by N(0, jitter²), in units of the crop, kept inside."""
-    offset: Annotated[FiniteFloat, NonNegativeFloat] = 0.0
+    offset: NonNegative = 0.0
     """Training decodes at points shifted by N(0, offset²) from those where the latents are read."""
     resampled: bool = True
     """The target is the signal's value at the shifted point; false: at the sample that was shifted, as published."""
@@ -94,20 +85,20 @@ class SparseField:
     kind: Literal["sparse-field"] = "sparse-field"
     sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] = (51, 51)
     """How many are seen, log-uniform, one number for a batch."""
-    noise: tuple[Annotated[FiniteFloat, NonNegativeFloat], Annotated[FiniteFloat, NonNegativeFloat]] = (0.0, 0.0)
+    noise: tuple[NonNegative, NonNegative] = (0.0, 0.0)
     """Half of the fields are read without noise, the others with a standard deviation from this range, in units of the
     value."""
     placement: Literal["random", "grid", "clustered", "any"] = "random"
     """Where sensors stand that may stand anywhere; stations stand where they are."""
-    lattice: PositiveInt | None = None
+    lattice: Count | None = None
     """Training reads and asks different cell centres of a lattice × lattice grid instead of any coordinates."""
     frozen: bool = False
     """A field of a fixed set (data.fields) is always read and asked at the same places."""
     counts: Annotated[tuple[Count, ...], BeforeValidator(_several)] = (26, 51, 102, 204)
     noises: Noises = (0.0, 0.05, 0.1)
-    size: PositiveInt = 32
+    size: Count = 32
     """Evaluation asks a formula on a size × size grid; of grids and stations it asks what is not seen."""
-    fields: NonNegativeInt = 64
+    fields: Natural = 64
     """… of so many fixed fields per family of waves."""
 
     def __post_init__(self):

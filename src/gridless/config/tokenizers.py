@@ -2,28 +2,29 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, NonNegativeInt, PositiveInt
+from pydantic import Discriminator
 
 from gridless.config.fourier import Gaussian
 from gridless.config.frozen import config
+from gridless.config.numbers import Count, Natural
 
 
 @config
 class Stem:
     """Residual convolutions at full resolution, before the patches are cut."""
 
-    width: PositiveInt = 32
-    blocks: NonNegativeInt = 2
+    width: Count = 32
+    blocks: Natural = 2
 
 
 @config
 class Patches:
     kind: Literal["patches"] = "patches"
-    size: PositiveInt = 2
+    size: Count = 2
     position: Literal["concat", "learned", "none"] = "concat"
     """`concat`: Fourier features of the patch centre take at most `position_width` of the token, as many on every axis;
     `learned`: an added table."""
-    position_width: PositiveInt = 32
+    position_width: Count = 32
     stem: Stem | None = None
 
 

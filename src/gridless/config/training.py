@@ -3,11 +3,10 @@
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import FiniteFloat
 
 from gridless.config.frozen import config
-
-Positive = Annotated[FiniteFloat, Gt(0)]
+from gridless.config.numbers import Count, Natural, NonNegative, Positive
 
 
 @config
@@ -17,7 +16,7 @@ class Optimizer:
     """The schedule ends at floor · lr, never at zero."""
     warmup: Annotated[FiniteFloat, Ge(0), Lt(1)] = 0.05
     """Share of the steps in which the rate rises to lr."""
-    weight_decay: Annotated[FiniteFloat, Ge(0)] = 1e-4
+    weight_decay: NonNegative = 1e-4
     clip: Positive = 1.0
     """The largest norm of a step's gradient."""
     ema: Annotated[FiniteFloat, Ge(0), Le(1)] | None = None
@@ -28,12 +27,12 @@ class Optimizer:
 class Train:
     """How long, on what batches, how often something is written."""
 
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     seconds: Positive | None = None
     """A budget for training and fitting the base, without validation; turned into steps at the start, and corrected by
     the measured speed on the way."""
-    batch: PositiveInt = 16
-    queries: PositiveInt | None = None
+    batch: Count = 16
+    queries: Count | None = None
     """Asked points per sample and step; None: all of them."""
     loss: Literal["mse", "l1"] | None = None
     """None: the head's own. The others are for a head that answers one value."""
@@ -41,6 +40,6 @@ class Train:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     """torch.compile the model: minutes at the start, faster steps where it has a backend."""
-    seed: NonNegativeInt = 0
-    validate_every: PositiveInt = 500
-    checkpoint_every: PositiveInt = 500
+    seed: Natural = 0
+    validate_every: Count = 500
+    checkpoint_every: Count = 500

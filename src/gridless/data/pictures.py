@@ -34,7 +34,7 @@ READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gi
 """Of the files that are read; what a file is, its bytes say."""
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # Pillow's others may start external programs
-_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]")  # in a name that becomes part of a path
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")  # in a name that becomes part of a path
 
 
 class ImageError(ValueError):
@@ -92,7 +92,8 @@ class Photo:
 
 
 def safe_name(text: str) -> str:
-    """The text as a file name: separators and control characters become '-', as do names made of dots; never empty."""
+    """The text as a file name: separators, control characters and bytes that are no text become '-', as do
+    names made of dots; never empty."""
     text = _UNSAFE.sub("-", text)
     return text if text.strip(". ") else text.replace(".", "-").replace(" ", "-") or "-"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gridless import config as c
 from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scattered
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.protocols import Task
 from gridless.reports.field_plots import picture_fields
 from gridless.scoring.evaluate import Baseline, Encoder, evaluate
@@ -54,10 +54,10 @@ def evaluate_run(
         shutil.rmtree(fields, ignore_errors=True)
         if pictures:
             picture_fields(model, asked, task, fields)
-        # what was kept of an earlier evaluation goes when the new one is complete, numbers last
+        # what was kept of an earlier evaluation goes when the new one is complete: the numbers first, whose writing may fail
+        write_results(rows, run / "results.csv")
         _take(aside, run / "predictions")
         _take(fields, run / "fields")
-        write_results(rows, run / "results.csv")
     return read_results(run / "results.csv")
 
 

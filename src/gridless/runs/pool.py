@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.runs.threads import compute_with, cores
 
 REFRESH = 0.5  # seconds between two looks at what is running

@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from gridless import config as c
-from gridless.config.merging import ConfigError, build, difference, dump, load_json, merge
+from gridless.config.errors import ConfigError
+from gridless.config.merging import build, difference, dump, load_json, merge
 from gridless.files import write_json, write_text
 from gridless.runs.pool import Cluster, Processes, run_all
 from gridless.runs.status import Standing, Status

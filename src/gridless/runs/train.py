@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from gridless import config as c
-from gridless.config.merging import ConfigError, build, difference, dump, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import build, difference, dump, load_json
 from gridless.files import write_json
 from gridless.model import FieldModel
 from gridless.protocols import Batch, Task

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from gridless.config.merging import ConfigError, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import load_json
 from gridless.files import write_text
 from gridless.scoring.results import METRICS, Metric, number, read_results, scale_text
 from gridless.scoring.statistics import estimate_mean

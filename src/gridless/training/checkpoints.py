@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gridless.config.merging import ConfigError, build, difference, dump, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import build, difference, dump, load_json
 from gridless.files import (
     append_json,
     json_line,

@@ -16,7 +16,8 @@ import torch
 from accelerate.utils import broadcast_object_list
 
 from gridless.config import Train
-from gridless.config.merging import ConfigError, dump
+from gridless.config.errors import ConfigError
+from gridless.config.merging import dump
 from gridless.data.signals import GridSignal, Signal
 from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
@@ -62,7 +63,7 @@ def fit(
     Raises ConfigError if the folder holds a run of another model, task, data or settings, or is written by another process;
     FloatingPointError if the loss is no number.
     """
-    train = replace(train or Train(), **({"steps": steps, "seconds": None} if steps else {}))
+    train = replace(train or Train(), **({} if steps is None else {"steps": steps, "seconds": None}))
     if train.steps is None and train.seconds is None:
         raise ConfigError("how long? give steps=…, or train.steps or train.seconds in the recipe")
     check_loss(model, train)

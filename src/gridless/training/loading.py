@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 
 from gridless import config as c
-from gridless.config.merging import ConfigError, build, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import build, load_json
 from gridless.data import cifar10, folder, photos
 from gridless.data.signals import Signal
 from gridless.data.sources import signals

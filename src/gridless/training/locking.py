@@ -7,7 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 
 from gridless.config import Train
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.model import FieldModel
 from gridless.protocols import Batch, Task
 from gridless.training.optimiser import build_optimizer

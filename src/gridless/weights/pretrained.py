@@ -24,7 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from gridless.config.merging import ConfigError, dump, load_json
+from gridless.config.errors import ConfigError
+from gridless.config.merging import dump, load_json
 from gridless.files import replacing, write_json, write_text
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from gridless import config as c
-from gridless.config.merging import ConfigError
+from gridless.config.errors import ConfigError
 from gridless.data import cifar10_labels
 from gridless.data.cropping import grid_signal
 from gridless.data.signals import Signal
