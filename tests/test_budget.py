@@ -44,7 +44,7 @@ def test_fitting_the_base_is_part_of_the_budget(monkeypatch):
 
     def fitted(*_):
         clock.now += 2.0
-        return 2.0
+        return {"base_seconds": 2.0}
 
     monkeypatch.setattr("gridless.training.fit.fit_base", fitted)
     facts = train(train=BUDGET)
