@@ -58,6 +58,19 @@ def test_eval_writes_every_row(run):
     assert {r["split"] for r in rows} == {"test"} and {r["scale"] for r in rows} == {"2", "3.7"}
 
 
+def test_eval_waits_for_no_other_writer(run, capsys):
+    """It is told who writes, and leaves what is there."""
+    script = "import sys; from gridless.training.locking import held\n"
+    script += "with held(sys.argv[1]): print('held', flush=True), input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    with subprocess.Popen([sys.executable, "-c", script, str(run)], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        assert "another process writes into" in fails(capsys, "eval", run, "--scales", "2")
+        other.communicate("\n")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"} == before
+
+
 def test_report_is_one_page(run, tmp_path):
     cli.main(["report", str(run), "-o", str(tmp_path / "page")])
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")

@@ -117,6 +117,16 @@ def test_any_number_of_channels_is_made_finer(channels):
     assert found["own", "signal-0"] != found["cubic", "signal-0"]
 
 
+def test_arrays_of_16_bits_are_trained_on_as_the_floats_they_stand_for():
+    whole, weights = arrays((20, 24, 3), dtype=np.uint16)[0] * np.uint16(257), []
+    for data in (whole, whole.astype(np.float32) / np.float32(65535)):
+        torch.manual_seed(0)
+        model = gl.FieldModel(gl.preset("hybrid", "tiny"))
+        trained(model, [data])
+        weights.append(model.head.linear.weight)
+    assert weights[0].any() and weights[0].equal(weights[1])
+
+
 @pytest.mark.parametrize(
     "given",
     [

@@ -123,7 +123,7 @@ def test_a_further_reading_scatters_more_than_the_field():
 @pytest.mark.parametrize("base", [Scattered("gp"), Kriging()], ids=["gp", "kriging"])
 def test_stations_are_asked_as_readings_and_grids_as_fields(base):
     x, y = scattered_readings(200, 0.3)
-    lattice = np.random.default_rng(1).standard_normal((10, 10, 1))
+    lattice = np.sin(np.linspace(0, 5, 14))[:, None, None] + 0.3 * np.random.default_rng(1).standard_normal((14, 14, 1))
     task = gl.SparseField(counts=(50,), noises=(0.0,))
     for signal, reading in ((gl.Samples.from_points(x, y), True), (lattice, False)):
         rows = gl.evaluate({"base": base}, signal if reading else [signal], task)
