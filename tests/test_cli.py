@@ -58,6 +58,19 @@ def test_eval_writes_every_row(run):
     assert {r["split"] for r in rows} == {"test"} and {r["scale"] for r in rows} == {"2", "3.7"}
 
 
+def test_eval_waits_for_no_other_writer(run, capsys):
+    """It is told who writes, and leaves what is there."""
+    script = "import sys; from gridless.training.locking import held\n"
+    script += "with held(sys.argv[1]): print('held', flush=True), input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"}
+    with subprocess.Popen([sys.executable, "-c", script, str(run)], **pipes) as other:
+        assert other.stdout.readline() == "held\n"
+        assert "another process writes into" in fails(capsys, "eval", run, "--scales", "2")
+        other.communicate("\n")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*") if path.name != ".lock"} == before
+
+
 def test_report_is_one_page(run, tmp_path):
     cli.main(["report", str(run), "-o", str(tmp_path / "page")])
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
@@ -248,3 +261,34 @@ def test_every_name_is_there():
         assert getattr(gl, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gl.nothing
+
+
+def test_what_a_task_of_ones_own_needs_has_a_name():
+    import gridless as gl
+    from gridless import config, domain, protocols, tasks
+    from gridless.data import signals, sources
+
+    homes = {config: ["Train"], protocols: ["Task", "Batch", "Case"], signals: ["Signal"], tasks: ["SparseField"]}
+    for module, names in {**homes, domain: ["Domain"], sources: ["read"]}.items():
+        for name in names:
+            assert name in gl.__all__ and getattr(gl, name) is getattr(module, name)
+
+
+def test_what_ships_is_read_in_the_c_locale():
+    """Whose text is ASCII unless an encoding is named; some of the files are not."""
+    code = """
+import locale
+from importlib.resources import files
+from gridless.config.merging import preset_table, recipe_table, shipped
+assert locale.getpreferredencoding(False) not in ("UTF-8", "utf-8"), locale.getpreferredencoding(False)
+for room in ("presets", "recipes"):
+    texts = [files("gridless.config").joinpath(room, name + ".toml").read_bytes() for name in shipped(room)]
+    print(len(texts), any(not text.isascii() for text in texts))
+for name in shipped("presets"):
+    preset_table(name, "small")
+for name in shipped("recipes"):
+    recipe_table(name)
+"""
+    presets, recipes = python(code, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0").splitlines()
+    assert int(presets.split()[0]) > 8 and int(recipes.split()[0]) > 3
+    assert "True" in presets + recipes

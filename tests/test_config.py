@@ -9,6 +9,7 @@ from gridless.config import Model, Recipe, Train
 from gridless.config.errors import ConfigError
 from gridless.config.merging import build, dump, merge, parse_flags, preset_table, recipe, recipe_table, shipped
 from gridless.network.building import build_base
+from gridless.tasks import task_of
 
 SIZES = ("tiny", "small", "base")
 
@@ -319,3 +320,24 @@ def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
 def test_a_number_of_the_wrong_sign_without_end_or_that_is_none_is_refused(make):
     with pytest.raises(ValueError, match=r"greater than|finite|expected a number|Uniform needs"):
         make()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "super-resolution", "scale": [1.5, {"low": 1.0, "high": 3.0}], "scales": [2.0, [2.0, 3.0]]}
+        | {"recolour": True, "turned": False, "seen": 3, "largest": 5},
+        {"kind": "reconstruction", "seen": 3, "largest": 5, "turned": True, "jitter": 0.1, "offset": 0.2}
+        | {"resampled": False},
+        {"kind": "sparse-field", "sensors": [3, 5], "noise": [0.1, 0.2], "placement": "any", "lattice": 7}
+        | {"frozen": True, "counts": [4, 6], "noises": [0.3], "size": 9, "fields": 2},
+    ],
+    ids=lambda options: options["kind"],
+)
+def test_every_option_of_a_recipes_task_is_that_of_the_task(options):
+    """None is lost or mistaken for its neighbour: no two have one value, and none is what it is by default."""
+    told = build(Recipe, {"model": preset_table("hybrid", "tiny"), "task": options}).task
+    task = task_of(told)
+    assert type(task) is not type(told) and dump(task) == dump(told)
+    assert options.keys() == dump(told).keys()
+    assert not [name for name, value in dump(type(task)()).items() if name != "kind" and dump(task)[name] == value]

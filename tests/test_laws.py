@@ -6,6 +6,8 @@ import torch
 from conftest import LOCAL, PRESETS, VARIANTS, tiny
 
 import gridless as gl
+from gridless.network.mosaic import Mosaic
+from gridless.network.readers import WindowReader
 
 SIZES = {"window": (8, 8), "not divided by the patch": (7, 5), "mosaic": (17, 12)}
 
@@ -243,6 +245,35 @@ def test_any_number_of_axes(preset, axes):
         answer = field(coords)
         assert answer.shape == (2, 11, 3)
         close(field(coords[:, :3]), answer[:, :3])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_takes_a_volume_as_it_comes(preset):
+    """Without an option but the number of axes and channels."""
+    model = gl.FieldModel(gl.preset(preset, "tiny", axes=3, channels=2)).eval()
+    torch.nn.init.normal_(model.head.linear.weight, std=0.1)
+    values, coords = torch.rand(2, 5, 6, 7, 2), torch.rand(2, 9, 3)
+    field = model.encode(gl.Samples.from_grid(values, axes=3))
+    answer = field(coords)
+    assert answer.shape == (2, 9, 2) and answer.isfinite().all() and field.gradient(coords).shape == (2, 9, 2, 3)
+    close(model.encode(gl.Samples.from_grid(values[1:], axes=3))(coords[1]), answer[1])
+    for axis in range(3):
+        assert (field(coords.index_fill(2, torch.tensor(axis), 0.5)) - answer).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("preset", ["hybrid", "mamba-ginr", "ipc"])
+def test_a_window_may_be_longer_along_one_axis(preset):
+    """A grid of that shape is one window, as in training; one turned by a right angle is cut."""
+    model = tiny(preset, {"signal": {"window": [8, 16]}})
+    values, coords = torch.rand(2, 8, 16, 3), torch.rand(2, 19, 2)
+    window, turned = (model.encode(gl.Samples.from_grid(v)) for v in (values, values.transpose(1, 2)))
+    assert isinstance(window.correction.reader, WindowReader) and isinstance(turned.correction.reader, Mosaic)
+    assert turned.correction.reader.windows.shape == (3, 1)
+    for field in (window, turned):
+        close(field(coords[:, 4:9]), field(coords)[:, 4:9])
+        assert field(coords).isfinite().all()
+    with pytest.raises(ValueError, match="signal.window names 3 axes, signal.axes is 2"):
+        gl.preset(preset, "tiny", signal={"window": [8, 16, 8]})
 
 
 def test_a_picture_can_be_written_into_an_array_on_disk(model, samples, tmp_path):

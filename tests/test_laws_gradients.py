@@ -130,3 +130,19 @@ def test_a_million_points_in_little_memory(name):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
     assert int(done.stdout) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("hybrid-photo", "mosaic"), ("mamba-ginr-plain", "window"), ("sensors", "window")]
+)
+@pytest.mark.parametrize("cells", [None, 1, 23], ids=["no cell", "one cell", "cells"])
+def test_a_gradient_is_the_same_however_few_points_are_asked_at_once(name, size, cells, monkeypatch):
+    """Though a graph is held of a few of them only."""
+    model, coords = Arm(name).fresh().double(), places(dtype=torch.float64)
+    field = model.encode(Arm(name).samples(SIZES[size], dtype=torch.float64))
+    cell = None if cells is None else torch.rand(cells, 2, dtype=torch.float64) / 20 + 0.01
+    whole, seen, one = field.gradient(coords, cell), [], gl.Field._gradient
+    monkeypatch.setattr("gridless.field.GRADIENTS_AT_ONCE", 4)
+    monkeypatch.setattr(gl.Field, "_gradient", lambda self, x, *rest: seen.append(x.shape[1]) or one(self, x, *rest))
+    torch.testing.assert_close(field.gradient(coords, cell), whole, rtol=1e-9, atol=1e-9)
+    assert seen == [4, 4, 4, 4, 4, 3] and whole.abs().max() > 1e-3

@@ -1,9 +1,16 @@
 """A user's own arrays, where docs/own-data.md says that they work or are refused."""
 
+import json
+
 import numpy as np
 import pytest
+import torch
+from conftest import tiny
+from PIL import Image
 
 import gridless as gl
+from gridless.data.sources import signals
+from gridless.scoring.evaluate import validation_scores
 
 CUBIC = {"cubic": gl.bases.Interpolation("bicubic")}
 
@@ -84,3 +91,98 @@ BOX = gl.Domain.box({"y": (0, 1), "x": (0, 1)})
 def test_slips_of_the_first_hour_are_told_in_a_line(wrong, message):
     with pytest.raises(ValueError, match=message):
         wrong()
+
+
+def arrays(*shapes: tuple[int, ...], dtype=np.float32) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [
+        rng.random(shape, np.float32) if dtype is np.float32 else rng.integers(0, 255, shape, dtype) for shape in shapes
+    ]
+
+
+def trained(model: gl.FieldModel, data, task=None, **options) -> dict:
+    train = gl.Train(steps=2, batch=2, queries=16, validate_every=1)
+    return gl.fit(model, data, task or gl.SuperResolution(scale=2.0), train=train, quiet=True, **options)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_any_number_of_channels_is_made_finer(channels):
+    data = arrays((20, 24, channels), (22, 20, channels))
+    model = gl.FieldModel(gl.preset("hybrid", "tiny", channels=channels))
+    trained(model, data)
+    assert model.head.linear.weight.any()
+    rows = gl.evaluate({"own": model, **CUBIC}, data, gl.SuperResolution(scale=2.0))
+    found = {(row["model"], row["image"]): row["value"] for row in rows if row["metric"] == "rmse"}
+    assert len(found) == 4 and min(found.values()) > 0 and max(found.values()) < 1
+    assert found["own", "signal-0"] != found["cubic", "signal-0"]
+
+
+def test_arrays_of_16_bits_are_trained_on_as_the_floats_they_stand_for():
+    whole, weights = arrays((20, 24, 3), dtype=np.uint16)[0] * np.uint16(257), []
+    for data in (whole, whole.astype(np.float32) / np.float32(65535)):
+        torch.manual_seed(0)
+        model = gl.FieldModel(gl.preset("hybrid", "tiny"))
+        trained(model, [data])
+        weights.append(model.head.linear.weight)
+    assert weights[0].any() and weights[0].equal(weights[1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda data: data,
+        lambda data: [gl.Samples.from_grid(each) for each in data],
+        lambda data: gl.Samples.from_grid(np.stack(data)),
+    ],
+    ids=["arrays", "samples", "a batch"],
+)
+def test_what_is_trained_on_can_be_validated_on(given, tmp_path):
+    """With the same scores, however it is handed over."""
+    model = gl.FieldModel(gl.preset("hybrid", "tiny", channels=5))
+    data = arrays(*[(20, 24, 5)] * 3)
+    trained(model, data[:2], folder=tmp_path, validation=given(data))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    scores = [line for line in lines if "val_psnr" in line]
+    expected = validation_scores(model, signals(data), gl.SuperResolution(scale=2.0))
+    assert len(scores) == 2 and expected.keys() == {"val_psnr", "val_gain_x2"}
+    assert {name: scores[-1][name] for name in expected} == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16], ids=["8 bits", "16 bits"])
+def test_a_grey_photo_stays_grey_where_one_channel_is_seen(dtype, tmp_path):
+    (pixels,) = arrays((24, 20, 1), dtype=dtype)
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    photo = gl.data.read_photo(tmp_path / "grey.png")
+    for data in ([photo], [tmp_path / "grey.png"]):
+        assert signals(data, 1)[0].values.shape == (24, 20, 1)
+        assert signals(data, 3)[0].values.shape == signals(data)[0].values.shape == (24, 20, 3)
+        model = gl.FieldModel(gl.preset("hybrid", "tiny", channels=1))
+        trained(model, data, validation=data)
+        assert gl.evaluate(model, data, gl.SuperResolution(scale=2.0))
+
+
+def test_one_icon_among_larger_pictures_is_left_out_by_name():
+    """Of training; an evaluation answers it, without the metrics whose window it is too small for."""
+    data = arrays((40, 36, 3), (6, 7, 3), dtype=np.uint8)
+    model = gl.FieldModel(gl.preset("hybrid", "tiny"))
+    with pytest.warns(UserWarning, match=r"signal-1 \(6, 7\) is left out: too small for crops of \(16, 16\)") as told:
+        gl.fit(model, data, gl.SuperResolution(scale=2.0), steps=1, quiet=True)
+    assert model.trained_steps == 1 and not [w for w in told if "signal-0" in str(w.message)]
+    rows = gl.evaluate(model, data, gl.SuperResolution(scale=2.0))
+    metrics = [{row["metric"] for row in rows if row["image"] == f"signal-{i}"} for i in range(2)]
+    assert metrics[0] - metrics[1] == {"ssim"} and "psnr_rgb" in metrics[1]
+    with pytest.raises(ValueError, match=r"signal-1 \(6, 7, 3\)|signal-1 \(6, 7\) is too small for ×8"):
+        gl.evaluate(model, data, gl.SuperResolution(scale=8.0))
+
+
+def test_an_answer_may_have_other_channels_than_the_samples():
+    """From three that are seen to two that are asked, trained by a loss of one's own or the head's."""
+    diff = {"signal": {"out_channels": 2}, "base": {"kind": "none"}}
+    model = tiny("hybrid", diff).train()
+    samples, coords = gl.Samples.from_grid(np.ones((2, 8, 8, 3), np.float32)), torch.rand(2, 11, 2)
+    loss = model(samples, coords, target=torch.rand(2, 11, 2))
+    loss.backward()
+    assert loss.isfinite() and not [name for name, p in model.named_parameters() if p.grad is None]
+    assert model.eval().encode(samples)(coords).shape == (2, 11, 2)
+    with pytest.raises(ValueError, match="'bicubic' answers the 3 channels that are seen, .*; set base.kind to none"):
+        tiny("hybrid", diff | {"base": {"kind": "bicubic"}})

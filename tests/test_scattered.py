@@ -6,8 +6,9 @@ import torch
 from conftest import question
 
 import gridless as gl
-from gridless.bases import SCATTERED, Scattered
+from gridless.bases import SCATTERED, Kriging, Scattered
 from gridless.bases.scattered import InverseDistance
+from gridless.data.sources import signals
 
 
 @pytest.fixture
@@ -92,3 +93,43 @@ def test_an_unknown_baseline_names_those_there_are():
         ValueError, match="no baseline 'spline' for scattered readings; there are mean, nearest, idw, linear"
     ):
         Scattered("spline")
+
+
+def scattered_readings(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    x = rng.random((count, 2))
+    wave = np.sin(5 * x[:, :1]) + np.cos(4 * x[:, 1:])
+    return x, wave + noise * rng.standard_normal((count, 1))
+
+
+def test_a_further_reading_scatters_more_than_the_field():
+    """By the noise that was fitted: only so do nine of ten held-out readings lie within the nominal interval."""
+    x, y = scattered_readings(460, 0.3)
+    field = Scattered("gp").encode(gl.Samples.from_points(x[:60], y[:60]))
+    mean, of_the_field = field.mean_and_std(x[60:])
+    of_a_reading = field.std(x[60:], reading=True)
+    noise = (of_a_reading.square() - of_the_field.square()).sqrt()
+    torch.testing.assert_close(noise, noise[:1].expand_as(noise))
+    assert 0.2 < noise[0] < 0.4
+    inside = [
+        float(((mean - torch.from_numpy(y[60:])).abs() < 1.645 * s).float().mean())
+        for s in (of_the_field, of_a_reading)
+    ]
+    assert inside[0] < 0.7 and 0.85 < inside[1] < 0.95
+    with pytest.raises(ValueError, match="no spread"):
+        Scattered("idw").encode(gl.Samples.from_points(x[:60], y[:60])).std(x, reading=True)
+
+
+@pytest.mark.parametrize("base", [Scattered("gp"), Kriging()], ids=["gp", "kriging"])
+def test_stations_are_asked_as_readings_and_grids_as_fields(base):
+    x, y = scattered_readings(200, 0.3)
+    lattice = np.sin(np.linspace(0, 5, 14))[:, None, None] + 0.3 * np.random.default_rng(1).standard_normal((14, 14, 1))
+    task = gl.SparseField(counts=(50,), noises=(0.0,))
+    for signal, reading in ((gl.Samples.from_points(x, y), True), (lattice, False)):
+        rows = gl.evaluate({"base": base}, signal if reading else [signal], task)
+        (case,) = task.cases(signals(signal if reading else [signal]))
+        assert case.readings == reading
+        mean, std = base.encode(case.samples).mean_and_std(case.coords, reading=reading)
+        inside = np.abs(mean.numpy() - case.truth) < 1.6449 * std.numpy()
+        (coverage,) = [row["value"] for row in rows if row["metric"] == "coverage_90"]
+        assert coverage == pytest.approx(inside.mean(), abs=1e-6)
