@@ -183,6 +183,10 @@ def test_an_answer_may_have_other_channels_than_the_samples():
     loss = model(samples, coords, target=torch.rand(2, 11, 2))
     loss.backward()
     assert loss.isfinite() and not [name for name, p in model.named_parameters() if p.grad is None]
-    assert model.eval().encode(samples)(coords).shape == (2, 11, 2)
+    field = model.eval().encode(samples)
+    assert field(coords).shape == (2, 11, 2) and field(coords[:, :0]).shape == (2, 0, 2)
+    assert field.to_grid(shape=(4, 5)).shape == (2, 4, 5, 2) and field.gradient(coords).shape == (2, 11, 2, 2)
+    backwards = coords.numpy()[:, ::-1].astype(">f4")  # as arrays come from a file
+    torch.testing.assert_close(field(backwards), field(coords).flip(1))
     with pytest.raises(ValueError, match="'bicubic' answers the 3 channels that are seen, .*; set base.kind to none"):
         tiny("hybrid", diff | {"base": {"kind": "bicubic"}})

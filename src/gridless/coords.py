@@ -90,3 +90,15 @@ def scaled(shape: Sequence[int], scale: float | Sequence[float], domain: Domain 
         max(1, round((n - 1) * factor) + 1) if is_node else max(1, round(n * factor))
         for n, factor, is_node in zip(shape, factors, nodes, strict=True)
     )
+
+
+def ranges_of(shape: tuple[int, ...], part: tuple[slice, ...] | None) -> tuple[range, ...]:
+    """The indices per axis that `part` asks for."""
+    part = (slice(None),) * len(shape) if part is None else part
+    if len(part) != len(shape) or any(s.step not in (None, 1) for s in part):
+        raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
+    for n, piece in zip(shape, part, strict=True):
+        start, stop = 0 if piece.start is None else piece.start, n if piece.stop is None else piece.stop
+        if not 0 <= start < stop <= n:
+            raise ValueError(f"part must lie within 0 … {n} of every axis of {tuple(shape)}, got {piece}")
+    return tuple(range(n)[piece] for n, piece in zip(shape, part, strict=True))

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import lattice, lattice_points, scaled, sizes
+from gridless.coords import lattice, lattice_points, ranges_of, scaled, sizes
 from gridless.domain import Coordinates
+from gridless.intake import as_tensor
 from gridless.protocols import Answer, Base, Correction, Solved
 from gridless.samples import Samples
 
@@ -79,6 +80,11 @@ class Field:
     def joint(self) -> bool:
         return self.correction is not None and self.correction.joint
 
+    @property
+    def channels(self) -> int:
+        """Of an answer; a network may answer others than it sees."""
+        return self.samples.channels if self.correction is None else self.correction.channels
+
     def std(
         self,
         coords: Points,
@@ -126,8 +132,8 @@ class Field:
         step = self._chunk(chunk, x.shape[1])
         parts = [draws(x[:, q : q + step]) for q in range(0, x.shape[1], step)]
         if not parts:
-            parts = [self.samples.values.new_empty(len(x), n, 0, self.samples.channels)]
-        return torch.cat(parts, 2).transpose(0, 1).reshape(n, *tail, self.samples.channels)
+            parts = [self.samples.values.new_empty(len(x), n, 0, self.channels)]
+        return torch.cat(parts, 2).transpose(0, 1).reshape(n, *tail, self.channels)
 
     def to_grid(
         self,
@@ -146,7 +152,7 @@ class Field:
         """
         values, domain, seen = self.samples.values, self.samples.domain, self.samples.shape
         shape = self._grid_shape(scale, shape)
-        ranges = _ranges(shape, part)
+        ranges = ranges_of(shape, part)
         size = tuple(map(len, ranges))
         if self.joint and size != shape:
             raise ValueError(
@@ -155,8 +161,8 @@ class Field:
         axes, cell = lattice(shape, seen, domain, values.device)
         axes = [axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)]
         count = prod(size)
-        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, values.shape[-1]), len(values))
-        made = values.new_empty(len(values), count if rows is None else 0, values.shape[-1])
+        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, self.channels), len(values))
+        made = values.new_empty(len(values), count if rows is None else 0, self.channels)
         written: Any = made if rows is None else rows
         cell, chunk = cell.expand(len(values), 1, -1), self._chunk(chunk, count)
         self._check_fresh()
@@ -203,7 +209,7 @@ class Field:
             self._gradient(x[:, q : q + step], _slice(cell, q, step), create_graph)
             for q in range(0, x.shape[1], max(1, step))
         ]
-        channels, axes = self.samples.channels, self.samples.axes
+        channels, axes = self.channels, self.samples.axes
         out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, channels, axes)
         if isinstance(coords, Mapping) and self.samples.domain is not None:
             out = out / self.samples.domain.lengths.to(out)
@@ -242,7 +248,7 @@ class Field:
             for q in range(0, x.shape[1], step)
         ]
         if not parts:
-            empty = self.samples.values.new_empty(len(x), 0, self.samples.channels)
+            empty = self.samples.values.new_empty(len(x), 0, self.channels)
             parts = [Answer(empty, empty if spread else None)]
         mean = parts[0].mean if len(parts) == 1 else torch.cat([part.mean for part in parts], 1)
         std = torch.cat([part.deviation() for part in parts], 1).reshape(*tail, -1) if spread else None
@@ -288,7 +294,7 @@ class Field:
     def _cells(self, cell: Tensor | None, coords: Tensor) -> Float[Tensor, "B #Q d"] | None:
         if cell is None:
             return None
-        cell = torch.as_tensor(cell, dtype=coords.dtype)
+        cell = as_tensor(cell).to(coords.dtype)
         points, d = coords.shape[1:]
         if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
             expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
@@ -309,7 +315,7 @@ class Field:
             u = self.samples.domain.to_unit(coords).to(device)
             outer = u.shape[:-1] if b == 1 else (b, *u.shape[:-1])
             return u.reshape(-1, d).expand(b, -1, -1), tuple(outer)
-        coords = torch.as_tensor(coords)
+        coords = as_tensor(coords)
         if not coords.is_floating_point():
             raise ValueError(f"coordinates must be floats in [0, 1], got {coords.dtype}")
         if coords.ndim not in (2, 3) or coords.shape[-1] != d or (coords.ndim == 3 and len(coords) not in (1, b)):
@@ -322,18 +328,6 @@ class Field:
         count = coords.shape[-2]
         outer = (count,) if coords.ndim == 2 and b == 1 else (b, count)
         return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), outer
-
-
-def _ranges(shape: tuple[int, ...], part: tuple[slice, ...] | None) -> tuple[range, ...]:
-    """The indices per axis that `part` asks for."""
-    part = (slice(None),) * len(shape) if part is None else part
-    if len(part) != len(shape) or any(s.step not in (None, 1) for s in part):
-        raise ValueError(f"part must be a slice without steps per axis of {tuple(shape)}, got {part}")
-    for n, piece in zip(shape, part, strict=True):
-        start, stop = 0 if piece.start is None else piece.start, n if piece.stop is None else piece.stop
-        if not 0 <= start < stop <= n:
-            raise ValueError(f"part must lie within 0 … {n} of every axis of {tuple(shape)}, got {piece}")
-    return tuple(range(n)[piece] for n, piece in zip(shape, part, strict=True))
 
 
 def _rows(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:

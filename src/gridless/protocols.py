@@ -100,6 +100,11 @@ class Correction(Protocol):
         """Whether an answer depends on the other questions of its call."""
         ...
 
+    @property
+    def channels(self) -> int:
+        """Of an answer."""
+        ...
+
     def answer(
         self,
         solved: Solved,

@@ -79,6 +79,10 @@ class NetworkCorrection:
     def joint(self) -> bool:
         return self.network.decoder.joint
 
+    @property
+    def channels(self) -> int:
+        return self.network.config.signal.outputs
+
     def answer(
         self, solved: Solved, coords: Tensor, cell: Tensor | None, ratio: Tensor, latents_at: Tensor | None
     ) -> Answer:
