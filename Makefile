@@ -1,4 +1,4 @@
-# make quickstart   train, evaluate, report and enlarge one photo (about 7 minutes on two cores)
+# make quickstart   train, evaluate, report and enlarge one photo (about 5 minutes on two cores)
 # make test         the tests
 # make test-all     the tests, those on a Ray cluster too (installs it)
 # make lint         ruff and the type checker
