@@ -312,8 +312,8 @@ class FieldModel(
         windows = prod(Windows(shape, signal.windows, signal.overlap).shape)
         pixels = prod(min(n, w) for n, w in zip(shape, signal.windows, strict=True))
         local = 0 if self.local is None else self.local_width * pixels
-        own = 0 if signal.mean is not None else 2 * signal.channels
-        return windows * (self.latents * self.encoder.width + local) + own
+        statistics = 0 if signal.mean is not None else 2 * signal.channels
+        return windows * (self.latents * self.encoder.width + local) + statistics
 
     def save_pretrained(
         self,

@@ -58,9 +58,9 @@ class Covariance:
         self, x: Float[Tensor, "*T N e"], real: Bool[Tensor, "*T N"], noise: Float[Tensor, "*T N"] | None = None
     ) -> Float[Tensor, "*T N N"]:
         """Between readings at `x`; `noise`: further variances of each. Where none is `real`, that of the identity."""
-        own = (self.noise + JITTER * self.variance)[..., None] + (0 if noise is None else noise)
+        nugget = (self.noise + JITTER * self.variance)[..., None] + (0 if noise is None else noise)
         both = real[..., :, None] & real[..., None, :]
-        return self(x, x).where(both, 0) + torch.diag_embed(torch.where(real, own, 1.0))
+        return self(x, x).where(both, 0) + torch.diag_embed(torch.where(real, nugget, 1.0))
 
     def select(self, index) -> "Covariance":
         """Some of them."""

@@ -60,11 +60,11 @@ def condition(readings: Readings, covariance: Covariance, variance: Float[Tensor
         *(readings.z.new_empty(len(field)) for _ in range(3)),
     )
     for s in (slice(start, start + step) for start in range(0, len(field), step)):
-        own = readings.select((field[s], group[s]))
+        subset = readings.select((field[s], group[s]))
         unit = None if variance is None else variance[field[s], entry[s]]
-        root, singular = _root(own, covariance.select((field[s], entry[s])), unit)
-        each = torch.cholesky_solve(own.z[..., None], root)[..., 0]
-        weights[s], square[s], failed[s] = each, (each * own.z).sum(-1), singular.to(square)
+        root, singular = _root(subset, covariance.select((field[s], entry[s])), unit)
+        each = torch.cholesky_solve(subset.z[..., None], root)[..., 0]
+        weights[s], square[s], failed[s] = each, (each * subset.z).sum(-1), singular.to(square)
         determinant[s] = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     weights, square, determinant, failed = (
         t.view(f, k, g, *t.shape[1:]) for t in (weights, square, determinant, failed)
@@ -159,10 +159,10 @@ class Posterior:
         covariance, variance = self.mean.covariance.select((rows, choice)), self.variance[rows, choice]
         readings = mapped(self.mean.readings, lambda t: t[:, None])
         root, _ = _root(readings, covariance, variance)
-        own = covariance.noise[..., None]
+        nugget = covariance.noise[..., None]
         if readings.noise is not None:
-            own = own + readings.noise / variance[..., None]
-        prior = variance.sqrt()[..., None] * (functions(readings.x) + own.sqrt() * noise)
+            nugget = nugget + readings.noise / variance[..., None]
+        prior = variance.sqrt()[..., None] * (functions(readings.x) + nugget.sqrt() * noise)
         rest = (readings.z - prior).where(readings.real, 0)
         return Expansion(self.mean.readings, covariance, torch.cholesky_solve(rest[..., None], root)[..., 0])
 

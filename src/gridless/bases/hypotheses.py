@@ -93,11 +93,11 @@ class Table:
                 both, 0
             ) + absent
             for noise in self.noise:
-                own = (noise + JITTER * level)[:, None, None] * readings.real
+                nugget = (noise + JITTER * level)[:, None, None] * readings.real
                 for variance in (None,) if self.variance is None else self.variance:
                     matrix = shape.clone()
                     matrix.diagonal(dim1=-2, dim2=-1).add_(
-                        own if variance is None or known is None else own + known / variance
+                        nugget if variance is None or known is None else nugget + known / variance
                     )
                     root, failed = torch.linalg.cholesky_ex(matrix)
                     failed = failed > 0

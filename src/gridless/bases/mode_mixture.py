@@ -118,8 +118,8 @@ class ModeMixture:
         self, clusters: Int[Tensor, "B T"], coords: Float[Tensor, "#B Q d"]
     ) -> Float[Tensor, "B T Q C"]:
         deviations = self.residual_std[clusters].permute(0, 2, 1, 3)  # (B G T C)
-        found = self.cells.evaluate(coords, deviations.flatten(2)).unflatten(-1, deviations.shape[2:])
-        return found.permute(0, 2, 1, 3).square()
+        deviations_at = self.cells.evaluate(coords, deviations.flatten(2)).unflatten(-1, deviations.shape[2:])
+        return deviations_at.permute(0, 2, 1, 3).square()
 
     def posterior(self, readings: Readings) -> ModesPosterior:
         rank, width = self.cluster_factors.shape[2], readings.values[0].numel()

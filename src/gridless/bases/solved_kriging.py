@@ -102,9 +102,9 @@ class Piece:
         index = self.neighbourhoods.index
         weights = noise.new_empty(len(index), choice.shape[1], index.shape[1])
         for j in range(len(index)):
-            own = self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]])
-            weights[j] = own.weights[0]
-        covariance = mapped(own.covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1)))
+            posterior = self.posterior.select(slice(j, j + 1)).drawn(choice, functions, noise[:, :, index[j]])
+            weights[j] = posterior.weights[0]
+        covariance = mapped(posterior.covariance, lambda t: t.expand(len(index), *[-1] * (t.ndim - 1)))
         update = Expansion(self.posterior.mean.readings, covariance, weights)
         return PieceDraws(self.rows, functions, unit, update, self.neighbourhoods)
 
@@ -291,8 +291,8 @@ class KrigingDraws:
             channel, share = piece.rows % channels, piece.mixture.share
             choice = torch.searchsorted(share.cumsum(1), lot[channel]).clamp(max=share.shape[1] - 1)
             count = piece.posterior.mean.readings.z.shape[1] if piece.neighbourhoods is None else noise.shape[-1]
-            own = mapped(numbers, lambda t, channel=channel: t[channel])
-            pieces.append(piece.drawn(choice, own, noise[channel, :, :count]))
+            of_channel = mapped(numbers, lambda t, channel=channel: t[channel])
+            pieces.append(piece.drawn(choice, of_channel, noise[channel, :, :count]))
         return cls(solved, tuple(pieces))
 
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:

@@ -68,9 +68,9 @@ def difference(old: Any, new: Any, path: str = "") -> str:
     """The first path at which two nested dictionaries differ, with both values; empty if they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(k for k in new if k not in old)]:
-            found = difference(old.get(key), new.get(key), f"{path}.{key}".strip("."))
-            if found:
-                return found
+            inner = difference(old.get(key), new.get(key), f"{path}.{key}".strip("."))
+            if inner:
+                return inner
         return ""
     return "" if old == new else f"{path} ({old!r}, not {new!r})"
 

@@ -89,10 +89,10 @@ def flow_loss(
             x1 = sampled(flow, velocity, x0, REFLOW_STEPS)
     t = times(flow, len(x1), x1)
     x, slope = mixed(flow.path, x0, x1, t)
-    found = velocity(x, t, _guess(flow, velocity, x, t))
-    loss = (found - slope).square().mean()
+    slope_there = velocity(x, t, _guess(flow, velocity, x, t))
+    loss = (slope_there - slope).square().mean()
     if flow.frequency or flow.consistency:
-        guess = arrived(flow.path, x, found, t)
+        guess = arrived(flow.path, x, slope_there, t)
     if flow.frequency and coords is not None:
         loss = loss + flow.frequency * spectrum(guess - x1, coords).mean()
     if flow.consistency:
@@ -127,10 +127,10 @@ def sampled(flow: config.FlowHead, velocity: Velocity, x0: Tensor, steps: int | 
     last = [torch.zeros_like(x0) if flow.self_condition else None]
 
     def step(x: Tensor, t: Tensor) -> Tensor:
-        found = velocity(x, t, last[0])
+        slope_there = velocity(x, t, last[0])
         if flow.self_condition:
-            last[0] = arrived(flow.path, x, found, t)
-        return found
+            last[0] = arrived(flow.path, x, slope_there, t)
+        return slope_there
 
     return heun(step, x0, steps or flow.steps)
 

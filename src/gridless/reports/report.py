@@ -231,7 +231,7 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _strips(runs: Sequence[Run], name: str) -> Iterable[tuple[float, str, Image.Image]]:
     """(scale, note, strip) of a photo; runs that answered the same question about the same truth share a strip."""
-    found: dict[tuple, dict[str, Any]] = {}
+    entries: dict[tuple, dict[str, Any]] = {}
     for run in runs:
         labels = {row["model"]: row["label"] for row in run.rows}
         for folder in (run.folder / "predictions" / name).glob("x*"):
@@ -240,14 +240,14 @@ def _strips(runs: Sequence[Run], name: str) -> Iterable[tuple[float, str, Image.
                 continue
             low, truth = _picture(files.pop("input")), _picture(files.pop("truth"))
             key = (float(folder.name[1:]), truth.size, low.size, truth.tobytes(), low.tobytes())
-            entry = found.setdefault(key, {"low": low, "truth": truth, "run": run.name, "shown": {}})
+            entry = entries.setdefault(key, {"low": low, "truth": truth, "run": run.name, "shown": {}})
             chosen = sorted(
                 (stem for stem in files if stem == "bicubic" or stem not in CLASSICAL), key="bicubic".__ne__
             )
             for stem in chosen:
                 entry["shown"].setdefault(labels.get(stem, stem), _picture(files[stem]))
-    scales = Counter(key[0] for key in found)
-    for (scale, *_), entry in sorted(found.items(), key=lambda item: item[0][0]):
+    scales = Counter(key[0] for key in entries)
+    for (scale, *_), entry in sorted(entries.items(), key=lambda item: item[0][0]):
         note = f", {entry['run']}" if scales[scale] > 1 else ""
         if entry["shown"]:
             # strip() takes the first prediction as reference where a bicubic told apart has a label of its own.

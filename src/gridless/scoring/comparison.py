@@ -55,7 +55,7 @@ class Comparison:
 
     def at(self, scale: float) -> list[int]:
         """The cases of a scale."""
-        return [index for index, (_, own) in enumerate(self.cases) if own == scale]
+        return [index for index, (_, scale_of_case) in enumerate(self.cases) if scale_of_case == scale]
 
     def values(self, run: Scored) -> Float[np.ndarray, "cases"]:
         """The compared metric, as gain over the base where there is one."""
@@ -118,11 +118,11 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n".join([first, "|" + "---|" * len(head), *rest])
 
 
-def _text(found: Effect, digits: int) -> str:
-    text = number(found.mean, digits, signed=True)
-    if found.over_pictures is not None:
-        text += f" ± {number(found.over_pictures, digits)}"
-    return text if found.over_seeds is None else f"{text} (± {number(found.over_seeds, digits)})"
+def _text(effect: Effect, digits: int) -> str:
+    text = number(effect.mean, digits, signed=True)
+    if effect.over_pictures is not None:
+        text += f" ± {number(effect.over_pictures, digits)}"
+    return text if effect.over_seeds is None else f"{text} (± {number(effect.over_seeds, digits)})"
 
 
 def read_run(folder: Path, arm: str, budget: str, seed: int) -> Comparison:
@@ -137,7 +137,7 @@ def read_run(folder: Path, arm: str, budget: str, seed: int) -> Comparison:
         owner = models.setdefault("bicubic" if row["model"] == "bicubic" else "own", {})
         owner.setdefault(row["metric"], {})[row["image"], row["scale"]] = round(row["value"], DIGITS)
     arrays = {
-        owner: {metric: np.array([found[case] for case in cases]) for metric, found in scores.items()}
+        owner: {metric: np.array([by_case[case] for case in cases]) for metric, by_case in scores.items()}
         for owner, scores in models.items()
     }
     run = Scored(arm, budget, seed, {name: facts[name] for name in FACTS if name in facts}, arrays["own"])
@@ -176,8 +176,8 @@ def _json(value) -> str:
 
 
 def _lists(scores: dict[str, np.ndarray]) -> dict[str, list | float | None]:
-    found = {metric: [_rounded(x) for x in values] for metric, values in scores.items()}
-    return {metric: values if len(set(values)) > 1 else values[0] for metric, values in found.items()}
+    rounded = {metric: [_rounded(x) for x in values] for metric, values in scores.items()}
+    return {metric: values if len(set(values)) > 1 else values[0] for metric, values in rounded.items()}
 
 
 def _rounded(value: float) -> float | None:

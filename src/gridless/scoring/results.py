@@ -181,7 +181,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
             references.setdefault((row.get("run"), row["scale"], image_key(row)), []).append(row["value"])
 
     def cell(label: str, scale: float) -> Cell | None:
-        images = {image: float(np.mean(found)) for image, found in values.get((label, scale), {}).items()}
+        images = {image: float(np.mean(scores)) for image, scores in values.get((label, scale), {}).items()}
         if not images:
             return None
         mean, count = float(np.mean(list(images.values()))), len(images)

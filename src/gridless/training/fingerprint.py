@@ -64,8 +64,12 @@ def _parts(value: Any) -> dict:
     option."""
     if is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in fields(value)}
-    own = getattr(value, "__dict__", {})
-    return {} if callable(value) or isinstance(value, type) else {k: v for k, v in own.items() if not k.startswith("_")}
+    attributes = getattr(value, "__dict__", {})
+    return (
+        {}
+        if callable(value) or isinstance(value, type)
+        else {k: v for k, v in attributes.items() if not k.startswith("_")}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -16,9 +16,9 @@ def write_profile(step: Callable[[int], object], path: str | Path) -> None:
     for number in range(WARM):
         step(number)
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])
-    with profile(activities=activities, acc_events=True) as found:
+    with profile(activities=activities, acc_events=True) as trace:
         for number in range(WARM, WARM + STEPS):
             step(number)
     order = "self_device_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-    table = found.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=60)
+    table = trace.key_averages().table(sort_by=order, row_limit=ROWS, max_name_column_width=60)
     write_text(path, f"{STEPS} training steps after {WARM} to warm up\n{table}\n")

@@ -61,7 +61,7 @@ def _backward(
     place = d[:, None] * state + n[None, :]
     A_here = tl.load(A + place, mask=both, other=0.0)
     a = A_here * LOG2E
-    own = (sample * tl.num_programs(0) + program) * step_of_chunk * block * padded
+    offset = (sample * tl.num_programs(0) + program) * step_of_chunk * block * padded
     here = tl.arange(0, block)[:, None] * padded + n[None, :]
     g = tl.zeros((block, padded), tl.float32)
     da = tl.zeros((block, padded), tl.float32)
@@ -71,7 +71,7 @@ def _backward(
         steps = tl.minimum(step_of_chunk, length - start)
         h = tl.load(states + (sample * chunks + chunk) * width * state + place, mask=both, other=0.0)
         for s in range(steps):
-            tl.store(scratch + own + s * block * padded + here, h)
+            tl.store(scratch + offset + s * block * padded + here, h)
             t = length - 1 - start - s if reverse else start + s
             row = sample * length + t
             dt_t = tl.load(dt + row * width + d, mask=inside, other=0.0).to(tl.float32)
@@ -81,7 +81,7 @@ def _backward(
         tl.debug_barrier()  # the scratch area is read below, perhaps by other threads
         for i in range(steps):
             s = steps - 1 - i
-            before = tl.load(scratch + own + s * block * padded + here)
+            before = tl.load(scratch + offset + s * block * padded + here)
             t = length - 1 - start - s if reverse else start + s
             row = sample * length + t
             dy_t = tl.load(dy + row * width + d, mask=inside, other=0.0).to(tl.float32)

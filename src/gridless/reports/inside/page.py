@@ -119,7 +119,7 @@ def _markdown(page: Mapping[str, Any]) -> str:
     for section in page["sections"]:
         parts.append(f"## {section['title']}")
         if section["picture"]:
-            parts += [f"![{section['title']}]({section['file']})", *section["caption"], section["found"]]
+            parts += [f"![{section['title']}]({section['file']})", *section["caption"], section["finding"]]
         else:
             parts.append(f"Left out. {section['reason']}")
     facts = [f"| {name} | {'<br>'.join(lines)} |" for name, lines in page["facts"]]

@@ -52,7 +52,7 @@ class Section:
     name: str
     title: str
     caption: Sequence[str] = ()
-    found: str = ""
+    finding: str = ""
     picture: bytes | None = None
     numbers: Mapping[str, Any] | None = None
     reason: str | None = None
@@ -85,7 +85,7 @@ def attention_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "surroundings; discs of one size mean that it reads an average of everything, which is the same for every query "
         f"and cannot carry detail. {tied}.",
     ]  # fmt: skip
-    found = (
+    finding = (
         f"Over the whole window a query reads {count:.1f} of {asked.weights.shape[-1]} latents (exp of the entropy, mean "
         f"over heads) and what it reads lies {near.mean():.2f} of the window's width away, all latents alike "
         f"{all_alike.mean():.2f}."
@@ -94,7 +94,7 @@ def attention_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "image": case.name, "points": points, "weights": asked.weights, "positions": asked.positions,
         "latents_read": count, "distance_read": near.mean(), "distance_all": all_alike.mean(),
     }  # fmt: skip
-    return Section(name, title, caption, found, plots.attention_map(truth, points, asked), numbers)
+    return Section(name, title, caption, finding, plots.attention_map(truth, points, asked), numbers)
 
 
 def tokens_section(untrained: FieldModel, model: FieldModel) -> Section:
@@ -121,7 +121,7 @@ def tokens_section(untrained: FieldModel, model: FieldModel) -> Section:
         "place is written into the tokens; two pictures that look the same mean that training left the tokens near "
         "their start, and that place comes from the sequence around them. Sinusoidal tokens have stripes from the start.",
     ]
-    found = (
+    finding = (
         f"Mean |cosine| of two different tokens: {off['before training']:.3f} before, {off['after training']:.3f} after. "
         f"Training moved a token by {_percent(moved.mean())} of its length in the mean."
     )
@@ -129,7 +129,7 @@ def tokens_section(untrained: FieldModel, model: FieldModel) -> Section:
         "centred_cosine": similarity, "mean_absolute_cosine": off, "moved": moved,
         "by_distance": {label: {"distance": d, "cosine": m} for label, (d, m) in distance.items()},
     }  # fmt: skip
-    return Section(name, title, caption, found, plots.token_similarity(similarity, distance), numbers)
+    return Section(name, title, caption, finding, plots.token_similarity(similarity, distance), numbers)
 
 
 def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
@@ -154,13 +154,13 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
         "sand mean that it knows something else, such as the place. Few components to 95 % mean that the latents say "
         "little that differs from query to query.",
     ]
-    found = (
+    finding = (
         f"{needed} of {len(components.explained)} components hold {_percent(SHARE)} of the variance, the first alone "
         f"{_percent(components.explained[0])}."
     )
     drawn = Components(components.scores[chosen], components.explained)
     first = Section(
-        names[0][0], names[1][0], caption, found,
+        names[0][0], names[1][0], caption, finding,
         plots.modulation_space(layout, drawn, colours[chosen], SHARE),
         {"explained": components.explained, "components_to_95": needed, "tsne": layout, "pca": drawn.scores[:, :2],
          "colours": colours[chosen]},
@@ -178,13 +178,13 @@ def modulation_sections(model: FieldModel, exhibits: Exhibits) -> list[Section]:
         "then must come from elsewhere (the local read-out, the base).",
     ]
     colour, place = explained_by(vectors, colours), None
-    found = f"A linear map of the pixels' colours gives {_percent(colour)} of the modulations' variance."
+    finding = f"A linear map of the pixels' colours gives {_percent(colour)} of the modulations' variance."
     if len({case.shape for case in cases}) == 1 < len(cases):
         place = shared(np.stack(each))
-        found += f" {_percent(place)} of it is the same at one place of the window whatever the picture."
+        finding += f" {_percent(place)} of it is the same at one place of the window whatever the picture."
     pictures = {case.name: case.truth / 255 for case in cases}
     second = Section(
-        names[0][1], names[1][1], caption, found, plots.component_maps(pictures, maps),
+        names[0][1], names[1][1], caption, finding, plots.component_maps(pictures, maps),
         {"maps": {case.name: m for case, m in zip(cases, maps, strict=True)},
          "variance_from_colour": colour, "variance_of_place": place},
     )  # fmt: skip
@@ -204,13 +204,13 @@ def neighbours_section(model: FieldModel, exhibits: Exhibits) -> Section:
     for point, at in points.items():
         query = int(np.abs(coords - at).sum(1).argmin())
         far = np.asarray((np.abs(coords - at) > apart).any(1))
-        similarity, found = nearest_vectors(vectors, query, NEIGHBOURS, far)
+        similarity, index = nearest_vectors(vectors, query, NEIGHBOURS, far)
         difference = np.abs(colours - colours[query]).mean(1)
-        nearest.append(coords[found])
+        nearest.append(coords[index])
         maps.append(similarity.reshape(shape))
         numbers[point] = {
-            "at": at, "nearest": coords[found], "similarity": similarity[found], "map": maps[-1],
-            "colour_difference": difference[found].mean(), "colour_difference_all": difference[far].mean(),
+            "at": at, "nearest": coords[index], "similarity": similarity[index], "map": maps[-1],
+            "colour_difference": difference[index].mean(), "colour_difference_all": difference[far].mean(),
         }  # fmt: skip
     caption = [
         f"{case.name} again. Above: the cross is a pixel, the dots are the {NEIGHBOURS} pixels whose modulations point most "
@@ -219,13 +219,13 @@ def neighbours_section(model: FieldModel, exhibits: Exhibits) -> Section:
         "How to read it: dots on like things (the same edge, the same colour) mean that the latents hold content; dots "
         "in a cloud around the cross mean that they hold place.",
     ]
-    found = "; ".join(
+    finding = "; ".join(
         f"{point}: the neighbours' colour differs by {n['colour_difference']:.3f}, all pixels' by "
         f"{n['colour_difference_all']:.3f}"
         for point, n in numbers.items()
     )
     picture = plots.similar_pixels(truth, points, nearest, maps)
-    return Section(name, title, caption, f"Mean over channels, full range 1. {found}.", picture, numbers)
+    return Section(name, title, caption, f"Mean over channels, full range 1. {finding}.", picture, numbers)
 
 
 def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
@@ -256,11 +256,11 @@ def spectra_section(model: FieldModel, exhibits: Exhibits) -> Section:
         f"{_percent(float(np.mean([k[label] for k in kept.values()])))} ({label})"
         for label in next(iter(kept.values()))
     ]
-    found = f"Power above the dashed line, as a share of the truth's, mean over pictures: {', '.join(parts)}."
+    finding = f"Power above the dashed line, as a share of the truth's, mean over pictures: {', '.join(parts)}."
     numbers = {"limit": limit, "share_of_truth_above_limit": kept, "spectra": {
         image: {label: {"frequency": s.frequency, "power": s.power} for label, s in group.items()}
         for image, group in curves.items()}}  # fmt: skip
-    return Section("spectra", "Spectra", caption, found, plots.spectra(curves, limit), numbers)
+    return Section("spectra", "Spectra", caption, finding, plots.spectra(curves, limit), numbers)
 
 
 def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
@@ -296,12 +296,12 @@ def jitter_section(model: FieldModel, exhibits: Exhibits) -> Section:
             else ""
         ),
     ]
-    found = "; ".join(
+    finding = "; ".join(
         f"{label}: {v.mean(0)[0]:.2f} dB at the centres, {v.mean(0)[-1]:.2f} dB at a std of {STDS[-1]:g} pixels"
         for label, v in curves.items() if label != LANCZOS
     ) + f"; the truth by Lanczos there {curves[LANCZOS].mean(0)[-1]:.2f} dB."  # fmt: skip
     numbers = {"std": STDS, "images": [case.name for case in exhibits.wholes], "psnr": curves}
-    return Section("jitter", title, caption, found, plots.jitter(STDS, curves), numbers)
+    return Section("jitter", title, caption, finding, plots.jitter(STDS, curves), numbers)
 
 
 def probe_section(
@@ -321,8 +321,8 @@ def probe_section(
         f"{result.neighbours} nearest (centred cosine) that have its class. Lines: what the labels alone would give.",
         "How to read it: the farther a bar is beyond its line, the more of the kind of picture the latents hold.",
     ]
-    found = f"Accuracy {_percent(result.accuracy)}, purity {_percent(result.purity)}."
-    return Section(name, title, caption, found, plots.probe(result), asdict(result))
+    finding = f"Accuracy {_percent(result.accuracy)}, purity {_percent(result.purity)}."
+    return Section(name, title, caption, finding, plots.probe(result), asdict(result))
 
 
 def _samples(model: FieldModel, case: Case) -> Samples:
