@@ -30,13 +30,13 @@ from gridless.network.building import (
 )
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.frozen import frozen, outside_inference, same_memory
-from gridless.network.heads import Question, Units
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
-from gridless.network.parts import Decoder, Encoder, Head
+from gridless.network.parts import Decoder, Encoder, Head, Reader
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
-from gridless.network.readers import NetworkCorrection, PointReader, Reader, WindowReader, weights_mark
+from gridless.network.questions import Question, Units
+from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
 from gridless.protocols import Base, Solved

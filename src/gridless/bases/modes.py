@@ -15,13 +15,13 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridless import config
 from gridless.bases.evidence import chi_square_bound
 from gridless.bases.mixture import Base, SolvedMixture
 from gridless.bases.mode_mixture import NEGLIGIBLE, ModeMixture, Readings
-from gridless.bases.modes_fitting import fit_modes, training_fields
+from gridless.bases.modes_fitting import FittedModes, fit_modes, training_fields
 from gridless.bases.solved_modes import SolvedModes
 from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
 from gridless.bases.training_fields import CELLS
@@ -41,7 +41,7 @@ EARLIER_NAMES = {
 }
 
 
-class Modes(nn.Module):
+class Modes(FittedModes):
     """Unfitted, it answers the signal's mean everywhere.
 
     Buffers are the fields of a ModeMixture; on a grid their sizes are the archive's, known once it is fitted or loaded.
@@ -50,15 +50,6 @@ class Modes(nn.Module):
 
     name = "pod"
     has_spread = True
-    mean: Tensor
-    modes: Tensor
-    cluster_means: Tensor
-    cluster_factors: Tensor
-    cluster_shares: Tensor
-    residual_std: Tensor
-    scale: Tensor
-    inside: Tensor
-    joins: Tensor
 
     def __init__(self, modes: config.Pod, signal: config.Signal, fallback: Base | None = None):
         super().__init__()
@@ -92,11 +83,6 @@ class Modes(nn.Module):
     @property
     def fitted(self) -> bool:
         return bool(self.cluster_factors.any())
-
-    @property
-    def periodic(self) -> tuple[bool, ...]:
-        """Axes of the grid that join at their ends."""
-        return tuple(self.joins.tolist())
 
     @property
     def basis(self) -> SpatialBasis:

@@ -7,12 +7,12 @@ modes have not seen (each half of a cluster on the modes of the other), cell by 
 
 import time
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard
+from typing import TypeGuard
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from gridless import config
 from gridless.bases.archive import Archive, GriddedField
@@ -26,7 +26,7 @@ from gridless.data.sources import signals as as_signals
 from gridless.data.waves import WaveSource
 
 
-class FittedModes(Protocol):
+class FittedModes(nn.Module):
     """The buffers that fitting fills (`Modes`)."""
 
     config: config.Pod
@@ -43,7 +43,9 @@ class FittedModes(Protocol):
     joins: Tensor
 
     @property
-    def periodic(self) -> tuple[bool, ...]: ...
+    def periodic(self) -> tuple[bool, ...]:
+        """Axes of the grid that join at their ends."""
+        return tuple(self.joins.tolist())
 
 
 FEWEST = 4  # fields of a cluster that answers

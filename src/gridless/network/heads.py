@@ -9,79 +9,20 @@ Outputs are in standard units (of the field's own deviation), and so are losses:
 
 from dataclasses import dataclass
 from math import expm1, log
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.network.protocols import Network
+from gridless.network.parts import Network
+from gridless.network.questions import Question, Units
 from gridless.protocols import Answer, Correction, Draws, Solved
 from gridless.samples import Samples
 
-if TYPE_CHECKING:
-    from gridless.network.readers import NetworkCorrection
-
 SMALLEST = 1e-3  # of a standard deviation, in standard units
 FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
-
-
-@dataclass(frozen=True, eq=False)
-class Units:
-    """What standard units mean for a batch of fields: value = level + scale · standard value, per field and channel."""
-
-    level: Float[Tensor, "#B 1 C"]
-    scale: Float[Tensor, "#B 1 C"]
-
-    def standard(self, values: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
-        """Values of a channel that does not vary become 0."""
-        return (values - self.level) / torch.where(self.scale > 0, self.scale, 1.0)
-
-    def select(self, index: slice) -> "Units":
-        return self if len(self.level) == 1 else Units(self.level[index], self.scale[index])
-
-    def to(self, device) -> "Units":
-        return Units(self.level.to(device), self.scale.to(device))
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What training asks of fields, and the truth; `measured` is False where nobody knows it."""
-
-    coords: Float[Tensor, "B Q d"]
-    cell: Float[Tensor, "B #Q d"] | None
-    target: Float[Tensor, "B Q C"]
-    latents_at: Float[Tensor, "B Q d"] | None = None
-    measured: Bool[Tensor, "B Q"] | None = None
-
-    def select(self, index: slice) -> "Question":
-        cell = None if self.cell is None else self.cell[index]
-        latents_at = None if self.latents_at is None else self.latents_at[index]
-        measured = None if self.measured is None else self.measured[index]
-        return Question(self.coords[index], cell, self.target[index], latents_at, measured)
-
-    def pixel(self) -> Float[Tensor, "B #Q d"]:
-        """The asked cell; that of a point, zero, where none is asked."""
-        return torch.zeros_like(self.coords[:, :1]) if self.cell is None else self.cell
-
-    def error(self, value: Float[Tensor, "B Q C"], target: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
-        """value − target; zero where the target was not measured, so that a NaN there reaches no gradient."""
-        if value.shape != target.shape:
-            raise ValueError(
-                f"the answer has shape {tuple(value.shape)}, the target {tuple(target.shape)}; set signal.out_channels to "
-                "the channels that are asked"
-            )
-        error = value - target
-        return error if self.measured is None else torch.where(self.measured[..., None], error, 0.0)
-
-    def mean(self, loss: Float[Tensor, "B Q C"]) -> Float[Tensor, ""]:
-        """Over what was measured."""
-        if self.measured is None:
-            return loss.mean()
-        weight = self.measured[..., None].to(loss.dtype)
-        return (loss * weight).sum() / (weight.sum() * loss.shape[-1]).clamp(min=1)
 
 
 class PointHead(nn.Module):
@@ -103,7 +44,7 @@ class PointHead(nn.Module):
     ) -> Answer:
         return Answer(base.mean + (gate * units.scale * output).to(base.mean.dtype), base.std)
 
-    def draws(self, correction: "NetworkCorrection", solved: Solved, n: int, seed: int) -> Draws | None:
+    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None:
         """The base's posterior samples, moved by what the network adds; None of a base that has none."""
         draws = solved.draws(n, seed)
         return None if draws is None else CorrectedDraws(draws, solved, correction)

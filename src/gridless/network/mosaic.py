@@ -20,7 +20,8 @@ from torch import Tensor
 from gridless.coords import sizes
 from gridless.network.encoded import Encoded
 from gridless.network.local import smooth_step
-from gridless.network.readers import Network, parameter_type
+from gridless.network.parts import Network
+from gridless.network.readers import parameter_type
 from gridless.nn.memory import points_at_once
 
 WINDOWS_AT_ONCE = 32

@@ -1,4 +1,5 @@
-"""What the parts of a network promise one another: whoever brings one of their own (`gridless.own`) keeps these.
+"""What the parts of a network promise one another, and what they need of the network, as types. Whoever brings a part of
+their own (`gridless.own`) keeps these.
 
 Each is an `nn.Module`. Its class is called with what the house knows and then with the options of `own(…)`:
 
@@ -8,18 +9,21 @@ Each is an `nn.Module`. Its class is called with what the house knows and then w
     Base      cls(**options), see `gridless.protocols`
 """
 
+from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
 
+from gridless import config as c
 from gridless.config import Own
-from gridless.network.encoded import Tokens
-from gridless.network.heads import Question, Units
-from gridless.network.protocols import Network
-from gridless.network.readers import NetworkCorrection
+from gridless.field import Field
+from gridless.network.encoded import Encoded, Tokens
+from gridless.network.flow import LatentVelocity
+from gridless.network.questions import Question, Units
+from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
 from gridless.nn.attention import CrossAttention
-from gridless.protocols import Answer, Draws, Solved
+from gridless.protocols import Answer, Base, Correction, Draws, Solved
 from gridless.samples import Samples
 
 
@@ -90,10 +94,57 @@ class Head(Protocol):
         values. With `gate` 0 it must be the base's."""
         ...
 
-    def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws | None: ...
-    def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
+    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws | None: ...
+    def loss(
+        self, model: "Network", samples: Samples, question: Question, kind: str | None = None
+    ) -> Float[Tensor, ""]:
         """What training makes small; `question.error` and `.mean` leave out what was not measured."""
         ...
+
+
+class Reader(Protocol):
+    """Outputs of the head at coordinates in [0, 1], for a cell relative to a sample's."""
+
+    def __call__(
+        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
+    ) -> Float[Tensor, "B Q k"]: ...
+    def to(self, network: "Network", device) -> "Reader": ...
+
+
+class Network(Protocol):
+    """What readers and heads need of a model."""
+
+    config: c.Model
+    training: bool
+    tokenizer: PatchTokenizer | PointTokenizer
+    decoder: Decoder
+    head: Head
+    flow: LatentVelocity | None
+    base: Base
+
+    @property
+    def has_spread(self) -> bool: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def buffers(self) -> Iterator[Tensor]: ...
+    def frozen_copy(self, device=None) -> "Network": ...
+
+    def units(self, samples: Samples) -> Units: ...
+    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]: ...
+    def solve_base(self, samples: Samples) -> Solved: ...
+    def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field: ...
+    def reader(self, samples: Samples) -> Reader: ...
+    def latent(self, points: Samples) -> Tokens: ...
+    def read(self, latents: Tokens) -> Encoded: ...
+    def encode_window(
+        self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None, pad: bool
+    ) -> Encoded: ...
+    def decode(
+        self,
+        encoded: Encoded,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"],
+        latents_at: Float[Tensor, "B Q d"] | None = None,
+    ) -> Float[Tensor, "B Q k"]: ...
 
 
 def build_own(config: Own, promise: type, *args: Any) -> Any:

@@ -13,11 +13,12 @@ from gridless import config
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import LatentVelocity, flow_loss, sampled
-from gridless.network.heads import PointHead, Question, Units
-from gridless.network.protocols import Network
+from gridless.network.heads import PointHead
+from gridless.network.parts import Network
+from gridless.network.questions import Question, Units
 from gridless.network.readers import NetworkCorrection
 from gridless.network.tokenizers import PointTokenizer
-from gridless.protocols import Answer, Draws, Solved
+from gridless.protocols import Answer, Correction, Draws, Solved
 from gridless.samples import Samples
 
 
@@ -40,10 +41,9 @@ class FlowHead(PointHead):
             return Answer(mean, base.std)
         return Answer(mean, (units.scale * output.std(1, correction=0)).to(base.mean.dtype))
 
-    def draws(self, correction: NetworkCorrection, solved: Solved, n: int, seed: int) -> Draws:
-        reader = correction.reader
-        assert isinstance(reader, FlowReader), "what a model with this head reads with"
-        return FlowDraws(solved, reader.redrawn(n, seed), correction.units, self.count)
+    def draws(self, correction: Correction, solved: Solved, n: int, seed: int) -> Draws:
+        assert isinstance(correction, NetworkCorrection) and isinstance(correction.reader, FlowReader), "this head's"
+        return FlowDraws(solved, correction.reader.redrawn(n, seed), correction.units, self.count)
 
     def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """Of a joint decoder: the flow's, over the asked values. Of another: the error of the field that half of the asked

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from gridless.coords import sizes
 from gridless.network.encoded import Encoded
-from gridless.network.heads import Units
-from gridless.network.protocols import Network, Reader
+from gridless.network.parts import Network, Reader
+from gridless.network.questions import Units
 from gridless.protocols import Answer, Draws, Solved
 from gridless.samples import Samples
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlparse
 from urllib.request import getproxies
 
@@ -28,15 +28,23 @@ from gridless.config.errors import ConfigError
 from gridless.config.merging import dump, load_json
 from gridless.files import replacing, write_json, write_text
 
-if TYPE_CHECKING:
-    from gridless.model import FieldModel
-
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w-]*/[A-Za-z0-9][\w.-]*")
 REQUIRED = ("mean", "std")  # of a config's signal: with others than in training every answer is wrong
 LARGEST = 2**20  # number in a config that describes no larger tensor
 USUAL = 2**12  # … and one that is built at once
 CONNECT = 3.0  # seconds that the Hub has to answer
 ADVICE = "save the model again, or fetch its files anew"
+
+
+class Described(Protocol):
+    """A model whose config builds it again."""
+
+    config: Any
+
+    @property
+    def name(self) -> str: ...
+    def parameter_count(self) -> int: ...
+    def state_dict(self) -> dict[str, Tensor]: ...
 
 
 @runtime_checkable
@@ -48,7 +56,7 @@ class Adapting(Protocol):
         ...
 
 
-def save(model: "FieldModel", folder: str | Path, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
+def save(model: Described, folder: str | Path, *, card: str | None = None, dtype: torch.dtype | None = None) -> None:
     """config.json, model.safetensors and README.md (`card`), each whole or not at all.
 
     `dtype`: what floats are stored as, such as torch.float16 for half the bytes and three digits; a model that is loaded
