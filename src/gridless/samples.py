@@ -6,9 +6,10 @@ FeatureGrid  features on a regular grid
 Encoded      what one window became
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass, replace
 from math import prod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -250,6 +251,12 @@ def joined(parts):
     return replace(parts[0], **{k: torch.cat([getattr(p, k) for p in parts]) for k in names})
 
 
-def mapped(value, change):
-    """A dataclass with every tensor changed."""
-    return replace(value, **{k: change(v) for k, v in vars(value).items() if isinstance(v, Tensor)})
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """A frozen dataclass with every tensor in it changed, also in the dataclasses that it holds."""
+    changes = {}
+    for name, part in vars(value).items():
+        if isinstance(part, Tensor):
+            changes[name] = change(part)
+        elif is_dataclass(part) and (inner := mapped(part, change)) is not part:
+            changes[name] = inner
+    return replace(value, **changes) if changes else value

@@ -10,7 +10,7 @@ Source: Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, c
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import reduce
 from math import pi, sqrt
 
@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from gridless.samples import mapped
 
 KERNELS: dict[str, tuple[float, float, float, float]] = {
     "matern12": (1.0, 0.0, 0.0, 0.0),
@@ -138,9 +140,3 @@ class RandomFunctions:
     def __call__(self, x: Float[Tensor, "*T P e"]) -> Float[Tensor, "*T P"]:
         waves = torch.cos(x @ self.frequency.mT + self.phase[..., None, :])
         return (waves @ self.weight[..., None])[..., 0] + self.level[..., None] + (x @ self.slope[..., None])[..., 0]
-
-
-def mapped(value, change):
-    """A frozen dataclass with every tensor in it changed, also in the dataclasses that it holds."""
-    parts = {k: v for k, v in vars(value).items() if isinstance(v, Tensor) or hasattr(v, "__dataclass_fields__")}
-    return replace(value, **{k: change(v) if isinstance(v, Tensor) else mapped(v, change) for k, v in parts.items()})

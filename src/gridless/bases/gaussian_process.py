@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gridless.bases.covariance import Covariance, RandomFunctions, mapped
+from gridless.bases.covariance import Covariance, RandomFunctions
+from gridless.samples import mapped
 
 PRIOR_DEGREES = (
     2.0  # of freedom of the prior on a field's variance, whose mean is that of the readings: two readings' worth

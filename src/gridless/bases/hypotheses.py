@@ -14,10 +14,10 @@ from gridless.bases.covariance import (
     MEAN_VARIANCE,
     Covariance,
     correlation,
-    mapped,
     squared_distances,
 )
 from gridless.bases.gaussian_process import Readings, log_evidence
+from gridless.samples import moved_parts
 
 VARIANCES = (1 / 16, 1 / 4, 1.0, 4.0)  # of a field whose readings' noise is known, over the variance of the readings
 UNTHINKABLE = log(1e-9)  # a prior below this is none
@@ -130,7 +130,7 @@ class Table:
         return self.log_prior.flatten()[index // variances] - log(variances)
 
     def to(self, device) -> "Table":
-        return mapped(self, lambda t: t.to(device))
+        return moved_parts(self, device)
 
 
 @dataclass(frozen=True, eq=False)

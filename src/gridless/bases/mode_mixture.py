@@ -15,7 +15,7 @@ All clusters share M modes; a cluster's own are combinations of them (`cluster_f
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from math import log
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from gridless.bases import evidence
 from gridless.bases.spatial import GridNodes, SpatialBasis
-from gridless.samples import Samples
+from gridless.samples import Samples, joined, mapped, moved_parts
 
 NOISES = (1e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2, 0.28, 0.4)  # s, relative to the fields' deviation
 SCREENED_NOISES = (0.01, 0.14)  # at which all clusters are compared, by
@@ -58,7 +58,7 @@ class Readings:
         return cls(points.point_coords.double(), values.where(measured, 0), measured, variance)
 
     def select(self, index: slice) -> "Readings":
-        return replace(self, **{f.name: x[index] for f in fields(self) if (x := getattr(self, f.name)) is not None})
+        return mapped(self, lambda t: t[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +127,7 @@ class ModeMixture:
         numbers = max(screened, SCREENED_CLUSTERS * rank) * max(width, rank)
         some = chunks(len(readings.values), max(1, NUMBERS_AT_ONCE // numbers))
         parts = [self._posterior(readings.select(index)) for index in some]
-        return ModesPosterior(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(ModesPosterior)))
+        return joined(parts)
 
     def _posterior(self, readings: Readings) -> ModesPosterior:
         """Clusters whose leading modes two kinds of noise both call unlikely are not looked at closely."""
@@ -193,7 +193,7 @@ class ModeMixture:
         return scores.topk(min(SCREENED_CLUSTERS, len(prior)), 1).indices
 
     def to(self, device) -> "ModeMixture":
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return moved_parts(self, device)
 
 
 def chunks(count: int, size: int) -> Iterator[slice]:

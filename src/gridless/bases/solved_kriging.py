@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gridless.bases.covariance import Covariance, RandomFunctions, RandomNumbers, mapped
+from gridless.bases.covariance import Covariance, RandomFunctions, RandomNumbers
 from gridless.bases.gaussian_process import Expansion, Posterior, Readings, condition
 from gridless.bases.hypotheses import Table
 from gridless.bases.neighbourhoods import Neighbourhoods, representative
 from gridless.bases.standardised import Standardised
-from gridless.samples import Samples
+from gridless.samples import Samples, mapped, moved_parts
 
 WHOLE = 256  # readings whose every hypothesis is weighed by all of them; beyond, by GROUPS groups of so many first
 GROUPS = 5
@@ -228,7 +228,7 @@ class SolvedKriging:
         return (self.weights * self.noises.square()).sum(-1).sqrt()
 
     def to(self, device) -> "SolvedKriging":
-        pieces = tuple(mapped(piece, lambda t: t.to(device)) for piece in self.pieces)
+        pieces = tuple(moved_parts(piece, device) for piece in self.pieces)
         return SolvedKriging(self.samples.to(device), self.standard.to(device), pieces)
 
     @property

@@ -1,12 +1,13 @@
 """What a mixture of modes answers once a field was read: values, how sure it is, and posterior samples."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gridless.bases.mode_mixture import ModeMixture, ModesPosterior
+from gridless.samples import moved_parts
 
 SMALLEST = 1e-4  # of the spread, relative to the fields' standard deviation
 
@@ -65,15 +66,7 @@ class SolvedModes:
         return 1.0
 
     def to(self, device) -> "SolvedModes":
-        posterior = {f.name: getattr(self.posterior, f.name).to(device) for f in fields(self.posterior)}
-        return replace(
-            self,
-            mixture=self.mixture.to(device),
-            posterior=ModesPosterior(**posterior),
-            familiarity=self.familiarity.to(device),
-            widening=self.widening.to(device),
-            misfit=self.misfit.to(device),
-        )
+        return moved_parts(self, device)
 
     def _in_units(self, values: Float[Tensor, "B Q C"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
         values = (values * self.mixture.scale.double()).to(self.dtype)

@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gridless.bases.covariance import mapped
 from gridless.bases.gaussian_process import NUMBERS_AT_ONCE, Readings
-from gridless.samples import Samples
+from gridless.samples import Samples, moved_parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class Standardised:
         return (x - self.centre[:, None]) / self.extent[:, None, None]
 
     def to(self, device) -> "Standardised":
-        return mapped(self, lambda t: t.to(device))
+        return moved_parts(self, device)
 
 
 def _order(x: Tensor, values: Tensor, real: Tensor) -> Int[Tensor, "B N"]:

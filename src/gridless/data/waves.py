@@ -27,6 +27,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.data.signals import Formula
+from gridless.samples import mapped
 
 SPLITS = {"train": 10_000_001, "val": 20_000_002, "test": 30_000_003}  # seeds: the splits never share a field
 PLACEMENTS = ("random", "grid", "clustered")
@@ -52,7 +53,7 @@ class Waves:
     def __getitem__(self, index) -> "Waves":
         """Some of the fields, as a batch."""
         index = slice(index, index + 1) if isinstance(index, int) else index
-        return Waves(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+        return mapped(self, lambda t: t[index])
 
     @staticmethod
     def joined(waves: Sequence["Waves"]) -> "Waves":

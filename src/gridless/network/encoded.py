@@ -49,11 +49,11 @@ class Encoded:
         return {name: part for name, part in vars(self).items() if part is not None}
 
     def to(self, device) -> "Encoded":
-        return replace(self, **{name: part.to(device) for name, part in self.parts().items()})
+        return moved_parts(self, device)
 
     def select(self, index: Tensor | slice) -> "Encoded":
         """The samples `index` of the batch."""
-        return replace(self, **{name: mapped(part, lambda t: t[index]) for name, part in self.parts().items()})
+        return mapped(self, lambda t: t[index])
 
     def nbytes(self) -> int:
         return sum(t.nbytes for part in self.parts().values() for t in vars(part).values() if isinstance(t, Tensor))

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless.samples import mapped, moved_parts
+
 
 @dataclass(frozen=True, eq=False)
 class Units:
@@ -19,10 +21,10 @@ class Units:
         return (values - self.level) / torch.where(self.scale > 0, self.scale, 1.0)
 
     def select(self, index: slice) -> "Units":
-        return self if len(self.level) == 1 else Units(self.level[index], self.scale[index])
+        return self if len(self.level) == 1 else mapped(self, lambda t: t[index])
 
     def to(self, device) -> "Units":
-        return Units(self.level.to(device), self.scale.to(device))
+        return moved_parts(self, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +38,7 @@ class Question:
     measured: Bool[Tensor, "B Q"] | None = None
 
     def select(self, index: slice) -> "Question":
-        cell = None if self.cell is None else self.cell[index]
-        latents_at = None if self.latents_at is None else self.latents_at[index]
-        measured = None if self.measured is None else self.measured[index]
-        return Question(self.coords[index], cell, self.target[index], latents_at, measured)
+        return mapped(self, lambda t: t[index])
 
     def pixel(self) -> Float[Tensor, "B #Q d"]:
         """The asked cell; that of a point, zero, where none is asked."""
