@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import gridless as gl
-from gridless.config import Model
+from gridless.bases import Modes, fit_modes
+from gridless.config import Model, Pod, Signal
 from gridless.config.merging import build, dump, merge
 from gridless.data.sources import signals
-from gridless.data.waves import Waves, fixed, place
+from gridless.data.waves import Waves, WaveSource, fixed, place
 
 CLAIM_RECIPES = sorted(map(str, (Path(__file__).parents[1] / "benchmarks" / "claims" / "recipes").glob("*.toml")))
 """Recipes by path, which do not ship."""
@@ -70,3 +71,9 @@ def model(request) -> gl.FieldModel:
     """Every system and variant, as it is and with base, stem and local read-out."""
     name, arm = request.param
     return tiny(name, LOCAL if arm == "photo" else None)
+
+
+def fitted_modes(config: Pod, source: WaveSource, fallback=None) -> Modes:
+    modes = Modes(config, Signal(channels=1, mean=0.5, std=0.35), fallback)
+    fit_modes(modes, source.first(2000))
+    return modes
