@@ -26,6 +26,7 @@ from gridless.network.building import (
     build_flow,
     build_head,
     build_tokenizer,
+    check_read,
     latent_count,
 )
 from gridless.network.encoded import Encoded, Tokens
@@ -60,8 +61,8 @@ class FieldModel(
         super().__init__()
         config = build(c.Model, config, "model")
         self.config, signal, width = config, config.signal, config.width
-        for window in signal.windows:
-            check_overlap(window, signal.overlap)
+        for tile in signal.tiles:
+            check_overlap(tile, signal.overlap)
         self.points = isinstance(config.tokenizer, c.Points)
         self.tokenizer = build_tokenizer(config)
         attention = getattr(config.decoder, "attention", None)
@@ -78,7 +79,9 @@ class FieldModel(
         if local and isinstance(self.tokenizer, PatchTokenizer) and (local.patches or (local.stem and stem)):
             features = None if stem is None else stem.width
             self.local = LocalReadout(local, signal, features, self.tokenizer.size, width, self.local_width)
-        self.cell = None if signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
+        check_read(config, self.local is not None)
+        direct = isinstance(config.decoder, c.Direct)  # the waves know the cell
+        self.cell = None if direct or signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
         self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base: Base = build_base(config)
@@ -142,17 +145,17 @@ class FieldModel(
                 return FlowReader.of(self, points, self.config.head.samples, 0)
             return PointReader(self, self.read(self.latent(points)), points)
         signal, shape = self.config.signal, samples.grid_shape
-        samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.windows, strict=True))
+        samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.tiles, strict=True))
         whole = samples_fit and not any(samples.joins)
         if self.decoder.joint and not whole:
             raise ValueError(
                 f"this decoder's queries read one another, so one window answers at once: samples up to "
-                f"{signal.windows}, got {shape}; raise signal.window or switch the joint attention off"
+                f"{signal.tiles}, got {shape}; raise signal.window or switch the joint attention off"
             )
         values, mask = self.standard_grid(samples), samples.mask_on_grid()
         if whole:
             return WindowReader(self, self.encode_window(values, mask, pad), shape, signal.unit)
-        windows = Windows(shape, signal.windows, signal.overlap, samples.joins)
+        windows = Windows(shape, signal.tiles, signal.overlap, samples.joins)
         return Mosaic(self, windows, values, mask, signal.unit, pad)
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
@@ -196,7 +199,7 @@ class FieldModel(
             values = pad_to(values, shape)
             mask = None if mask is None else pad_to(mask[..., None], shape)[..., 0]
         tokens, token_shape, pixels = self.tokenizer(values, mask)
-        latents, context = self.encoder(tokens)
+        latents, context = (None, None) if tokens is None else self.encoder(tokens)
         if latents is not None:
             latents = self.decoder.prepare(self.processor(latents))
         local = None if self.local is None else self.local.prepare(pixels, context, token_shape, mask)
@@ -229,7 +232,7 @@ class FieldModel(
     def _decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
     ) -> Float[Tensor, "B Q k"]:
-        known = None if self.cell is None else cell.to(coords.dtype)
+        known = None if self.config.signal.finest_cell is None else cell.to(coords.dtype)
         local = None if self.cell is None else self.cell(known)
         if self.local is not None:
             read = self.local(encoded.local, coords, known)
@@ -309,8 +312,8 @@ class FieldModel(
         read locally, and its own level and deviation where the model has none of its own."""
         signal = self.config.signal
         shape = shape or signal.windows
-        windows = prod(Windows(shape, signal.windows, signal.overlap).shape)
-        pixels = prod(min(n, w) for n, w in zip(shape, signal.windows, strict=True))
+        windows = prod(Windows(shape, signal.tiles, signal.overlap).shape)
+        pixels = prod(min(n, w) for n, w in zip(shape, signal.tiles, strict=True))
         local = 0 if self.local is None else self.local_width * pixels
         statistics = 0 if signal.mean is not None else 2 * signal.channels
         return windows * (self.latents * self.encoder.width + local) + statistics

@@ -13,6 +13,7 @@ from gridless.config.decoders import (
     Block,
     Composer,
     Decoder,
+    Direct,
     Joint,
     Lainr,
     Local,
@@ -22,7 +23,7 @@ from gridless.config.decoders import (
     SharedState,
 )
 from gridless.config.domain import Axis, Domain
-from gridless.config.encoders import Encoder, MambaEncoder, PerceiverEncoder, PositionTokens, Ssm, TransformerEncoder
+from gridless.config.encoders import Encoder, MambaEncoder, NoEncoder, PerceiverEncoder, PositionTokens, Ssm, TransformerEncoder
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
@@ -46,6 +47,7 @@ __all__ = [
     "Composer",
     "Data",
     "Decoder",
+    "Direct",
     "Domain",
     "Encoder",
     "Family",
@@ -62,6 +64,7 @@ __all__ = [
     "Mlp",
     "Model",
     "NoBase",
+    "NoEncoder",
     "Optimizer",
     "Own",
     "Patches",

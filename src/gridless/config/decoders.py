@@ -118,7 +118,17 @@ class Joint:
     """Probability that a sample passes a layer by in training."""
 
 
-Decoder = Annotated[Lainr | Scent | Mlp | Composer | Joint | Own, Discriminator("kind")]
+@config
+class Direct:
+    """No network after the local read-out: its features are what the head reads. All that depends on the question is then
+    a few waves, which a grid of questions shares along its axes."""
+
+    kind: Literal["direct"] = "direct"
+    hidden: Count = 64
+    """Waves of the read-out."""
+
+
+Decoder = Annotated[Direct | Lainr | Scent | Mlp | Composer | Joint | Own, Discriminator("kind")]
 
 
 @config

@@ -76,4 +76,11 @@ class PerceiverEncoder:
     """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
 
 
-Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder | Own, Discriminator("kind")]
+@config
+class NoEncoder:
+    """No tokens and no latents: what is answered is read at the samples around the question alone."""
+
+    kind: Literal["none"] = "none"
+
+
+Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder | NoEncoder | Own, Discriminator("kind")]

@@ -18,6 +18,9 @@ class Signal:
     """Samples per axis, one number or one for each."""
     overlap: Natural = 8
     """Samples shared by neighbouring windows of a larger signal."""
+    tile: Count | None = None
+    """Samples per axis that a field answers at once, of a model without latents, which knows no place in its window: larger
+    ones waste less on what neighbours share. None: a window."""
     mean: FiniteFloat | tuple[FiniteFloat, ...] | None = None
     std: Positive | tuple[Positive, ...] | None = None
     """The network sees (value − mean) / std and its correction is scaled by std; one number or one per channel. None:
@@ -42,6 +45,11 @@ class Signal:
     def windows(self) -> tuple[int, ...]:
         """Samples of a window along every axis."""
         return self.window if isinstance(self.window, tuple) else (self.window,) * self.axes
+
+    @property
+    def tiles(self) -> tuple[int, ...]:
+        """Samples along every axis that a field answers at once."""
+        return self.windows if self.tile is None else tuple(max(n, self.tile) for n in self.windows)
 
     @property
     def unit(self) -> int:

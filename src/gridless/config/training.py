@@ -40,6 +40,8 @@ class Train:
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     """torch.compile the model: minutes at the start, faster steps where it has a backend."""
+    workers: Natural = 0
+    """Processes that draw the batches ahead, the same ones; 0: drawn between the steps."""
     seed: Natural = 0
     validate_every: Count = 500
     checkpoint_every: Count = 500

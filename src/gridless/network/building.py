@@ -5,11 +5,13 @@ from math import prod
 from gridless import config as c
 from gridless.bases import Constant, Interpolation, Kriging, Modes
 from gridless.network.decoders.composer import ComposerDecoder
+from gridless.network.decoders.direct import DirectDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
 from gridless.network.decoders.mlp import MlpDecoder
 from gridless.network.decoders.scent import ScentDecoder
 from gridless.network.encoders.mamba import MambaEncoder
+from gridless.network.encoders.none import NoEncoder
 from gridless.network.encoders.perceiver import PerceiverEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
@@ -23,7 +25,9 @@ from gridless.protocols import Base
 def build_tokenizer(config: c.Model) -> PatchTokenizer | PointTokenizer:
     match config.tokenizer:
         case c.Patches():
-            return PatchTokenizer(config.tokenizer, config.signal, config.width)
+            return PatchTokenizer(
+                config.tokenizer, config.signal, config.width, not isinstance(config.encoder, c.NoEncoder)
+            )
         case c.Points():
             return PointTokenizer(config.tokenizer, config.signal, config.width)
 
@@ -34,6 +38,8 @@ def build_encoder(config: c.Model, positions: bool) -> Encoder:
     match config.encoder:
         case c.Own():
             return build_own(config.encoder, Encoder, *args)
+        case c.NoEncoder():
+            return NoEncoder()
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -51,6 +57,8 @@ def latent_count(config: c.Model) -> int:
                     f"encoder {name} must say how many latents a window has: gl.own({name}, count=…), 0 for none"
                 )
             return options["count"]
+        case c.NoEncoder():
+            return 0
         case c.PerceiverEncoder(count=count):
             return count
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
@@ -63,6 +71,17 @@ def latent_count(config: c.Model) -> int:
             return tokens.count + (patches if tokens.read == "all" else 0)
 
 
+def check_read(config: c.Model, local: bool) -> None:
+    """Raises ValueError where a part would read what no other makes. `local`: whether there is a local read-out."""
+    if isinstance(config.decoder, c.Direct) and not local:
+        raise ValueError("decoder.kind 'direct' reads features at the samples; set local.stem and a tokenizer.stem")
+    alone = isinstance(config.encoder, c.NoEncoder)
+    if alone and config.local is not None and config.local.patches:
+        raise ValueError("local.patches reads the patches of an encoder, encoder.kind is none; set it to false")
+    if config.signal.tile is not None and not alone:
+        raise ValueError(f"signal.tile {config.signal.tile}: encoder.kind {config.encoder.kind!r} knows one window")
+
+
 def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     """A decoder of `latents` latents of the given width (0: it has the local read-out alone)."""
     patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
@@ -70,6 +89,8 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
     match config.decoder:
         case c.Own():
             return build_own(config.decoder, Decoder, *args)
+        case c.Direct():
+            return DirectDecoder(config.decoder, *args)
         case c.Lainr():
             return LainrDecoder(config.decoder, *args)
         case c.Scent():

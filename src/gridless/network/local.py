@@ -39,13 +39,13 @@ class LocalReadout(nn.Module):
     def prepare(
         self,
         stem: Float[Tensor, "B *grid S"] | None,
-        patches: Float[Tensor, "B T D"],
+        patches: Float[Tensor, "B T D"] | None,
         shape: tuple[int, ...],
         mask: Bool[Tensor, "B *grid"] | None,
     ) -> FeatureGrid:
         """W f at every sample of a window; `shape` counts the patches per axis."""
         parts = [] if self.stem is None else [self.stem(stem)]
-        if self.patch is not None:
+        if self.patch is not None and patches is not None:
             parts.append(join_patches(self.patch(patches), shape, self.patch_size))
         features = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         return FeatureGrid(features, self.pitch, mask)

@@ -21,7 +21,8 @@ class PatchTokenizer(nn.Module):
     the last row the same code); the stem is ours.
     """
 
-    def __init__(self, tokenizer: config.Patches, signal: config.Signal, width: int):
+    def __init__(self, tokenizer: config.Patches, signal: config.Signal, width: int, embedded: bool = True):
+        """`embedded`: whether patches become tokens; false where no encoder reads them."""
         super().__init__()
         self.size, self.unit, axes = tokenizer.size, signal.unit, signal.axes
         for window in signal.windows:
@@ -34,7 +35,9 @@ class PatchTokenizer(nn.Module):
                 )
         self.stem = Stem(tokenizer.stem, signal.channels, axes) if tokenizer.stem else None
         features = (self.stem.width if self.stem else signal.channels) * tokenizer.size**axes
-        self.position, self.table = None, None
+        self.position, self.table, self.embed = None, None, None
+        if not embedded:
+            return
         patches = [window // tokenizer.size for window in signal.windows]
         if tokenizer.position == "concat":
             count = max(1, tokenizer.position_width // (2 * axes))  # a sine and a cosine on every axis
@@ -57,12 +60,15 @@ class PatchTokenizer(nn.Module):
 
     def forward(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
-    ) -> tuple[Tokens, tuple[int, ...], Float[Tensor, "B *grid S"] | None]:
-        """Tokens, the shape of their grid, and the stem's features. A patch with nothing measured is padding."""
+    ) -> tuple[Tokens | None, tuple[int, ...], Float[Tensor, "B *grid S"] | None]:
+        """Tokens (None where nobody reads them), the shape of their grid, and the stem's features. A patch with nothing measured is padding."""
         features = values if mask is None else values * mask[..., None]
         if self.stem is not None:
             features = self.stem(features, mask)
         shape = tuple(n // self.size for n in values.shape[1:-1])
+        pixels = None if self.stem is None else features
+        if self.embed is None:
+            return None, shape, pixels
         x = self.embed(cut_patches(features, self.size))
         pos = grid(*shape, device=x.device) * sizes(shape, device=x.device) * (self.size / self.unit)
         if self.position is not None:
@@ -70,7 +76,7 @@ class PatchTokenizer(nn.Module):
         if self.table is not None:
             x = x + self.table[tuple(slice(0, n) for n in shape)].flatten(0, -2)
         token_mask = None if mask is None else cut_patches(mask[..., None], self.size).any(-1)
-        return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, None if self.stem is None else features
+        return Tokens(x, pos.expand(len(x), -1, -1), token_mask), shape, pixels
 
 
 class PointTokenizer(nn.Module):

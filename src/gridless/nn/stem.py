@@ -8,10 +8,11 @@ from gridless import config
 from gridless.nn.residual import start_at_zero
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
 
 
 class Stem(nn.Module):
-    """conv 3 → `blocks` × (x + conv 3 (gelu (conv 3 x))). Masked samples stay zero after every layer, as if the grid
+    """conv 3 → `blocks` × (x + conv 3 (gelu (conv 3 x))), or relu. Masked samples stay zero after every layer, as if the grid
     ended there. Every branch starts at zero: twelve that start at full size explode along the depth."""
 
     def __init__(self, stem: config.Stem, channels: int, axes: int):
@@ -19,7 +20,7 @@ class Stem(nn.Module):
         if axes not in CONVOLUTIONS:
             raise ValueError(f"a convolutional stem has 1 to 3 axes, got {axes}; set tokenizer.stem to none")
         conv = CONVOLUTIONS[axes]
-        self.width = stem.width
+        self.width, self.activation = stem.width, ACTIVATIONS[stem.activation]
         self.first = conv(channels, stem.width, 3, padding=1)
         self.blocks = nn.ModuleList()
         for _ in range(stem.blocks):
@@ -37,5 +38,5 @@ class Stem(nn.Module):
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)
             inner, outer = block
-            x = x + keep(outer(keep(F.gelu(inner(x)))))
+            x = x + keep(outer(keep(self.activation(inner(x)))))
         return x.movedim(1, -1)

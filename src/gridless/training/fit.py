@@ -31,7 +31,7 @@ from gridless.training.plan import Plan, State, steps_within
 from gridless.training.profiling import write_profile
 from gridless.training.progress import Progress, announce
 from gridless.training.provenance import describe
-from gridless.training.steps import Batches, build_accelerator, check_loss, training_step, trial
+from gridless.training.steps import Batches, batch_stream, build_accelerator, check_loss, training_step, trial
 
 LOG_EVERY = 20
 VALIDATED = 64  # signals
@@ -116,13 +116,14 @@ def _fit(
     if run and state.step == state.plan.begin and state.plan.progress == 0:
         run.begin(facts, state, model, optimizer, average)
 
+    batches = batch_stream(draw, state.step)
     losses, mark = [], time.perf_counter()
     with Progress(state.step, quiet) as progress:
         while state.step < state.plan.end:
             step, plan, spent = state.step + 1, state.plan, state.train_seconds
             rate = learning_rate(plan.at(step), train)
             torch.manual_seed(draw.seed(step))
-            losses.append(training_step(trainee, optimizer, draw(step - 1), train, rate, accelerator))
+            losses.append(training_step(trainee, optimizer, next(batches), train, rate, accelerator))
             model.trained_steps = step
             if average is not None:
                 average.update_parameters(model)

@@ -1,9 +1,10 @@
 """One training step: its batch, its loss, its device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGr
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from gridless.config import Train
 from gridless.config.errors import ConfigError
@@ -40,6 +42,25 @@ class Batches:
     def seed(self, step: int) -> int:
         """Of the noise and dropout inside the network."""
         return int(np.random.SeedSequence((self.train.seed, step, self.process)).generate_state(1)[0])
+
+
+class StepData(Dataset):
+    """The batches of a training, by the number of the step."""
+
+    def __init__(self, draw: Batches):
+        self.draw = draw
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.draw(step)
+
+
+def batch_stream(draw: Batches, start: int) -> Iterator[Batch]:
+    """The batches of step `start` and all that follow; with `train.workers` drawn ahead by as many processes."""
+    if not draw.train.workers:
+        return (draw(step) for step in count(start))
+    # started anew, not forked: numba and OpenMP do not survive a fork
+    ahead = {"num_workers": draw.train.workers, "multiprocessing_context": "spawn", "prefetch_factor": 2}
+    return iter(DataLoader(StepData(draw), batch_size=None, sampler=count(start), **ahead))  # pyright: ignore[reportArgumentType]
 
 
 def training_step(
