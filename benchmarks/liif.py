@@ -8,7 +8,7 @@ same seed, window, batch and queries: the task is ours (`SuperResolution`), and 
 best of three. As published: EDSR-baseline, input in [-1, 1], 3 x 3 feature unfolding, local ensemble by area, cell decoding,
 an MLP of 4 x 256, L1, Adam. Budgets count steps with what they draw, not the validation.
 
-    pixels (B H W 3) in [0, 1] -> Edsr -> features (B 64 H W) -> unfolded (B 576 H W) -> four nearest of each query
+    pixels (B H W 3) in [0, 1] -> Edsr -> features (B 64 H W) -> unfolded (B H W 576) -> four nearest of each query
     -> MLP(feature, offset, cell) each -> mean by the area of the opposite corner -> (B Q 3) in [0, 1]
 
 `first_layer_once`: the MLP's first layer is linear in the unfolded features, so its share of them is computed once per
@@ -76,54 +76,57 @@ class Liif(nn.Module):
 
     base = Interpolation("bicubic")  # not of the model: what its validation is compared with
 
-    def __init__(self, first_layer_once: bool = False):
+    def __init__(self, first_layer_once: bool = False, bf16: bool = False):
+        """`bf16`: of `encode` and what it returns; training has a precision of its own."""
         super().__init__()
-        self.first_layer_once = first_layer_once
+        self.first_layer_once, self.bf16 = first_layer_once, bf16
         self.encoder = Edsr()
         sizes = [UNFOLDED + 2 + 2, HIDDEN, HIDDEN, HIDDEN, HIDDEN]
         hidden = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
         self.mlp = nn.Sequential(*hidden, nn.Linear(HIDDEN, 3))
 
     @classmethod
-    def load(cls, file: str | Path, first_layer_once: bool = False) -> "Liif":
+    def load(cls, file: str | Path, first_layer_once: bool = False, bf16: bool = False) -> "Liif":
         """The trained model of a weights file, ready to answer."""
-        model = cls(first_layer_once)
+        model = cls(first_layer_once, bf16)
         model.load_state_dict(load_file(file))
         return model.to(memory_format=torch.channels_last).eval()
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
-    def features(self, pixels: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B F H W"]:
+    def features(self, pixels: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B H W F"]:
         """What queries read: unfolded features (F = 576), or their share of the MLP's first layer (F = 256)."""
         features = self.encoder(pixels.movedim(-1, 1) * 2 - 1)
         if self.first_layer_once:
             first = self.mlp[0]
             kernel = first.weight[:, :UNFOLDED].unflatten(1, (FEATURES, 3, 3))  # unfold's order: channel, row, column
-            return F.conv2d(features, kernel, first.bias, padding=1)
-        return F.unfold(features, 3, padding=1).unflatten(-1, features.shape[2:])
+            return F.conv2d(features, kernel, first.bias, padding=1).movedim(1, -1).contiguous()
+        return F.unfold(features, 3, padding=1).mT.contiguous().unflatten(1, features.shape[2:])
 
     def forward(
-        self, features: Float[Tensor, "B F H W"], coords: Float[Tensor, "B Q 2"], cell: Float[Tensor, "B #Q 2"]
+        self, features: Float[Tensor, "B H W F"], coords: Float[Tensor, "B Q 2"], cell: Float[Tensor, "B #Q 2"]
     ) -> Float[Tensor, "B Q 3"]:
         """Values at coordinates in [0, 1], for asked cells, both as shares of the picture."""
-        height, width = features.shape[2:]
+        height, width = features.shape[1:3]
         size = coords.new_tensor([height, width])
-        table = features.flatten(2).mT  # (B HW F)
+        table = features.flatten(1, 2)
         place = coords * size - 0.5  # in samples
         corner = place.floor()
         cell = (2 * cell * size).expand_as(place)
-        answers, areas = [], []
+        field = torch.arange(len(table), device=table.device)[:, None]
+        share = place - corner  # of the lower and right neighbours: the area between the question and the opposite one
+        answer = 0
         for down in (0, 1):
             for right in (0, 1):
                 index = torch.minimum((corner + corner.new_tensor([down, right])).clamp(min=0), size - 1)
                 flat = (index[..., 0] * width + index[..., 1]).long()
-                read = table.gather(1, flat[..., None].expand(-1, -1, table.shape[-1]))
                 offset = 2 * (place - index)  # in half samples, as published
-                answers.append(self._decode(read, torch.cat([offset, cell], -1)))
-                areas.append(offset.prod(-1).abs() + 1e-9)
-        weights = torch.stack(areas[::-1]) / sum(areas)
-        return sum(a * w[..., None] for a, w in zip(answers, weights, strict=True)) / 2 + 0.5
+                weight = (share[..., :1] if down else 1 - share[..., :1]) * (
+                    share[..., 1:] if right else 1 - share[..., 1:]
+                )
+                answer = answer + weight * self._decode(table[field, flat], torch.cat([offset, cell], -1))
+        return answer / 2 + 0.5
 
     def _decode(self, read: Float[Tensor, "B Q F"], asked: Float[Tensor, "B Q 4"]) -> Float[Tensor, "B Q 3"]:
         if not self.first_layer_once:
@@ -131,8 +134,9 @@ class Liif(nn.Module):
         return self.mlp[1:](read + F.linear(asked, self.mlp[0].weight[:, UNFOLDED:]))
 
     def encode(self, samples: gl.Samples) -> "LiifField":
-        with torch.no_grad():
-            return LiifField(self, self.features(samples.on_grid()))
+        pixels = samples.on_grid()
+        with torch.no_grad(), torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
+            return LiifField(self, self.features(pixels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,7 @@ class LiifField:
     """A picture that LIIF has encoded, answered as `Field` is, little by little so that memory is bounded."""
 
     model: Liif
-    encoded: Float[Tensor, "B F H W"]
+    encoded: Float[Tensor, "B H W F"]
     has_spread = joint = False
 
     @torch.no_grad()
@@ -149,7 +153,8 @@ class LiifField:
         batch, count = len(self.encoded), shape[0] * shape[1]
         coords = gl.grid(*shape).to(self.encoded.device).expand(batch, -1, -1)
         cell = coords.new_tensor([[[1 / n for n in shape]]])
-        parts = [self.model(self.encoded, coords[:, at : at + QUERIES], cell) for at in range(0, count, QUERIES)]
+        with torch.autocast(coords.device.type, torch.bfloat16, enabled=self.model.bf16):
+            parts = [self.model(self.encoded, coords[:, at : at + QUERIES], cell) for at in range(0, count, QUERIES)]
         answer = torch.cat(parts, 1).float().unflatten(1, shape)
         return answer if batch > 1 else answer[0]
 

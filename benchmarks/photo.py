@@ -249,7 +249,11 @@ def main(argv: list[str]) -> None:
         seen = speed_input(args.data, args.speed_input)
         timed = several
         if args.liif is not None:
-            timed = [*several, of_encoder("LIIF, features unfolded as published", Liif.load(args.liif))]
+            timed = [
+                *several,
+                of_encoder("LIIF, bf16", Liif.load(args.liif, first_layer_once=True, bf16=True)),
+                of_encoder("LIIF, features unfolded as published", Liif.load(args.liif)),
+            ]
         for scale in args.speed_scales:
             report["speed"] += speed(timed, seen, scale, args.rounds)
     write_json(args.output, report | {"load_after": os.getloadavg()})

@@ -1,14 +1,14 @@
 """The standard pairs of single-picture super-resolution: what is seen, and the truth.
 
-    DIR/Set5/HR/*.png                         five pictures, Set14 alike
-    DIR/Set5/LR_matlab_bicubic/X2/img_001…    the same seen by MATLAB's bicubic: the k-th file is the k-th name of HR, which is
-                                              cut to a multiple of the scale
-    DIR/val/*.jpg                             BSD100, the 100 pictures of BSDS500's val cut to even sides; seen is our own
-                                              reduction (Pillow's bicubic in 8 bits, ⌊n/s⌋ of round(⌊n/s⌋ · s))
+    DIR/Set5/HR/*.png                        five pictures, Set14 alike
+    DIR/Set5/LR_matlab_bicubic/X2/img_001…   the same seen by MATLAB's bicubic: the k-th file is the k-th name of HR,
+                                             which is cut to a multiple of the scale
+    DIR/val/*.jpg                            BSD100, the 100 pictures of BSDS500's val cut to even sides; seen is our
+                                             own reduction (Pillow's bicubic in 8 bits, ⌊n/s⌋ of round(⌊n/s⌋ · s))
 
 Scores are those of the field: PSNR of BT.601's luma with as many pixels cut from every border as the scale says (rounded
-up), and of RGB with none cut; answers are rounded to 8 bits first. A grey picture (Set14's bridge) counts as R = G = B, as
-in BasicSR's tables; older ones take its grey for the luma, and are 0.09 dB lower in the mean of Set14.
+up), and of RGB with none cut; answers are rounded to 8 bits first. A grey picture (Set14's bridge) counts as R = G = B,
+as in BasicSR's tables; older ones take its grey for the luma, and are 0.09 dB lower in the mean of Set14.
 """
 
 from __future__ import annotations

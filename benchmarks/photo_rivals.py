@@ -88,7 +88,7 @@ def answers(root: Path, set_name: str, scale: float) -> list[Answers]:
         if (factor := rival.factor(scale)) is None:
             continue
         folder = _folder(root, rival.of or name, set_name, scale)
-        if (folder / "seconds.json").is_file():
+        if (folder / "seconds.json").is_file() and (folder / rival.inside).is_dir():
             facts = json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
             found.append(Answers(name, folder / rival.inside, factor, facts))
     return found
