@@ -130,8 +130,9 @@ def method_row(method: Method, set_name: str, asked: Sequence[Pair]) -> dict:
     return row(method.name, set_name, asked[0].scale, by_image, params=method.params)
 
 
-def rival_rows(root: Path, set_name: str, asked: Sequence[Pair]) -> list[dict]:
-    """Of the pictures that were answered, which the row counts."""
+def rival_rows(root: Path, set_name: str, asked: Sequence[Pair], bicubic: dict) -> list[dict]:
+    """Of the pictures that were answered, which the row counts; where they are not all, the row says what `bicubic`, a
+    row too, has on the same ones."""
     rows, scale = [], asked[0].scale
     for rival in answers(root, set_name, scale):
         by_image = {}
@@ -141,7 +142,11 @@ def rival_rows(root: Path, set_name: str, asked: Sequence[Pair]) -> list[dict]:
                 by_image[pair.name] = scored(pair, rival.picture(pair), seconds, cpu_seconds)
         if by_image:
             facts = {key: rival.facts.get(key) for key in ("threads", "versions", "hardware", "peak_gib")}
-            rows.append(row(rival.name, set_name, scale, by_image, note=rival.note(scale), **facts))
+            same = [bicubic["by_image"][name]["psnr_y"] for name in by_image]
+            notes = [rival.note(scale)]
+            if len(by_image) < len(asked):
+                notes.append(f"pictures: {len(by_image)}, of which bicubic {np.mean(same):.2f}")
+            rows.append(row(rival.name, set_name, scale, by_image, note="; ".join(filter(None, notes)), **facts))
     return rows
 
 
@@ -175,11 +180,9 @@ def tables(report: dict) -> str:
     for set_name in dict.fromkeys(r["set"] for r in report["rows"]):
         rows = [r for r in report["rows"] if r["set"] == set_name]
         scales = list(dict.fromkeys(r["scale"] for r in rows))
-        whole = max(r["images"] for r in rows)
         lines: dict[str, dict[float, str]] = {}
         for r in rows:
-            note = "; ".join(filter(None, (r.get("note"), f"{r['images']} pictures" if r["images"] < whole else "")))
-            text = f"{r['psnr_y']:.2f}" + (f" ({note})" if note else "")
+            text = f"{r['psnr_y']:.2f}" + (f" ({r['note']})" if r.get("note") else "")
             lines.setdefault(r["method"], {})[r["scale"]] = text
         for name, known in PUBLISHED.items():
             if cells := {s: f"{known[set_name, s]:.2f}" for s in scales if (set_name, s) in known}:
@@ -247,12 +250,14 @@ def main(argv: list[str]) -> None:
             if args.scales and scale not in args.scales:
                 continue
             asked = list(pairs(args.data, set_name, scale, args.images))
+            rows = []
             for method in several:
-                report["rows"].append(done := method_row(method, set_name, asked))
+                rows.append(done := method_row(method, set_name, asked))
                 said = f"{set_name} ×{scale:g} {method.name}: {done['psnr_y']:.3f} dB, {done['seconds']:.1f} s"
                 print(said, file=sys.stderr, flush=True)
             if args.answers is not None:
-                report["rows"] += rival_rows(args.answers, set_name, asked)
+                rows += rival_rows(args.answers, set_name, asked, bicubic=rows[0])
+            report["rows"] += rows
             write_json(args.output, report)
     if args.rounds:
         seen = speed_input(args.data, args.speed_input)

