@@ -270,6 +270,7 @@ def main(argv: list[str]) -> None:
             ]
         for scale in args.speed_scales:
             report["speed"] += speed(timed, seen, scale, args.rounds)
+            write_json(args.output, report)
     write_json(args.output, report | {"load_after": os.getloadavg()})
     print(tables(report))
 
