@@ -25,7 +25,7 @@ import time
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from liif import Liif
 from torch import nn
 
 import gridless as gl
@@ -36,67 +36,6 @@ from gridless.tasks import task_of
 from gridless.training.optimiser import build_optimizer, learning_rate
 from gridless.training.provenance import commit
 from gridless.training.steps import build_accelerator, training_step
-
-LIIF_QUERIES = 30_000
-
-
-class Edsr(nn.Module):
-    """EDSR-baseline without its upsampler: 16 residual blocks of 64 channels (Lim et al. 2017, arXiv 1707.02921)."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Conv2d(3, 64, 3, padding=1)
-        self.blocks = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1))
-            for _ in range(16)
-        )
-        self.tail = nn.Conv2d(64, 64, 3, padding=1)
-
-    def forward(self, x):
-        first = x = self.head(x)
-        for block in self.blocks:
-            x = x + block(x)
-        return first + self.tail(x)
-
-
-class Liif(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.encoder = Edsr()
-        sizes = [64 * 9 + 2 + 2, 256, 256, 256, 256]
-        hidden = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
-        self.mlp = nn.Sequential(*hidden, nn.Linear(256, 3))
-
-    def encode(self, pixels):
-        """(B H W 3) in [0, 1] to unfolded features (B 576 H W)."""
-        features = self.encoder(pixels.movedim(-1, 1) * 2 - 1)
-        return F.unfold(features, 3, padding=1).unflatten(-1, features.shape[2:])
-
-    def forward(self, features, coords, cell):
-        """Values at coordinates in [0, 1] (B Q 2) for an asked cell (B Q 2), both as shares of the picture."""
-        size = coords.new_tensor(features.shape[2:])
-        answers, areas = [], []
-        for vy in (-0.5, 0.5):
-            for vx in (-0.5, 0.5):
-                near = coords * size - 0.5 + coords.new_tensor([vy, vx])
-                index = torch.minimum(near.round().clamp(min=0), size - 1).long()
-                flat = index[..., 0] * features.shape[3] + index[..., 1]
-                read = features.flatten(2).gather(2, flat[:, None].expand(-1, features.shape[1], -1)).transpose(1, 2)
-                offset = 2 * (coords * size - 0.5 - index)  # in half cells, as published
-                answers.append(self.mlp(torch.cat([read, offset, 2 * cell * size], -1)))
-                areas.append(offset.prod(-1).abs() + 1e-9)
-        total = sum(areas)
-        return sum(a * (area / total)[..., None] for a, area in zip(answers, reversed(areas), strict=True)) / 2 + 0.5
-
-    @torch.no_grad()
-    def to_image(self, features, shape):
-        coords = gl.grid(*shape)[None]
-        cell = coords.new_tensor([[[1 / n for n in shape]]])
-        parts = [
-            self(features, coords[:, q : q + LIIF_QUERIES], cell.expand(1, coords[:, q : q + LIIF_QUERIES].shape[1], 2))
-            for q in range(0, coords.shape[1], LIIF_QUERIES)
-        ]
-        return torch.cat(parts, 1).reshape(*shape, 3)
 
 
 def photo_model(seed: int = 0) -> gl.FieldModel:
@@ -139,7 +78,7 @@ def fair_pair(budget: float, liif_rate: float) -> tuple[gl.FieldModel, Liif, dic
             b = batch(number)
             optimizer.param_groups[0]["lr"] = rate * liif_rate / run.train.optimizer.lr
             with torch.autocast("cpu", torch.bfloat16, enabled=run.train.precision == "bf16"):
-                features = model.encode(b.samples.on_grid())
+                features = model.features(b.samples.on_grid())
                 answer = model(features, b.coords, b.cell.expand_as(b.coords))
             optimizer.zero_grad()
             (answer.float() - b.target).abs().mean().backward()  # l1, as the recipe
@@ -160,7 +99,7 @@ def fair_pair(budget: float, liif_rate: float) -> tuple[gl.FieldModel, Liif, dic
             "bicubic": gl.bases.Interpolation("bicubic").encode(samples).to_image(shape=case.shape),
         }
         with torch.no_grad():
-            answers["liif"] = liif.to_image(liif.encode(samples.on_grid()), case.shape)
+            answers["liif"] = liif.encode(samples).to_grid(case.shape)
         for name, picture in answers.items():
             scores[name].append(psnr_rgb(picture.numpy(), truth))
     psnr = {name: round(float(np.mean(values)), 3) for name, values in scores.items()}
@@ -208,10 +147,9 @@ def main() -> None:
     torch.manual_seed(1)
     samples = gl.Samples.from_grid(torch.rand(args.side // 4, args.side // 4, 3))
     field = model.encode(samples)
-    with torch.no_grad():
-        features = liif.encode(samples.on_grid())
+    encoded = liif.encode(samples)
     taken = common.in_turns(
-        {"ours": lambda: field.to_image(shape=shape), "liif": lambda: liif.to_image(features, shape)}, args.pairs
+        {"ours": lambda: field.to_image(shape=shape), "liif": lambda: encoded.to_grid(shape)}, args.pairs
     )
     megapixels = {name: common.spread([args.side**2 / 1e6 / s for s in times]) for name, times in taken.items()}
     whole = field.to_image(shape=shape)

@@ -74,20 +74,6 @@ def test_ssd_is_its_own_recurrence():
     torch.testing.assert_close(got, torch.stack(want, 1) * torch.nn.functional.silu(z), rtol=1e-4, atol=1e-5)
 
 
-def test_liif_blends_its_four_neighbours():
-    import decode
-
-    torch.manual_seed(0)
-    model = decode.Liif().eval()
-    with torch.no_grad():
-        features = model.encode(torch.rand(1, 6, 7, 3))
-        coords, cell = torch.rand(1, 50, 2), torch.full((1, 50, 2), 0.05)
-        whole = model(features, coords, cell)
-        torch.testing.assert_close(model(features, coords[:, 9:11], cell[:, 9:11]), whole[:, 9:11])
-        model.mlp.forward = lambda x: torch.ones(*x.shape[:-1], 3)  # weights that sum to one
-        torch.testing.assert_close(model(features, coords, cell), torch.ones(1, 50, 3))
-
-
 @pytest.mark.parametrize("preset,most", [("hybrid", 0.2), ("mamba-ginr", 0.6)])
 def test_a_query_costs_a_bounded_number_of_flops(preset, most):
     """Megaflops per answered point of the small models, encoding excluded; and linear in the points."""
