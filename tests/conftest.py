@@ -19,7 +19,7 @@ from gridless.data.waves import Waves, WaveSource, fixed, place
 
 CLAIM_RECIPES = sorted(map(str, (Path(__file__).parents[1] / "benchmarks" / "claims" / "recipes").glob("*.toml")))
 """Recipes by path, which do not ship."""
-PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent")
+PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent", "conv")
 VARIANTS = {
     "skip-and-widths": ("mamba-ginr", {"decoder": {"skip": True, "widths": [24, 40]}}),
     "blocks": ("mamba-ginr", {"decoder": {"block": {"depth": 1, "expansion": 2.0, "gated": True, "norm": True}}}),

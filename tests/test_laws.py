@@ -236,6 +236,8 @@ def test_reading_the_nearest_latents_keeps_the_laws(preset, samples, coords):
 @pytest.mark.parametrize("preset", (*PRESETS, *VARIANTS))
 @pytest.mark.parametrize("axes", [1, 3, 4])
 def test_any_number_of_axes(preset, axes):
+    if preset == "conv" and axes > 3:
+        pytest.skip("convolutions have three axes at most")
     diff = {"signal": {"axes": axes, "window": 4, "overlap": 1}, "tokenizer": {"position_width": 2 * axes * 2}}
     model = tiny(preset, diff)
     shape = (4, 3, 4, 6)[:axes]
@@ -298,8 +300,9 @@ def test_requests_that_cannot_be_answered(model):
         field(torch.rand(5, 3))
     with pytest.raises(ValueError, match="3 channels, got samples with 2 axes and 1 channels"):
         model.encode(gl.Samples.from_grid(torch.rand(8, 8, 1)))
-    with pytest.raises(ValueError, match=r"patches of 2 do not divide \(7, 8\)"):
-        model.encode(gl.Samples.from_grid(torch.rand(7, 8, 3)), pad=False)
+    if model.tokenizer.size > 1:
+        with pytest.raises(ValueError, match=r"patches of 2 do not divide \(7, 8\)"):
+            model.encode(gl.Samples.from_grid(torch.rand(7, 8, 3)), pad=False)
     with pytest.raises(ValueError, match="NaN or infinite"):
         gl.Samples.from_grid(torch.full((4, 4, 3), float("nan")))
     with pytest.raises(ValueError, match="give scale=… or shape=…"):

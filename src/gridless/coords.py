@@ -1,6 +1,7 @@
 """Coordinates: cell centres (i + ½) / n in [0, 1] per axis, in array order (y, x) or (t, y, x)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 
 import torch
@@ -21,6 +22,38 @@ def grid(*shape: int, dtype: torch.dtype = torch.float32, device=None) -> Float[
 def centres(count: int, device=None) -> Float[Tensor, " count"]:
     """Cell centres of one axis, float64."""
     return torch.arange(count, dtype=torch.float64, device=device).add_(0.5).div_(count)
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """The points that axes span, last axis fastest: questions that share what depends on one axis alone."""
+
+    axes: tuple[Float[Tensor, " n"], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(map(len, self.axes))
+
+    def points(self, batch: int) -> Float[Tensor, "{batch} N d"]:
+        """All of them, for every field of a batch."""
+        return lattice_points(self.axes, 0, prod(self.shape)).expand(batch, -1, -1)
+
+    def blocks(self, most: int) -> Iterator[tuple[tuple[slice, ...], "Lattice"]]:
+        """Parts of at most `most` points, in the order of the points, each with where it lies."""
+        yield from self._blocks(most, ())
+
+    def _blocks(self, most: int, outer: tuple[slice, ...]) -> Iterator[tuple[tuple[slice, ...], "Lattice"]]:
+        """`outer`: the ranges of the axes before, one index each, as long as a single row is larger than a block."""
+        axis = len(outer)
+        row = prod(self.shape[axis + 1 :])
+        step = max(1, most // row)
+        for start in range(0, self.shape[axis], step):
+            part = (*outer, slice(start, min(start + step, self.shape[axis])))
+            if row > most:
+                yield from self._blocks(most, part)
+                continue
+            whole = part + (slice(None),) * (len(self.axes) - len(part))
+            yield whole, Lattice(tuple(x[inside] for x, inside in zip(self.axes, whole, strict=True)))
 
 
 def lattice(

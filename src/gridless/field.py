@@ -9,13 +9,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import lattice, lattice_points, ranges_of, scaled, sizes
+from gridless.coords import Lattice, lattice, ranges_of, scaled, sizes
 from gridless.domain import Coordinates
 from gridless.intake import as_tensor
 from gridless.protocols import Answer, Base, Correction, Solved
 from gridless.samples import Samples
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
+LATTICE_CHUNK = 1 << 20  # … of a lattice, whose points share most of their work
 GRADIENTS_AT_ONCE = 1 << 12  # … whose graph is held
 
 Out = TypeVar("Out", bound=np.ndarray)
@@ -159,20 +160,17 @@ class Field:
                 f"this field's answers depend on one another (a joint decoder), so {part} cannot be asked alone"
             )
         axes, cell = lattice(shape, seen, domain, values.device)
-        axes = [axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)]
-        count = prod(size)
-        rows = _rows(out, (*([] if len(values) == 1 else [len(values)]), *size, self.channels), len(values))
-        made = values.new_empty(len(values), count if rows is None else 0, self.channels)
-        written: Any = made if rows is None else rows
-        cell, chunk = cell.expand(len(values), 1, -1), self._chunk(chunk, count)
+        asked = Lattice(tuple(axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)))
+        target = _target(out, (*([] if len(values) == 1 else [len(values)]), *size, self.channels), len(values))
+        made = values.new_empty(len(values), *(size if target is None else [0] * len(size)), self.channels)
+        written: Any = made if target is None else target
+        cell = cell.expand(len(values), 1, -1)
         self._check_fresh()
-        for start in range(0, count, chunk):
-            stop = min(start + chunk, count)
+        for place, block in asked.blocks(self._chunk(chunk, prod(size), lattice=True)):
             with torch.no_grad():
-                points = lattice_points(axes, start, stop).expand(len(values), -1, -1)
-                answer = self._answer(points, cell, None, spread=False).mean
-            written[:, start:stop] = answer if rows is None else answer.cpu().numpy()
-        return made.unflatten(1, size).squeeze(0) if out is None else out
+                answer = self._on_lattice(block, cell).unflatten(1, block.shape)
+            written[(slice(None), *place)] = answer if target is None else answer.cpu().numpy()
+        return made.squeeze(0) if out is None else out
 
     def to_image(
         self,
@@ -259,6 +257,18 @@ class Field:
             return Answer(self.solved(coords, cell), self.solved.std(coords, cell) if spread else None)
         return self.correction.answer(self.solved, coords, cell, self._ratio(cell, coords), latents_at)
 
+    def _on_lattice(self, block: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N C"]:
+        """The values on a lattice: as those of its points, at the price of its axes where base and network know how."""
+        on_lattice = getattr(self.solved, "on_lattice", None)
+        if on_lattice is None or self.joint:
+            return self._answer(block.points(len(cell)), cell, None, spread=False).mean
+        base = on_lattice(block, cell)
+        return (
+            base
+            if self.correction is None
+            else self.correction.on_lattice(self.solved, base, block, self._ratio(cell, cell))
+        )
+
     def _ratio(self, cell: Tensor | None, coords: Tensor) -> Float[Tensor, "B #Q d"]:
         """The asked cell over a sample's."""
         if cell is None or self.samples.shape is None:
@@ -270,7 +280,7 @@ class Field:
         if self.correction is not None:
             self.correction.check_fresh()
 
-    def _chunk(self, chunk: int | None, points: int) -> int:
+    def _chunk(self, chunk: int | None, points: int, lattice: bool = False) -> int:
         if chunk is not None and chunk < 1:
             raise ValueError(f"chunk is a number of points, at least 1, got {chunk}")
         if self.joint and chunk is not None and chunk < points:
@@ -278,7 +288,8 @@ class Field:
                 f"this field's answers depend on one another (a joint decoder), so {points} questions cannot be asked "
                 f"in chunks of {chunk}; leave chunk out, or ask fewer questions"
             )
-        return max(1, points) if self.joint else chunk or CHUNK
+        usual = LATTICE_CHUNK if lattice and hasattr(self.solved, "on_lattice") else CHUNK
+        return max(1, points) if self.joint else chunk or usual
 
     def _grid_shape(self, scale: float | Sequence[float] | None, shape: Sequence[int] | None) -> tuple[int, ...]:
         if shape is None and scale is not None:
@@ -330,13 +341,13 @@ class Field:
         return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), outer
 
 
-def _rows(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:
-    """The caller's array as (B, points, C), the same memory."""
+def _target(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:
+    """The caller's array as (B, *shape, C), the same memory."""
     if out is None:
         return None
     if out.shape != shape or not np.issubdtype(out.dtype, np.floating) or not out.flags.c_contiguous:
         raise ValueError(f"out must be a C-contiguous float array {shape}, got {out.dtype} {out.shape}")
-    return out.reshape(batch, -1, shape[-1])
+    return out if batch > 1 else out[None]
 
 
 def _slice(cell: Tensor | None, start: int, size: int) -> Tensor | None:

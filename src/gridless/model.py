@@ -17,8 +17,10 @@ from torch import Tensor, nn
 
 from gridless import config as c
 from gridless.config.merging import build
+from gridless.coords import Lattice
 from gridless.domain import Domain
 from gridless.field import Field
+from gridless.network.acceptance import accepted
 from gridless.network.building import (
     build_base,
     build_decoder,
@@ -29,7 +31,7 @@ from gridless.network.building import (
     check_read,
     latent_count,
 )
-from gridless.network.encoded import Encoded, Tokens
+from gridless.network.encoded import Encoded, FeatureGrid, Tokens
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
@@ -43,8 +45,6 @@ from gridless.nn.memory import points_at_once
 from gridless.protocols import Base, Solved
 from gridless.samples import Samples
 from gridless.weights.pretrained import load, save
-
-STEP_TOLERANCE = 0.05  # of the distance from sample to sample that a model was trained at
 
 
 class FieldModel(
@@ -98,7 +98,7 @@ class FieldModel(
         field holds no graph to the weights, only one to samples that require a gradient.
         """
         with outside_inference():
-            samples = self._accepted(samples)
+            samples = accepted(samples, self.config, self.domain)
             network = self if self.training else self.frozen_copy()
             solved = self.solve_base(samples)
             reader = network.reader(samples, pad)
@@ -119,7 +119,12 @@ class FieldModel(
         a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
             return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
-        return self.head.loss(self, self._accepted(samples), Question(coords, cell, target, latents_at, measured), loss)
+        return self.head.loss(
+            self,
+            accepted(samples, self.config, self.domain),
+            Question(coords, cell, target, latents_at, measured),
+            loss,
+        )
 
     def solve_base(self, samples: Samples) -> Solved:
         """The base of these samples; in training, a base may have a quicker or a more complete answer."""
@@ -229,6 +234,21 @@ class FieldModel(
         outputs = [self._decode(encoded, *part) for part in parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
+    def decode_lattice(
+        self, encoded: Encoded, lattice: Lattice, cell: Float[Tensor, "B 1 d"]
+    ) -> Float[Tensor, "B N k"]:
+        """The head's outputs on a lattice in units of the window, for one cell: the same numbers as those of its points, at a
+        part of their price where the model reads features and nothing else."""
+        if self.local is not None and encoded.local is not None and self._shares(encoded.local):
+            known = None if self.config.signal.finest_cell is None else cell[0, 0].to(lattice.axes[0].dtype)
+            return self.local.on_lattice(encoded.local, lattice, known, self.head.linear)
+        return self.decode(encoded, lattice.points(len(cell)), cell)
+
+    def _shares(self, local: FeatureGrid) -> bool:
+        """Whether an answer is a linear map of the features read in a plane without holes."""
+        direct, plane = isinstance(self.config.decoder, c.Direct), self.config.signal.axes == 2
+        return direct and plane and isinstance(self.config.head, c.PointHead) and local.mask is None
+
     def _decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
     ) -> Float[Tensor, "B Q k"]:
@@ -238,32 +258,6 @@ class FieldModel(
             read = self.local(encoded.local, coords, known)
             local = read if local is None else local + read
         return self.head(self.decoder(coords, encoded.latents, local, *latents_at))
-
-    def _accepted(self, samples: Samples) -> Samples:
-        """The samples as this model takes them. Raises ValueError for other axes, channels or steps."""
-        if not isinstance(samples, Samples):
-            raise ValueError(f"expected Samples, got {type(samples).__name__}; make them with gl.Samples.from_grid(…)")
-        signal = self.config.signal
-        if samples.axes != signal.axes or samples.channels != signal.channels:
-            raise ValueError(
-                f"this model takes {signal.axes} axes and {signal.channels} channels, got samples with "
-                f"{samples.axes} axes and {samples.channels} channels"
-            )
-        if samples.domain is None and self.domain is not None:
-            samples = replace(samples, domain=self.domain)
-        if self.config.step is not None and samples.shape is not None and samples.domain is not None:
-            steps = [abs(axis.length) / n for axis, n in zip(samples.domain.axes, samples.shape, strict=True)]
-            for axis, step, trained in zip(samples.domain.axes, steps, self.config.step, strict=True):
-                if abs(step / trained - 1) > STEP_TOLERANCE:
-                    raise ValueError(
-                        f"this model was trained on samples {trained:g} {axis.unit} apart along {axis.name}, these are "
-                        f"{step:g} apart; resample them to its step".replace("  ", " ")
-                    )
-        values = samples.values if samples.values.dtype in (torch.float32, torch.float64) else samples.values.float()
-        if values.is_inference():
-            samples = samples.cloned()
-            values = samples.values
-        return replace(samples, values=values)
 
     def _seen_units(self, samples: Samples) -> Units:
         """Those of what is seen."""

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless.coords import Lattice
 from gridless.samples import Samples, moved
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Draws(Protocol):
 
 
 class Solved(Protocol):
-    """A base that was solved for the samples: the classical answer that a field starts at."""
+    """A base that was solved for the samples: the classical answer that a field starts at. One with a method
+    `on_lattice(lattice, cell)` answers the points of a lattice at once, as `__call__` does one by one."""
 
     @property
     def spread(self) -> bool:
@@ -114,6 +116,12 @@ class Correction(Protocol):
         latents_at: Float[Tensor, "B Q d"] | None,
     ) -> Answer:
         """`cell` in units of the field, None where nobody asked for one; `ratio` relative to a sample's."""
+        ...
+
+    def on_lattice(
+        self, solved: Solved, base: Float[Tensor, "B N C"], lattice: Lattice, ratio: Float[Tensor, "B 1 d"]
+    ) -> Float[Tensor, "B N C"]:
+        """The values on a lattice, of a base without a spread, whose own values there are `base`."""
         ...
 
     def draws(self, solved: Solved, n: int, seed: int) -> Draws | None: ...

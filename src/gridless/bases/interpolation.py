@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from gridless.coords import grid
+from gridless.coords import Lattice, grid
 from gridless.field import Field
 from gridless.samples import Samples
 
@@ -109,6 +109,17 @@ class SolvedInterpolation:
         values = torch.cat(parts, 1) if len(parts) != 1 else parts[0]
         return nearest_measured(samples, coords, values) if self.base.fill and samples.mask is not None else values
 
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N C"]:
+        """Axis by axis, which samples without holes allow."""
+        samples = self.samples
+        if samples.mask is not None or lattice.axes[0].requires_grad:
+            return self(lattice.points(len(samples)), cell)
+        values = samples.values.unflatten(1, samples.grid_shape)
+        for a in range(samples.axes - 1, -1, -1):
+            taps = self._taps(lattice.axes[a][None], cell[:1, :, a], samples.grid_shape[a], samples.joins[a])
+            values = _weighed(values.movedim(1 + a, 0), taps).movedim(0, 1 + a)
+        return values.flatten(1, -2)
+
     def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
         return None
 
@@ -191,6 +202,19 @@ class _Taps:
         complete = mask.all(-1, keepdim=True) | (share == 1)
         mixed = part * signed / torch.where(total > 0.25, total, 1.0) + (1 - part) * positive
         return torch.where(complete, self.weight, mixed)
+
+
+def _weighed(values: Float[Tensor, "n *rest"], taps: _Taps) -> Float[Tensor, "asked *rest"]:
+    """Samples along the first axis at every question of it."""
+    index, weight = taps.index[0], taps.weight[0].to(values.dtype)
+    used = int(index.min()), int(index.max()) + 1
+    values, index = values[used[0] : used[1]].contiguous(), index - used[0]
+    shape = (-1, *(1,) * (values.ndim - 1))
+    out = values.index_select(0, index[:, 0]).mul_(weight[:, 0].view(shape))
+    for k in range(1, index.shape[1]):
+        if weight[:, k].any():
+            out.addcmul_(values.index_select(0, index[:, k]), weight[:, k].view(shape))
+    return out
 
 
 def nearest_measured(

@@ -23,7 +23,15 @@ from gridless.config.decoders import (
     SharedState,
 )
 from gridless.config.domain import Axis, Domain
-from gridless.config.encoders import Encoder, MambaEncoder, NoEncoder, PerceiverEncoder, PositionTokens, Ssm, TransformerEncoder
+from gridless.config.encoders import (
+    Encoder,
+    MambaEncoder,
+    NoEncoder,
+    PerceiverEncoder,
+    PositionTokens,
+    Ssm,
+    TransformerEncoder,
+)
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model

@@ -5,21 +5,31 @@ Each of the 2^d nodes around the query answers (W f) ⊙ cos(U δ + φ): its fea
 one node to the next. Weights and their first derivative are continuous and sum to one, so the field has no seams and
 its gradient is true. Nodes outside the grid or masked have no weight (around a masked hole the field may jump).
 
+On a lattice of questions nearly all of this is shared. With φ and the cell on the second axis, cos(a + b) = cos a cos b −
+sin a sin b parts a wave into its two axes, and so do weights without holes; so rows of questions are blended first, columns
+after, and a linear map that follows (`linear`) is folded into the columns' weights: the same numbers as point by point, at
+the price of a small matrix product.
+
 Source: after the Local Texture Estimator (Lee & Jin 2022, arXiv 2111.08918), which multiplies a feature's amplitudes
 with waves of the offset. Deviations: frequencies and phases are shared by all nodes; the blend is smooth (LTE's area
 weights have kinks) and comes before the network that follows, which then runs once per query instead of once per node.
 """
 
+from dataclasses import dataclass
 from math import pi
 
 import torch
-from jaxtyping import Bool, Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
-from gridless.coords import grid, sizes
+from gridless.coords import Lattice, grid, sizes
 from gridless.network.encoded import FeatureGrid
 from gridless.network.tokenizers import join_patches
+
+
+BLENDED_AT_ONCE = 1 << 20  # numbers of blended rows: what a processor's cache holds
 
 
 class LocalReadout(nn.Module):
@@ -79,6 +89,68 @@ class LocalReadout(nn.Module):
         # cos(phase − back) without a cosine per node
         wave = cosine * back.cos().to(node.dtype) + sine * back.sin().to(node.dtype)
         return (node * wave * weight[..., None].to(node.dtype)).sum(-2)
+
+    def on_lattice(
+        self, prepared: FeatureGrid, lattice: Lattice, cell: Float[Tensor, " d"] | None, linear: nn.Linear
+    ) -> Float[Tensor, "B N k"]:
+        """`linear` of the features at every point of a plane's lattice, without the features; of samples without holes, and
+        questions of one cell."""
+        b, height, width, _ = prepared.x.shape
+        with torch.autocast(prepared.x.device.type, enabled=False):
+            u = [axis / prepared.pitch - 0.5 for axis in lattice.axes]
+            rows, columns = (nodes_along(x, n) for x, n in zip(u, (height, width), strict=True))
+            down, along = self.wave.weight[:, 0], self.wave.weight[:, 1]
+            phase = (
+                self.wave.bias if cell is None else self.wave.bias + self.wave.weight[:, 2:] @ cell.to(self.wave.bias)
+            )
+            vertical = rows.away[..., None] * down  # (R 2 W)
+            horizontal = columns.away[..., None] * along + phase  # (c 2 W)
+            share = columns.weight[..., None]
+            waves = torch.cat([share * horizontal.cos(), -share * horizontal.sin()], -1)  # (c 2 2W)
+            folded = waves[..., None] * linear.weight.T.repeat(2, 1)  # (c 2 2W k)
+            vertical = rows.weight[..., None] * torch.stack([vertical.cos(), vertical.sin()])  # (2 R 2 W)
+        first, count = int(columns.first[0]), int(columns.first[-1] - columns.first[0]) + 1
+        # between two samples stand `most` columns of questions at most; the places of fewer stay empty
+        beside = columns.first - first
+        place = torch.arange(len(beside), device=beside.device) - torch.searchsorted(beside, beside)
+        most = int(place.max()) + 1
+        slot = beside * most + place
+        weights = folded.new_zeros(count * most, *folded.shape[1:]).index_copy_(0, slot, folded)
+        weights = weights.unflatten(0, (count, most)).permute(2, 0, 3, 1, 4).flatten(3).to(prepared.x.dtype)
+        vertical = vertical.to(prepared.x.dtype)
+        features = F.pad(prepared.x, (0, 0, 1, 1, 1, 1))[:, :, first + 1 : first + count + 2].permute(2, 0, 1, 3)
+        step = max(1, BLENDED_AT_ONCE // (2 * features.shape[0] * b * features.shape[-1]))
+        out = []
+        for start in range(0, len(rows.first), step):
+            part = slice(start, start + step)
+            upper = features[:, :, rows.first[part] + 1]  # (X B r W)
+            lower = features[:, :, rows.first[part] + 2]
+            blended = torch.cat([upper * wave[part, 0] + lower * wave[part, 1] for wave in vertical], -1).flatten(1, 2)
+            answer = torch.baddbmm(torch.bmm(blended[:-1], weights[0]), blended[1:], weights[1])  # (X Br most·k)
+            answer = answer.unflatten(1, (b, -1)).unflatten(-1, (most, -1))
+            answer = answer.permute(1, 2, 0, 3, 4).flatten(2, 3)
+            out.append(answer if most * count == len(slot) else answer[:, :, slot])
+        return torch.cat(out, 1).flatten(1, 2) + linear.bias.to(prepared.x.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """The two samples beside every coordinate of one axis: the index of the first, −1 before them all, both offsets in
+    steps from sample to sample, and both weights, zero outside."""
+
+    first: Int64[Tensor, " n"]
+    away: Float[Tensor, "n 2"]
+    weight: Float[Tensor, "n 2"]
+
+
+def nodes_along(u: Float[Tensor, " n"], count: int) -> Nodes:
+    """Of coordinates in steps, sample i at i; the weights fall as a smooth step."""
+    first = u.floor().long().clamp(-1, count - 1)
+    beside = u - first
+    step = smooth_step(beside)
+    index = first[:, None] + torch.arange(2, device=u.device)
+    weight = torch.stack([1 - step, step], -1) * ((index >= 0) & (index < count))
+    return Nodes(first, torch.stack([beside, beside - 1], -1), weight / weight.sum(-1, keepdim=True).clamp(min=1e-6))
 
 
 def smooth_step(t: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ round, at least two, so that the field joins there as everywhere else.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from threading import Lock
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from gridless.coords import sizes
+from gridless.coords import Lattice, sizes
 from gridless.network.encoded import Encoded
 from gridless.network.local import smooth_step
 from gridless.network.parts import Network
@@ -25,7 +26,10 @@ from gridless.network.readers import parameter_type
 from gridless.nn.memory import points_at_once
 
 WINDOWS_AT_ONCE = 32
-BYTES_KEPT = 1 << 30  # of encoded windows; a larger signal's are encoded again when asked for again
+SAMPLES_AT_ONCE = (
+    1 << 17
+)  # … and together no more samples, unless one has: what is encoded at once stays near the cache
+BYTES_KEPT = 1 << 28  # of encoded windows; a larger signal's are encoded again when asked for again
 
 
 class Windows:
@@ -84,6 +88,23 @@ class Windows:
             out.append((number, weight))
         return out
 
+    def pieces(self, x: Float[Tensor, " n"], axis: int) -> list["Piece"]:
+        """For ascending places along an axis, in units of samples: every run of them that one window answers."""
+        if x.numel() == 0:
+            return []
+        first, second = self._axis(x, axis)
+        pieces, count = [], self.shape[axis]
+        for side, weight in ((0, 1 - second), (1, second)):
+            number = torch.where(weight > 0, (first + side) % count, -1)
+            runs, lengths = number.unique_consecutive(return_counts=True)
+            start = 0
+            for window, length in zip(runs.tolist(), lengths.tolist(), strict=True):
+                inside = slice(start, start + length)
+                start += length
+                if window >= 0:
+                    pieces.append(Piece(window, inside, weight[inside]))
+        return pieces
+
     def _axis(self, x: Tensor, axis: int) -> tuple[Int64[Tensor, " P"], Float[Tensor, " P"]]:
         """The first window that answers x, and the weight of the next one."""
         starts = torch.tensor(self.starts[axis], device=x.device)
@@ -99,6 +120,15 @@ class Windows:
             x = torch.where(x.detach() < high[-1] - n, x + n, x)
         first = torch.searchsorted(high, x.detach().contiguous(), right=True).clamp(max=len(high) - 1)
         return first, smooth_step((x - low[first]) / (high[first] - low[first]))
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A run of places along one axis that the window `window` of this axis answers, with this weight."""
+
+    window: int
+    inside: slice
+    weight: Float[Tensor, " n"]
 
 
 def check_overlap(window: int, overlap: int) -> None:
@@ -137,14 +167,16 @@ class Mosaic:
         """`values` in standard units; `unit`: samples per unit of the network's coordinates."""
         self.network, self.windows, self.values, self.mask = network, windows, values, mask
         self.unit, self.pad, self.per_field = unit, pad, prod(windows.shape)
+        self.at_once = max(1, min(WINDOWS_AT_ONCE, SAMPLES_AT_ONCE // prod(windows.size)))
         self.capacity, self._lock = WINDOWS_AT_ONCE, Lock()
         self._graph = torch.is_grad_enabled()
         self._encoded_windows: OrderedDict[int, Encoded] = OrderedDict()
         total = len(values) * self.per_field
-        for first in range(0, total, WINDOWS_AT_ONCE):
-            self._encoded(list(range(first, min(first + WINDOWS_AT_ONCE, total))))
+        for first in range(0, total, self.at_once):
+            self._encoded(list(range(first, min(first + self.at_once, total))))
             if first == 0:
-                self.capacity = max(WINDOWS_AT_ONCE, BYTES_KEPT // self._encoded_windows[0].nbytes())
+                rows = 2 * prod(windows.shape[1:])  # whoever asks row by row needs the windows of two
+                self.capacity = max(self.at_once, rows, BYTES_KEPT // self._encoded_windows[0].nbytes())
                 if total > self.capacity:
                     break
 
@@ -183,6 +215,30 @@ class Mosaic:
         assert out is not None, "every point lies in some window"
         return out.unflatten(0, (b, q))
 
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
+        """Window by window; which of them answer is decided once for every axis."""
+        kind = parameter_type(self.network)
+        axes = [axis * n for axis, n in zip(lattice.axes, self.windows.grid, strict=True)]
+        out: Tensor | None = None
+        for pieces in product(*(self.windows.pieces(x.to(kind), a) for a, x in enumerate(axes))):
+            number = 0
+            for piece, count in zip(pieces, self.windows.shape, strict=True):
+                number = number * count + piece.window
+            local, weight = [], pieces[0].weight.new_ones(())
+            for a, (piece, origin) in enumerate(zip(pieces, self.windows.origin(number), strict=True)):
+                away = axes[a][piece.inside] - origin
+                away = away.remainder(self.windows.grid[a]) if self.windows.joins[a] else away
+                local.append((away / self.unit).to(kind))
+                weight = weight[..., None] * piece.weight
+            encoded = self._encoded([b * self.per_field + number for b in range(len(self.values))])
+            answer = self.network.decode_lattice(encoded, Lattice(tuple(local)), cell)
+            answer = answer.unflatten(1, weight.shape) * weight[..., None]
+            if out is None:
+                out = answer.new_zeros(len(answer), *lattice.shape, answer.shape[-1])
+            out[(slice(None), *(piece.inside for piece in pieces))] += answer
+        assert out is not None, "every point lies in some window"
+        return out.flatten(1, -2)
+
     def nbytes(self) -> int:
         """Of the encoded windows that are kept."""
         return sum(part.nbytes() for part in self._encoded_windows.values())
@@ -218,8 +274,8 @@ class Mosaic:
         with self._lock:
             known = {i: self._encoded_windows[i] for i in ids if i in self._encoded_windows}
         missing = [i for i in ids if i not in known]
-        if missing:
-            known |= self._encode(missing)
+        for first in range(0, len(missing), self.at_once):
+            known |= self._encode(missing[first : first + self.at_once])
         with self._lock:
             for i in ids:
                 self._encoded_windows[i] = known[i]

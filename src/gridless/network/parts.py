@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from gridless import config as c
 from gridless.config import Own
+from gridless.coords import Lattice
 from gridless.field import Field
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import LatentVelocity
@@ -108,6 +109,10 @@ class Reader(Protocol):
     def __call__(
         self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
     ) -> Float[Tensor, "B Q k"]: ...
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
+        """The same on all points of a lattice in [0, 1]."""
+        ...
+
     def to(self, network: "Network", device) -> "Reader": ...
 
 
@@ -145,6 +150,9 @@ class Network(Protocol):
         cell: Float[Tensor, "B #Q d"],
         latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q k"]: ...
+    def decode_lattice(
+        self, encoded: Encoded, lattice: Lattice, cell: Float[Tensor, "B 1 d"]
+    ) -> Float[Tensor, "B N k"]: ...
 
 
 def build_own(config: Own, promise: type, *args: Any) -> Any:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless import config
+from gridless.coords import Lattice
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import LatentVelocity, flow_loss, sampled
@@ -114,6 +115,9 @@ class FlowReader:
             velocity = JointVelocity(self.network, places, self.readings, generator)
             parts.append(sampled(flow, velocity, noise))
         return torch.stack(parts, 1)
+
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B n N C"]:
+        return self(lattice.points(len(cell)), cell)
 
     def to(self, network: Network, device) -> "FlowReader":
         encoded = None if self.encoded is None else [part.to(device) for part in self.encoded]

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import sizes
+from gridless.coords import Lattice, sizes
 from gridless.network.encoded import Encoded
 from gridless.network.parts import Network, Reader
 from gridless.network.questions import Units
@@ -35,6 +35,11 @@ class WindowReader:
         at = None if latents_at is None else self._in_window(latents_at)
         return self.network.decode(self.encoded, self._in_window(coords), cell, at)
 
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
+        kind = parameter_type(self.network)
+        axes = [(axis * n / self.unit).to(kind) for axis, n in zip(lattice.axes, self.shape, strict=True)]
+        return self.network.decode_lattice(self.encoded, Lattice(tuple(axes)), cell)
+
     def _in_window(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q d"]:
         return (coords * sizes(self.shape, torch.float64, coords.device) / self.unit).to(parameter_type(self.network))
 
@@ -53,6 +58,9 @@ class PointReader:
     def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B Q k"]:
         at = None if latents_at is None else self._positions(latents_at)
         return self.network.decode(self.encoded, self._positions(coords), cell, at)
+
+    def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
+        return self(lattice.points(len(cell)), cell)
 
     def _positions(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q e"]:
         return self.network.positions(self.samples, coords)
@@ -87,12 +95,21 @@ class NetworkCorrection:
         self, solved: Solved, coords: Tensor, cell: Tensor | None, ratio: Tensor, latents_at: Tensor | None
     ) -> Answer:
         std = solved.std(coords, cell) if solved.spread else None
-        base, finest = Answer(solved(coords, cell), std), self.network.config.signal.finest_cell
-        asked = ratio if finest is None else ratio.clamp(finest, 1.0)
-        output = self.reader(coords, asked, latents_at)
+        base, output = Answer(solved(coords, cell), std), self.reader(coords, self._asked(ratio), latents_at)
         answer = self.network.head.answer(base, solved.gate(ratio), output, self.units)
         familiarity = getattr(solved, "familiarity", None)
         return answer if familiarity is None else believed(answer, base, familiarity)
+
+    def on_lattice(
+        self, solved: Solved, base: Float[Tensor, "B N C"], lattice: Lattice, ratio: Float[Tensor, "B 1 d"]
+    ) -> Float[Tensor, "B N C"]:
+        output = self.reader.on_lattice(lattice, self._asked(ratio))
+        return self.network.head.answer(Answer(base), solved.gate(ratio), output, self.units).mean
+
+    def _asked(self, ratio: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q d"]:
+        """The cell as training showed it."""
+        finest = self.network.config.signal.finest_cell
+        return ratio if finest is None else ratio.clamp(finest, 1.0)
 
     def draws(self, solved: Solved, n: int, seed: int) -> Draws | None:
         return self.network.head.draws(self, solved, n, seed)

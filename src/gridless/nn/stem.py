@@ -8,7 +8,7 @@ from gridless import config
 from gridless.nn.residual import start_at_zero
 
 CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu_}
 
 
 class Stem(nn.Module):
@@ -38,5 +38,5 @@ class Stem(nn.Module):
         for block in self.blocks:
             assert isinstance(block, nn.ModuleList)
             inner, outer = block
-            x = x + keep(outer(keep(self.activation(inner(x)))))
+            x = keep(outer(keep(self.activation(inner(x))))).add_(x)
         return x.movedim(1, -1)
