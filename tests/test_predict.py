@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from conftest import LOCAL, tiny
 from pictures import noise, saved
-from PIL import Image, ImageCms
+from PIL import Image
 
+from gridless.data.picture_reading import read_photo
 from gridless.data.picture_writing import write_photo
-from gridless.data.pictures import ImageError, Photo, read_photo
+from gridless.data.pictures import ImageError, Photo
+from gridless.data.transparency import spread_colours
 from gridless.runs import predict
-from gridless.runs.predict import memory_needed, predict_file, spread_colours
+from gridless.runs.predict import memory_needed, predict_file
+from gridless.runs.predict_options import PredictOptions
 
 
 def base():
@@ -29,7 +32,7 @@ def test_a_white_disc_on_transparent_black_has_white_edges(tmp_path, background)
     alpha = np.clip(9 - np.hypot(row, column), 0, 1)
     white = np.where(alpha > 0, 1.0, background)[..., None] * np.ones(3)
     write_photo(tmp_path / "in.png", white, alpha=alpha)
-    predict_file(base(), tmp_path / "in.png", tmp_path / "out.png", 3)
+    predict_file(base(), tmp_path / "in.png", tmp_path / "out.png", PredictOptions(scale=3))
     out = read_photo(tmp_path / "out.png")
     edge = (out.alpha > 0) & (out.alpha < 255)
     assert edge.sum() > 100 and out.pixels[out.alpha > 0].min() >= 254
@@ -40,7 +43,7 @@ def test_at_its_own_size_hidden_colours_come_back(tmp_path):
     pixels, alpha = noise(3, 16), noise(1, 16)[..., 0]
     alpha[2:9, 3:11] = 0
     write_photo(tmp_path / "in.png", pixels / 65535, 16, alpha / 65535)
-    predict_file(base(), tmp_path / "in.png", tmp_path / "out.png", 1)
+    predict_file(base(), tmp_path / "in.png", tmp_path / "out.png", PredictOptions(scale=1))
     out = read_photo(tmp_path / "out.png")
     np.testing.assert_array_equal(out.pixels, pixels)
     np.testing.assert_array_equal(out.alpha, alpha)
@@ -71,7 +74,7 @@ def test_what_a_format_cannot_hold_is_said_before_computing(tmp_path, monkeypatc
     Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "in.png")
     monkeypatch.setattr(predict, "answerer", lambda *_: pytest.fail("computed"))
     with pytest.raises(ImageError, match=match):
-        predict_file(None, tmp_path / "in.png", tmp_path / f"out{suffix}", scale)
+        predict_file(None, tmp_path / "in.png", tmp_path / f"out{suffix}", PredictOptions(scale=scale))
 
 
 def test_memory_counts_input_windows_and_output():
@@ -81,16 +84,6 @@ def test_memory_counts_input_windows_and_output():
         needed = memory_needed(photo, (height * scale, width * scale, 3), False) / 2**20
         assert measured / 1.5 < needed < measured * 1.5
         assert memory_needed(photo, (height * scale, width * scale, 3), True) < needed * 2**20
-
-
-def test_a_colour_profile_is_said_in_one_line(tmp_path, capsys):
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    (tmp_path / "in.png").write_bytes(saved(Image.fromarray(noise(3)), "PNG", icc_profile=lab))
-    predict_file(base(), tmp_path / "in.png", tmp_path / "out.png", 1)
-    said = capsys.readouterr().err
-    assert (
-        said.count("\n") == 1 and "in.png has the colour profile Lab identity built-in, which is read as sRGB" in said
-    )
 
 
 def test_a_terminal_without_the_sign_of_multiplication(tmp_path):
