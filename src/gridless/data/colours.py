@@ -46,7 +46,9 @@ def in_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
     *bands, last = image.split()
     colours = image if image.mode not in ("LA", "RGBA") else Image.merge(image.mode[:-1], bands)
-    transform = ImageCms.buildTransform(_opened(profile), _srgb(), colours.mode, "RGB")
+    # LittleCMS turns the way from grey into a table of few points, 8 levels off in the dark of a linear picture
+    flags = ImageCms.Flags.NOOPTIMIZE if colours.mode == "L" else ImageCms.Flags.NONE
+    transform = ImageCms.buildTransform(_opened(profile), _srgb(), colours.mode, "RGB", flags=flags)
     converted = ImageCms.applyTransform(colours, transform)
     assert converted is not None, "only a transform in place returns nothing"
     return converted if colours is image else Image.merge("RGBA", (*converted.split(), last))

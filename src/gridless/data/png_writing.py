@@ -18,6 +18,7 @@ from .metadata import Metadata
 _COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # samples per pixel -> colour type in a header
 _INCH = 0.0254  # metres
 LEVEL = 6  # of zlib: its default
+ROWS = 64  # filtered at once
 
 
 def write_png(
@@ -37,7 +38,7 @@ def write_png(
         _chunk(file, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + about.xmp)
     stream, step = zlib.compressobj(LEVEL), channels * depth // 8
     above = np.zeros(width * step, np.uint8)
-    for band in bands:
+    for band in (whole[start : start + ROWS] for whole in bands for start in range(0, len(whole), ROWS)):
         row = band.astype(">u2" if depth == 16 else np.uint8).reshape(len(band), -1).view(np.uint8)
         _chunk(file, b"IDAT", stream.compress(_filtered(row, above, step)))
         above = row[-1]
