@@ -203,7 +203,9 @@ def test_what_a_format_cannot_hold_is_said_before_computing(tmp_path, monkeypatc
         ((400, 600), 3, ".webp", {}, 224),
         ((400, 600), 3, ".bmp", {}, 208),
         ((200, 300), 2, ".png", {"best": True}, 369),
-        ((400, 600), 2, ".png", {"compare": True}, 205),
+        ((400, 600), 2, ".png", {"compare": True}, 196),
+        ((1000, 1500), 4, ".png", {}, 922),
+        ((1000, 1500), 4, ".jpg", {}, 932),
     ],
 )
 def test_memory_counts_input_windows_and_output(size, scale, suffix, options, measured):

@@ -55,6 +55,7 @@ def frame_count(source: Source) -> int:
     """How many frames of an animation, or pages of a TIFF, `read_photo` can read one by one. Raises ImageError."""
     with opened(source) as (_, file):
         if headers.holds_floats(file):
+            file.seek(0)
             return len(_tifffile().TiffFile(file).pages)
         return len(headers.frame_numbers(_open(file)))
 
@@ -131,16 +132,22 @@ def _judged(path: Path, file: BinaryIO, max_pixels: int, frame: int | None = Non
             raise ImageError(f"{show(path)} holds {len(numbers)} pictures, there is no number {frame} counted from 0")
         image.seek(numbers[frame])
     _check_size(path, image.height, image.width, max_pixels)
-    surplus = headers.surplus_channels(image)
-    if surplus is None and frame is None:
-        surplus = headers.several(image)
-    if surplus is not None:
+    if (surplus := headers.surplus_channels(image)) is not None:
         raise ImageError(
             f"{show(path)} holds {surplus}, expected one picture; save the one you want as a file of its own"
         )
+    if frame is None and (several := headers.several(image)) is not None:
+        raise ImageError(_expected_one(path, several))
     if (reason := headers.loss(image, file)) is not None:
         raise ImageError(f"{show(path)} {reason}; save it as PNG")
     return image
+
+
+def _expected_one(path: Path, several: str) -> str:
+    return (
+        f"{show(path)} holds {several}, expected one picture; save the one you want as a file of its own, or answer all "
+        "with predict --all-frames"
+    )
 
 
 def _check_size(path: Path, height: int, width: int, max_pixels: int) -> None:
@@ -262,10 +269,7 @@ def _read_floats(path: Path, file: BinaryIO, max_pixels: int, frame: int | None)
     file.seek(0)
     with tifffile.TiffFile(file) as tiff:
         if frame is None and len(tiff.pages) > 1:
-            raise ImageError(
-                f"{show(path)} holds {len(tiff.pages)} pages, expected one picture; "
-                "save the one you want as a file of its own"
-            )
+            raise ImageError(_expected_one(path, f"{len(tiff.pages)} pages"))
         page: Any = tiff.pages[frame or 0]
         _check_size(path, page.imagelength, page.imagewidth, max_pixels)
         channels, extra = page.samplesperpixel, len(page.extrasamples)

@@ -35,7 +35,7 @@ def predict_pictures(
                 for one in _frames(job, options):
                     height, width = predict_picture(loaded, one, options, advance)
                     if one.target is not None:
-                        print(f"{one.name}: {width} × {height}", file=sys.stderr if output == PIPE else sys.stdout)
+                        print(f"{one.name}: {width} × {height}")
             except (ValueError, OSError, ImportError, RuntimeError, MemoryError) as error:
                 if alone:
                     raise
@@ -72,22 +72,18 @@ def picture_jobs(sources: Sequence[str], output: str, options: PredictOptions) -
         )
     if path.suffix.lower() in FORMATS and not path.is_dir():
         raise ImageError(f"{output!r} is named like a picture, expected a folder for several; give -o DIR")
-    jobs = [
-        Job(_source(source), path / kept.with_suffix(ending), ending)
-        for source, kept in _inside(sources)
-        for ending in [suffix or (kept.suffix.lower() if kept.suffix.lower() in FORMATS else ".png")]
-    ]
-    seen: dict[Path, Job] = {}
-    for job in jobs:
-        if job.target in seen and seen[job.target].source == job.source:
-            continue  # a file of a folder that is given as well
-        if job.target in seen:
+    jobs: dict[Path, Job] = {}
+    for source, kept in _inside(sources):
+        ending = suffix or (kept.suffix.lower() if kept.suffix.lower() in FORMATS else ".png")
+        job, target = _source(source), path / kept.with_suffix(ending)
+        if target in jobs and jobs[target].source != job:  # a file may be given in its folder and alone
             raise ImageError(
-                f"{seen[job.target].source} and {job.source} would both become {job.name}; answer them into two folders"
+                f"{jobs[target].source} and {source} would both become {target}; answer them into two folders"
             )
-        seen[job.target] = job  # pyright: ignore[reportArgumentType]
-        job.target.parent.mkdir(parents=True, exist_ok=True)  # pyright: ignore[reportOptionalMemberAccess]
-    return list(seen.values())
+        jobs[target] = Job(job, target, ending)
+    for target in jobs:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    return list(jobs.values())
 
 
 def _inside(sources: Sequence[str]) -> Iterator[tuple[str, Path]]:
