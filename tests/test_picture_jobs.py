@@ -60,6 +60,8 @@ def test_files_and_folders_into_a_folder(weights, tmp_path, capsys):
     assert all(read_photo(tmp_path / "big" / name).shape[:2] == (2 * H, 2 * W) for name in files)
     said = capsys.readouterr()
     assert said.out.count(f"{2 * W} × {2 * H}") == 4 and said.err == ""  # no bar where there is no terminal
+    run(weights, folder / "b.png", "--scale", 1, "--format", "bmp", "-o", tmp_path / "new")
+    assert leftovers(tmp_path / "new") == ["b.bmp"]
     run(weights, folder, "--scale", 1, "--format", "bmp", "-o", tmp_path / "bmp")
     assert {p.suffix for p in (tmp_path / "bmp").rglob("*.*")} == {".bmp"}
 
@@ -304,7 +306,7 @@ def test_a_terminal_sees_a_bar_with_the_time_left(monkeypatch):
     said.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", said)
     monkeypatch.setenv("TERM", "xterm")
-    with _bar([100, 300]) as (started, advance):
+    with _bar(lambda: [100, 300]) as (started, advance):
         started(0, "big/a.png")
         advance(100)
         started(1, "big/b.png")

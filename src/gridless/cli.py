@@ -134,7 +134,9 @@ def predict(
     long_side: Annotated[int | None, Parameter(help="Pixels of the longer side.")] = None,
     format: Annotated[str | None, Parameter(help="png, jpg, webp, bmp or tif: of a folder's files, or of -.")] = None,
     quality: Annotated[int | None, Parameter(help="1 … 100, of JPEG (95) and WebP (lossless if not given).")] = None,
-    best: Annotated[bool, _flag("The mean of eight answers: a little better, eight times as long.")] = False,
+    best: Annotated[
+        bool, _flag("The mean of the eight turned and mirrored answers: often a little better, eight times as long.")
+    ] = False,
     compare: Annotated[bool, _flag("Also OUTPUT-compare.png: bicubic and the answer side by side.")] = False,
     tile_wrap: Annotated[bool, _flag("The picture repeats along both axes, and so does its answer.")] = False,
     all_frames: Annotated[bool, _flag("Every frame or page of a file, to numbered files.")] = False,

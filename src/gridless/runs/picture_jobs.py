@@ -28,7 +28,7 @@ def predict_pictures(
     """
     jobs = picture_jobs(sources, output, options)
     loaded, failures, alone = model(), [], len(jobs) == 1
-    with _bar([_pixels(job, options) for job in jobs]) as (started, advance):
+    with _bar(lambda: [_pixels(job, options) for job in jobs]) as (started, advance):
         for number, job in enumerate(jobs):
             started(number, job.name)
             try:
@@ -60,7 +60,8 @@ def picture_jobs(sources: Sequence[str], output: str, options: PredictOptions) -
             raise ImageError("standard output (-) has no suffix that says the format; give it, e.g. --format png")
         return [Job(_source(sources[0]), None, suffix)]
     path = Path(output)
-    if not several and not path.is_dir() and (path.suffix.lower() in FORMATS or not output.endswith(("/", "\\"))):
+    named = path.suffix.lower() in FORMATS or not (output.endswith(("/", "\\")) or suffix)
+    if not several and not path.is_dir() and named:
         if suffix is not None and FORMATS[suffix] != FORMATS.get(path.suffix.lower()):
             raise ImageError(
                 f"{output!r} ends in {path.suffix!r}, --format says {options.format}; leave one of them out"
@@ -121,7 +122,7 @@ def _pixels(job: Job, options: PredictOptions) -> int:
 
 
 @contextmanager
-def _bar(pixels: list[int]) -> Iterator[tuple[Callable[[int, str], object], Callable[[int], object]]]:
+def _bar(sizes: Callable[[], list[int]]) -> Iterator[tuple[Callable[[int, str], object], Callable[[int], object]]]:
     """What is told which file is begun, and of pixels that are done: on a terminal a bar with the time left."""
     if not sys.stderr.isatty():
         yield lambda number, name: None, lambda count: None
@@ -129,6 +130,7 @@ def _bar(pixels: list[int]) -> Iterator[tuple[Callable[[int, str], object], Call
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    pixels = sizes()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), "left", TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=sum(pixels) or None)

@@ -30,6 +30,7 @@ ENCODED_BYTES = 640  # of a pixel's features in the windows it lies in; BYTES_KE
 WORKING_BYTES = 1 << 26  # of one block of questions on its way through the network, and of tiles on their way to a file
 OUTPUT_BYTES = {".webp": 24, ".bmp": 10}  # of a pixel of a whole picture: as integers, as Pillow's, and its encoding
 JPEG_BYTES = 10
+BAND_BYTES = 2048  # of a sample of a row: a band of a PNG as integers, and its rows while they are filtered
 FLOAT_BYTES = 16  # of a pixel of an answer that is made at once
 
 
@@ -165,7 +166,7 @@ def memory_needed(
     pixels, asked, turns = prod(photo.shape[:2]), prod(shape[:2]), len(TURNS) if options.best else 1
     encoded = turns * min(BYTES_KEPT, pixels * ENCODED_BYTES)
     given = pixels * (INPUT_BYTES * turns + (0 if photo.alpha is None else VEIL_BYTES))
-    streamed = FORMATS[suffix].name in ("PNG", "TIFF")
-    output = shape[1] * 256 * shape[2] * 12 if streamed else asked * OUTPUT_BYTES.get(suffix, JPEG_BYTES)
+    whole = {"TIFF": 0, "PNG": shape[1] * shape[2] * BAND_BYTES}  # of TIFF no more than a tile is held
+    output = whole.get(FORMATS[suffix].name, asked * OUTPUT_BYTES.get(suffix, JPEG_BYTES))
     compared = asked * CANVAS_BYTES if options.compare else 0
     return given + encoded + WORKING_BYTES + output + compared + (asked * turns * FLOAT_BYTES if joint else 0)
