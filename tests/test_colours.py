@@ -10,8 +10,10 @@ from PIL import Image
 from profiles import ADOBE_RGB, CMYK, DISPLAY_P3, GREY, managed
 
 from gridless.data import colours
-from gridless.data.metadata import read_metadata
+from gridless.data.metadata import Metadata, read_metadata
 from gridless.data.picture_reading import read_photo
+from gridless.data.picture_writing import write_photo
+from gridless.data.pictures import ImageError
 from gridless.runs.predict import predict_file
 from gridless.runs.predict_options import PredictOptions
 
@@ -145,6 +147,14 @@ def test_a_profile_of_other_channels_or_none_is_left_out(tmp_path):
         (tmp_path / "a.png").write_bytes(saved(Image.fromarray(noise(3)), "PNG", icc_profile=profile))
         assert read_metadata(tmp_path / "a.png").profile is None
     assert colours.space(None) is None and colours.space(b"nothing") is None
+
+
+def test_a_grey_profile_where_grey_becomes_rgb(tmp_path):
+    write_photo(tmp_path / "in.png", noise(1, 16) / 65535, 16, noise(1, 16)[..., 0] / 65535, about=Metadata(GREY))
+    predict_file(bicubic_model(), tmp_path / "in.png", tmp_path / "out.png", PredictOptions(scale=1))
+    assert read_metadata(tmp_path / "out.png").profile == GREY
+    with pytest.raises(ImageError, match="its grey profile means nothing; use .png"):
+        predict_file(bicubic_model(), tmp_path / "in.png", tmp_path / "out.tif", PredictOptions(scale=1))
 
 
 def test_alpha_is_not_converted():

@@ -97,6 +97,7 @@ def test_what_is_no_command_is_said_before_anything_is_read(weights, tmp_path, c
     assert "--format is 'gif'" in fails(capsys, "predict", weights, a, "-o", tmp_path / "d", "--format", "gif")
     assert "expected 1 … 100" in fails(capsys, "predict", weights, a, "-o", tmp_path / "c.jpg", "--quality", 0)
     assert "positive number, got 0" in fails(capsys, "predict", weights, a, "-o", tmp_path / "c.jpg", "--width", 0)
+    assert "unknown option '--scal'" in fails(capsys, "predict", weights, a, "--scal", 2, "-o", tmp_path / "c.png")
     assert "give pictures or folders" in fails(capsys, "predict", weights, "-o", tmp_path / "c.png")
     assert "has no suffix" in fails(capsys, "predict", weights, a, "-o", "-")
     assert "takes one picture" in fails(capsys, "predict", weights, a, b, "-o", "-", "--format", "png")
@@ -240,6 +241,13 @@ def test_floats_are_turned_upright(tmp_path, channels, orientation):
     floats = read_photo(tmp_path / "f.tif", floats=True)
     assert floats.depth == 32
     np.testing.assert_array_equal(floats.pixels, read_photo(tmp_path / "a.tif").pixels.astype(np.float32))
+
+
+def test_floats_without_tifffile(tmp_path, monkeypatch, capsys, weights):
+    Image.fromarray(noise(1)[..., 0].astype(np.float32)).save(tmp_path / "a.tif")
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    line = fails(capsys, "predict", weights, tmp_path / "a.tif", "-o", tmp_path / "b.png")
+    assert "a TIFF of floating-point numbers needs tifffile: pip install 'gridless[tiff]'" in line
 
 
 def test_pages_of_floats(weights, tmp_path, capsys):

@@ -17,6 +17,8 @@ from . import colours, headers
 from .picture_reading import Source, header, opened
 
 ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY, XMP_TAG = 0x0112, 0x8769, 0x8825, 700
+GREY_MODES = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
+_PNG_COLOUR_TYPE = 25  # where it is in a file: 0 grey, 4 grey and alpha
 WIDTH, HEIGHT = 0xA002, 0xA003  # of the pixels, in the EXIF directory
 DESCRIPTIVE = frozenset(
     (0x010E, 0x010F, 0x0110, 0x0112, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x4746, 0x4749, 0x8298)
@@ -57,17 +59,15 @@ def read_metadata(source: Source, frame: int | None = None) -> Metadata:
             return _of_float_tiff(file, frame or 0)
         image = header(file)
         image.seek(headers.frame_numbers(image)[frame or 0])
-        profile = image.info.get("icc_profile")
+        profile, grey = image.info.get("icc_profile"), image.mode in GREY_MODES
         if image.format == "PNG":
-            profile = profile or colours.of_png(image.info, 1 if image.mode in ("1", "L", "LA", "I;16") else 3)
+            file.seek(_PNG_COLOUR_TYPE)
+            grey = file.read(1)[0] in (0, 4)  # Pillow takes grey with alpha of 16 bits for RGBA
+            profile = profile or colours.of_png(image.info, 1 if grey else 3)
             if frame is None:
                 image.load()  # what lies behind the pixels
-        fits = {
-            "GRAY": ("1", "L", "LA", "La", "I;16", "I;16B"),
-            "RGB": ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "YCbCr"),
-        }
-        if image.mode not in fits.get(colours.space(profile) or "", ()):
-            profile = None  # of other channels: CMYK has become sRGB
+        if image.mode == "CMYK" or colours.space(profile) != ("GRAY" if grey else "RGB"):
+            profile = None  # none, of other channels, or of inks that have become sRGB
         exif = None
         with suppress(Exception):
             exif = _descriptive(image.getexif())

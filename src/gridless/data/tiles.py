@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, TiffImagePlugin
 
+from . import colours
 from .metadata import EXIF_DIRECTORY, GPS_DIRECTORY, XMP_TAG, Metadata
 from .picture_writing import FORMATS, Target, check_format, check_holds, replacing_stream, show_target
 from .pictures import ImageError, quantise_with_alpha
@@ -51,6 +52,11 @@ def write_tiles(
             raise ImageError(f"{name} may need {size:,} bytes, the disk has {free:,} left; make a smaller picture")
     else:
         check_format("standard output", ".tif", holds, depth, channels % 2 == 0, tiled=True)
+    if stored > channels and colours.space(about.profile) == "GRAY":
+        raise ImageError(
+            f"{show_target(target)}: 16-bit grey with alpha becomes RGB in a TIFF, where its grey profile means nothing; "
+            "use .png"
+        )
 
     def tiles() -> Iterator[np.ndarray]:
         for rows, columns in product(cuts(height), cuts(width)):

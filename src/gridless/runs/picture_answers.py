@@ -20,6 +20,7 @@ from gridless.model import FieldModel
 from gridless.samples import Samples
 
 Part = tuple[slice, slice]
+Turn = tuple[bool, bool, bool]
 Answer = Callable[[Part], Float32[Tensor, "h w C"]]
 WRAPPED = Domain(axes=(Axis(name="y", period=1.0), Axis(name="x", period=1.0)))
 """Of a picture that repeats along both axes."""
@@ -68,45 +69,54 @@ def network_answers(
     best: bool,
 ) -> Answer:
     """What the model says of colours (C = 1 or 3) at `shape`: three channels of rows and columns, on the CPU."""
-    seen, device = seen.expand(-1, -1, 3), next(model.parameters()).device
     turns = TURNS if best else TURNS[:1]
-    answers = []
-    for turn in turns:
-        mask = None if measured is None else turned(measured[..., None], turn)[..., 0]
-        with torch.no_grad():
-            samples = Samples.from_grid(turned(seen, turn), mask=mask, domain=domain).to(device)
-            field = model.encode(samples)
-        size = (shape[1], shape[0]) if turn[0] else shape
-        whole = field.to_image(shape=size) if field.joint else None  # its questions cannot be asked apart
-
-        def answer(part: Part, field=field, size=size, whole=whole, turn=turn) -> Tensor:
-            part = turned_part(part, turn, size)
-            there = field.to_image(shape=size, part=part) if whole is None else whole[part]
-            return turned_back(there, turn).cpu()
-
-        answers.append(answer)
+    answers = [_turned_answer(model, seen.expand(-1, -1, 3), shape, domain, measured, turn) for turn in turns]
 
     def mean(part: Part) -> Tensor:
         total = answers[0](part)
-        for one in answers[1:]:
-            total = total + one(part)
+        for answer in answers[1:]:
+            total = total + answer(part)
         return total / len(answers)
 
     return mean
 
 
-def turned(picture: Tensor, turn: tuple[bool, bool, bool]) -> Tensor:
+def _turned_answer(
+    model: FieldModel,
+    seen: Float32[Tensor, "H W 3"],
+    shape: tuple[int, int],
+    domain: Domain | None,
+    measured: Bool[Tensor, "H W"] | None,
+    turn: Turn,
+) -> Answer:
+    """The answer to the turned colours, turned back."""
+    mask = None if measured is None else turned(measured, turn)
+    size = (shape[1], shape[0]) if turn[0] else shape
+    with torch.no_grad():
+        samples = Samples.from_grid(turned(seen, turn), mask=mask, domain=domain)
+        field = model.encode(samples.to(next(model.parameters()).device))
+    whole = field.to_image(shape=size) if field.joint else None  # its questions cannot be asked apart
+
+    def answer(part: Part) -> Tensor:
+        part = turned_part(part, turn, size)
+        there = field.to_image(shape=size, part=part) if whole is None else whole[part]
+        return turned_back(there, turn).cpu()
+
+    return answer
+
+
+def turned(picture: Tensor, turn: Turn) -> Tensor:
     """A picture (H W …) transposed, then mirrored."""
     picture = picture.transpose(0, 1) if turn[0] else picture
     return picture.flip([axis for axis in (0, 1) if turn[1 + axis]]).contiguous()
 
 
-def turned_back(picture: Tensor, turn: tuple[bool, bool, bool]) -> Tensor:
+def turned_back(picture: Tensor, turn: Turn) -> Tensor:
     picture = picture.flip([axis for axis in (0, 1) if turn[1 + axis]])
     return picture.transpose(0, 1) if turn[0] else picture
 
 
-def turned_part(part: Part, turn: tuple[bool, bool, bool], size: tuple[int, int]) -> Part:
+def turned_part(part: Part, turn: Turn, size: tuple[int, int]) -> Part:
     """Where rows and columns of a picture lie in the turned one, which is of this size."""
     rows, columns = part[::-1] if turn[0] else part
     ends = [piece.indices(n)[:2] for piece, n in zip((rows, columns), size, strict=True)]

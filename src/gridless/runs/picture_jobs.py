@@ -50,6 +50,8 @@ def picture_jobs(sources: Sequence[str], output: str, options: PredictOptions) -
     names and the folders inside. Raises ImageError for what is no command: an output that is none, or one for two inputs."""
     if not sources:
         raise ImageError("predict what? give pictures or folders after the model")
+    if mistyped := [name for name in sources if name.startswith("-") and name != PIPE and not Path(name).exists()]:
+        raise ImageError(f"unknown option {mistyped[0]!r}, and no file of that name; see gridless predict --help")
     if sources.count(PIPE) > 1:
         raise ImageError("standard input (-) can be read once; give it once")
     suffix, several = options.suffix, len(sources) > 1 or Path(sources[0]).is_dir()

@@ -57,7 +57,7 @@ def predict_file(
     source: str | Path,
     target: str | Path,
     options: PredictOptions | None = None,
-    advance: Callable[[int], object] = int,
+    advance: Callable[[int], object] = lambda pixels: None,
 ) -> tuple[int, int]:
     """Write the answer to the picture `source` to `target`; returns its (height, width). ×4 without `options`.
 
@@ -73,7 +73,7 @@ def predict_picture(
     model: FieldModel,
     job: Job,
     options: PredictOptions | None = None,
-    advance: Callable[[int], object] = int,
+    advance: Callable[[int], object] = lambda pixels: None,
 ) -> tuple[int, int]:
     """As `predict_file`, for a job: from memory, to standard output, or one frame of several."""
     options = options or PredictOptions()
