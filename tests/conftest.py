@@ -66,6 +66,13 @@ def tiny(name: str, diff: dict | None = None, seed: int = 0) -> gl.FieldModel:
     return model.eval()
 
 
+def bicubic_model() -> gl.FieldModel:
+    """A model that answers as its bicubic base does: it is not trained."""
+    model = tiny("hybrid", LOCAL)
+    model.head.linear.weight.data.zero_()
+    return model
+
+
 @pytest.fixture(params=[(name, arm) for name in (*PRESETS, *VARIANTS) for arm in ("plain", "photo")], ids="-".join)
 def model(request) -> gl.FieldModel:
     """Every system and variant, as it is and with base, stem and local read-out."""

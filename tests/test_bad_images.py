@@ -12,7 +12,7 @@ from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
 from PIL import Image
 
 from gridless.data import ImageError, read_photo, write_photo
-from gridless.data.pictures import _opened
+from gridless.data.picture_reading import opened
 
 
 def one_line(path, match, **options):
@@ -113,7 +113,7 @@ def test_no_warning_escapes(tmp_path, monkeypatch):
 def test_threads_that_overlap_leave_the_warnings_as_they_were(tmp_path):
     write_photo(tmp_path / "a.png", np.zeros((H, W, 3)))
     before = list(warnings.filters)
-    first, second = _opened(tmp_path / "a.png"), _opened(tmp_path / "a.png")
+    first, second = opened(tmp_path / "a.png"), opened(tmp_path / "a.png")
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)

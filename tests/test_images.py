@@ -10,7 +10,8 @@ from pictures import H, W, leftovers, noise, paeth_png, raw_png, saved
 from PIL import Image, features
 
 from gridless.data import ImageError, Photo, read_photo, resize_bicubic, write_photo
-from gridless.data.pictures import photo_size, quantise, safe_name
+from gridless.data.picture_reading import photo_size
+from gridless.data.pictures import quantise, safe_name
 
 
 def save_png(path, samples, **options):
@@ -193,17 +194,6 @@ def test_the_size_is_read_from_the_header(tmp_path, monkeypatch):
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
     for format in ("JPEG", "WEBP", "PNG", "TIFF"):
         assert photo_size(tmp_path / format) == (W, H) and photo_size(tmp_path / f"{format}-plain") == (H, W)
-
-
-def test_a_colour_profile_is_named_unless_it_is_srgb(tmp_path):
-    from PIL import ImageCms
-
-    for kind, expected in (("LAB", "Lab identity built-in"), ("sRGB", None)):
-        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
-        (tmp_path / "a.png").write_bytes(saved(Image.new("RGB", (W, H)), "PNG", icc_profile=profile))
-        assert read_photo(tmp_path / "a.png").profile == expected
-    (tmp_path / "a.png").write_bytes(saved(Image.new("RGB", (W, H)), "PNG", icc_profile=b"nothing"))
-    assert read_photo(tmp_path / "a.png").profile == "(not readable)"
 
 
 def test_16_bit_grey_tiff_of_both_byte_orders(tmp_path):

@@ -13,7 +13,7 @@ from pictures import H, W, noise, raw_png, saved
 from PIL import Image
 
 from gridless.data import ImageError, completeness, read_photo
-from gridless.data.pictures import photo_size
+from gridless.data.picture_reading import photo_size
 
 
 def refused(path, match):

@@ -13,9 +13,11 @@ from test_cli import KINDS, png16, read_photo_like
 
 import gridless as gl
 from gridless.data import tiles
-from gridless.data.pictures import ImageError, read_photo
+from gridless.data.picture_reading import read_photo
+from gridless.data.pictures import ImageError
 from gridless.data.tiles import write_tiles
 from gridless.runs import predict
+from gridless.runs.predict_options import PredictOptions
 
 tifffile = pytest.importorskip("tifffile")
 
@@ -31,7 +33,7 @@ def test_the_tiled_tiff_is_the_png(tmp_path, channels, dtype, monkeypatch):
     else:
         Image.fromarray(pixels[..., 0] if channels == 1 else pixels).save(source)
     for name in ("out.png", "out.tif"):
-        assert predict.predict_file(model, source, tmp_path / name, 4.3) == (133, 116)
+        assert predict.predict_file(model, source, tmp_path / name, PredictOptions(scale=4.3)) == (133, 116)
     whole = read_photo(tmp_path / "out.png")
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         page, tiled = file.pages[0], file.asarray()
@@ -66,7 +68,7 @@ def test_a_joint_decoders_tiles_are_cut_from_one_answer(tmp_path, monkeypatch):
     model = tiny("hybrid", {"decoder": {"joint": True}})
     Image.fromarray(read_photo_like((8, 7, 3))).save(tmp_path / "in.png")
     for name in ("out.png", "out.tif"):
-        predict.predict_file(model, tmp_path / "in.png", tmp_path / name, 5)
+        predict.predict_file(model, tmp_path / "in.png", tmp_path / name, PredictOptions(scale=5))
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), read_photo(tmp_path / "out.png").pixels)
 
 
@@ -124,12 +126,13 @@ def test_a_failed_write_leaves_the_older_file(tmp_path, failure):
 def test_what_does_not_fit_is_said_beforehand(tmp_path, monkeypatch):
     model = tiny("hybrid", LOCAL)
     Image.fromarray(read_photo_like((20, 20, 3))).save(tmp_path / "in.png")
-    monkeypatch.setattr(predict, "free_memory", lambda device: 2 << 30)
-    with pytest.raises(ImageError, match=r"as .png that takes about 4.5 GiB of memory, 2.0 are free; write a .tif"):
-        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.png", 500)
+    monkeypatch.setattr(predict, "free_memory", lambda device: 1 << 29)
+    advice = "write a .png or .tif, which need little beyond the input"
+    with pytest.raises(ImageError, match=rf"as .jpg that takes about 1.0 GiB of memory, 0.5 are free; {advice}"):
+        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.jpg", PredictOptions(scale=500))
     with pytest.raises(ImageError, match=r"may need 1,200,000,000,000,000 bytes, the disk has .* left"):
-        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.tif", 1_000_000)
+        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.tif", PredictOptions(scale=1_000_000))
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(ImportError, match=r"pip install 'gridless\[tiff\]'"):
-        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.tif", 2)
+        predict.predict_file(model, tmp_path / "in.png", tmp_path / "out.tif", PredictOptions(scale=2))
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]

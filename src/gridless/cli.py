@@ -112,22 +112,53 @@ def report(
     print(write(runs, output) / "report.html")
 
 
+def _flag(text: str) -> Parameter:
+    return Parameter(negative="", help=text)
+
+
 @app.command
 def predict(
     run: Annotated[str, Parameter(help="A run folder, a model that ships, or a Hub repository.")],
-    picture: Annotated[Path, Parameter(help="PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF.")],
-    *,
-    output: Annotated[Path, _output("The new file; its suffix says the format.")],
-    scale: Annotated[float, Parameter(help="Of width and height; need not be whole.")] = 4.0,
+    *pictures: Annotated[
+        str,
+        Parameter(
+            help="PNG, JPEG, WebP, BMP, GIF, AVIF or TIFF, folders of them, or - for a pipe.", allow_leading_hyphen=True
+        ),
+    ],
+    output: Annotated[
+        str, Parameter(name=["-o", "--output"], help="The new file, a folder, or -.", allow_leading_hyphen=True)
+    ],
+    scale: Annotated[float | None, Parameter(help="Of width and height; need not be whole; 4 if no size.")] = None,
+    width: Annotated[int | None, Parameter(help="Pixels; the height follows. Instead of --scale.")] = None,
+    height: Annotated[int | None, Parameter(help="Pixels; the width follows.")] = None,
+    long_side: Annotated[int | None, Parameter(help="Pixels of the longer side.")] = None,
+    format: Annotated[str | None, Parameter(help="png, jpg, webp, bmp or tif: of a folder's files, or of -.")] = None,
+    quality: Annotated[int | None, Parameter(help="1 … 100, of JPEG (95) and WebP (lossless if not given).")] = None,
+    best: Annotated[
+        bool, _flag("The mean of the eight turned and mirrored answers: often a little better, eight times as long.")
+    ] = False,
+    compare: Annotated[bool, _flag("Also OUTPUT-compare.png: bicubic and the answer side by side.")] = False,
+    tile_wrap: Annotated[bool, _flag("The picture repeats along both axes, and so does its answer.")] = False,
+    all_frames: Annotated[bool, _flag("Every frame or page of a file, to numbered files.")] = False,
+    strip: Annotated[bool, _flag("Write no EXIF, XMP and resolution; the colour profile stays.")] = False,
+    overwrite: Annotated[bool, _flag("The output may be the input.")] = False,
 ) -> None:
-    """Answer a picture at any scale. Grey stays grey; alpha and 16 bits are kept (in PNG and TIFF). A TIFF is written tile
-    by tile and may be larger than memory."""
+    """Answer pictures at any scale. Grey stays grey; alpha, colour profile, EXIF and XMP are kept, 16 bits in PNG and TIFF,
+    floats in TIFF, which both are written tile by tile and may be larger than memory. One failing file stops no other."""
     from gridless.model import FieldModel
-    from gridless.runs.predict import predict_file
+    from gridless.runs.picture_jobs import predict_pictures
+    from gridless.runs.predict_options import PredictOptions
     from gridless.training.loading import device
 
-    height, width = predict_file(FieldModel.from_pretrained(run, device()), picture, output, scale)
-    print(f"{output}: {width} × {height}")
+    options = PredictOptions(
+        scale=scale, width=width, height=height, long_side=long_side, format=format, quality=quality, best=best,
+        compare=compare, tile_wrap=tile_wrap, all_frames=all_frames, strip=strip, overwrite=overwrite,
+    )  # fmt: skip
+    failures = predict_pictures(lambda: FieldModel.from_pretrained(run, device()), pictures, output, options)
+    for line in failures:
+        print(f"gridless: {line}", file=sys.stderr)
+    if failures:
+        raise SystemExit(2)
 
 
 @app.command

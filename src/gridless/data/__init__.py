@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 from .cifar10 import cifar10, cifar10_labels
 from .folders import PhotoFolder, folder
 from .photos import photos
+from .picture_reading import read_photo
 from .picture_writing import write_photo
-from .pictures import ImageError, Photo, quantise, read_photo, resize_bicubic
+from .pictures import ImageError, Photo, quantise, resize_bicubic
 
 if TYPE_CHECKING:
     from . import waves

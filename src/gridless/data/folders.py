@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import overload
 
-from .pictures import READ_SUFFIXES, ImageError, Photo, photo_size, read_photo, safe_name
+from .picture_reading import READ_SUFFIXES, photo_size, read_photo
+from .pictures import ImageError, Photo, safe_name
 
 KEPT_BYTES = 1 << 28  # of decoded pictures in memory; a picture asked for again beyond that is decoded again
 
@@ -91,7 +92,7 @@ def folder(path: str | os.PathLike, recursive: bool = False) -> PhotoFolder:
         reason = "is a file" if path.exists() else "does not exist"
         raise ImageError(f"{str(path)!r} {reason}, expected a folder of images; see read_photo for one file")
     inside = sorted(
-        (Path(parent, name).relative_to(path) for parent, name in _walk(path, recursive)), key=lambda file: file.parts
+        (Path(parent, name).relative_to(path) for parent, name in walk(path, recursive)), key=lambda file: file.parts
     )
     if not inside:
         where = "nor do the folders inside; " if recursive else ""
@@ -101,7 +102,8 @@ def folder(path: str | os.PathLike, recursive: bool = False) -> PhotoFolder:
     return pictures
 
 
-def _walk(path: Path, recursive: bool) -> Iterable[tuple[str, str]]:
+def walk(path: Path, recursive: bool) -> Iterable[tuple[str, str]]:
+    """The folder and the name of every image file inside, by its suffix; hidden ones are passed over."""
     for parent, folders, files in os.walk(path):
         folders[:] = [name for name in folders if recursive and name[0] != "."]
         for name in files:

@@ -1,13 +1,11 @@
-"""What a picture file's header says beyond its size: frames and pages, depth, colour profile, kinds that are not read."""
+"""What a picture file's header says beyond its size: frames and pages, depth, kinds that are not read."""
 
 from __future__ import annotations
 
 import ctypes
-import io
 import warnings
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
@@ -29,59 +27,87 @@ _MAGIC = {
 """First bytes -> what people try to open as a picture."""
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3}  # photometric interpretation of a TIFF -> channels
-_THUMBNAIL, _ALPHA, _PREMULTIPLIED = 1, 2, 1  # of NewSubfileType and ExtraSamples
+_THUMBNAIL, _PREMULTIPLIED, _FLOATS = 1, 1, 3  # of NewSubfileType, ExtraSamples and SampleFormat
 
 
-def foreign_kind(path: Path) -> str | None:
+def foreign_kind(file: BinaryIO) -> str | None:
     """What a file is that Pillow cannot open, None if its first bytes say nothing."""
-    with open(path, "rb") as file:
-        start = file.read(32)
-        if start[4:8] == b"ftyp":
-            brands = (start[8:12], *(start[i : i + 4] for i in range(16, 32, 4)))
-            if b"avif" in brands or b"avis" in brands:
-                return "an AVIF picture, damaged or of a kind that this Pillow cannot decode"
-            return "a HEIC picture" if any(b in _HEIC for b in brands) else "a video"
-        if start[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
-            with suppress(Exception):  # damaged as well, then
-                tags = TiffImagePlugin.ImageFileDirectory_v2(start[: 16 if start[2:3] == b"+" else 8])
-                file.seek(tags.next)
-                tags.load(file)
-                depth = "+".join(map(str, _tuple(tags.get(258, 1))))
-                return f"a TIFF of {_channels(tags.get(277, 1))} of {depth} bits"
+    file.seek(0)
+    start = file.read(32)
+    if start[4:8] == b"ftyp":
+        brands = (start[8:12], *(start[i : i + 4] for i in range(16, 32, 4)))
+        if b"avif" in brands or b"avis" in brands:
+            return "an AVIF picture, damaged or of a kind that this Pillow cannot decode"
+        return "a HEIC picture" if any(b in _HEIC for b in brands) else "a video"
+    tags = _tiff_tags(file)
+    if tags is not None:
+        depth = "+".join(map(str, _tuple(tags.get(258, 1))))
+        return f"a TIFF of {_channels(tags.get(277, 1))} of {depth} bits"
     return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), None)
 
 
+def holds_floats(file: BinaryIO) -> bool:
+    """Whether it is a TIFF of floating-point numbers."""
+    tags = _tiff_tags(file)
+    return tags is not None and set(_tuple(tags.get(339, 1))) == {_FLOATS}
+
+
+def _tiff_tags(file: BinaryIO) -> TiffImagePlugin.ImageFileDirectory_v2 | None:
+    """Those of the first page, None of other files and of damaged ones."""
+    file.seek(0)
+    start = file.read(16)
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0"):
+        with suppress(Exception):
+            tags = TiffImagePlugin.ImageFileDirectory_v2(start[: 16 if start[2:3] == b"+" else 8])
+            file.seek(tags.next)
+            tags.load(file)
+            return tags
+    return None
+
+
+def surplus_channels(image: Image.Image) -> str | None:
+    """'5 channels', '12 images' of a TIFF whose one page holds more than a picture; None of all others."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return None
+    tags = image.tag_v2
+    colours, channels = _COLOURS.get(tags.get(262, -1), 1), tags.get(277, 1)
+    extra = _tuple(tags.get(338, ()))
+    if channels > colours + 1 or (channels > colours and 0 in extra):
+        return f"{_channels(channels)}, {colours} of colour and {channels - colours} more"
+    description = str(tags.get(270, ""))
+    if description.startswith("ImageJ=") and "\nimages=" in description:  # a stack with one directory for all
+        count = description.split("\nimages=")[1].split("\n")[0]
+        return f"{count} images" if count != "1" and image.n_frames == 1 else None
+    return None
+
+
 def several(image: Image.Image) -> str | None:
-    """'12 pages', '3 frames', '5 channels' of a file that holds more than one picture; None if it holds one."""
+    """'12 pages', '3 frames' of a file that holds more than one picture; None if it holds one."""
+    count = len(frame_numbers(image))
+    kind = {"TIFF": "pages", "MPO": "views"}.get(image.format or "", "frames")
+    return f"{count} {kind}" if count > 1 else None
+
+
+def frame_numbers(image: Image.Image) -> list[int]:
+    """What `image.seek` takes for each frame, page or view that is a picture of its own, not a preview of another."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tags = image.tag_v2
-        colours, channels = _COLOURS.get(tags.get(262, -1), 1), tags.get(277, 1)
-        extra = _tuple(tags.get(338, ()))
-        if channels > colours + 1 or (channels > colours and 0 in extra):
-            return f"{_channels(channels)}, {colours} of colour and {channels - colours} more"
-        description = str(tags.get(270, ""))
-        if description.startswith("ImageJ=") and "\nimages=" in description:  # a stack with one directory for all
-            count = description.split("\nimages=")[1].split("\n")[0]
-            return f"{count} images" if count != "1" else None
-        pages = _pages(image)
-        return f"{pages} pages" if pages > 1 else None
+        return _pages(image)
     if isinstance(image, MpoImagePlugin.MpoImageFile):  # most hold previews of the first picture beside it
-        views = [e for e in (image.mpinfo or {}).get(0xB002, ()) if e["Attribute"]["MPType"].startswith("Multi-Frame")]
-        return f"{len(views)} views" if len(views) > 1 else None
-    frames = getattr(image, "n_frames", 1)
-    return f"{frames} frames" if frames > 1 else None
+        kinds = [entry["Attribute"]["MPType"] for entry in (image.mpinfo or {}).get(0xB002, ())]
+        views = [number for number, kind in enumerate(kinds) if kind.startswith("Multi-Frame")]
+        return views if len(views) > 1 else [0]
+    return list(range(getattr(image, "n_frames", 1)))
 
 
-def _pages(image: TiffImagePlugin.TiffImageFile) -> int:
+def _pages(image: TiffImagePlugin.TiffImageFile) -> list[int]:
     """Pages of a TIFF that are no thumbnails of others."""
-    pages = image.n_frames
-    if 1 < pages < 100:
-        thumbnails = 0
-        for number in range(1, pages):
+    pages = list(range(image.n_frames))
+    if 1 < len(pages) < 100:
+        for number in range(1, len(pages)):
             with suppress(Exception):  # a page of a kind that Pillow does not know counts as one
                 image.seek(number)
-                thumbnails += image.tag_v2.get(254, 0) & _THUMBNAIL
-        pages -= thumbnails
+                if image.tag_v2.get(254, 0) & _THUMBNAIL:
+                    pages.remove(number)
         image.seek(0)
     return pages
 
@@ -108,20 +134,6 @@ def loss(image: Image.Image, file: BinaryIO) -> str | None:
         if where >= 0 and start[where + 6 : where + 7] and start[where + 6] & 0x40:
             return "is an AVIF of 10 or 12 bits, only 8 bits are read without loss"
     return None
-
-
-def profile_name(image: Image.Image) -> str | None:
-    """The name of an embedded colour profile, None without one or for sRGB."""
-    profile = image.info.get("icc_profile")
-    if not profile:
-        return None
-    try:
-        from PIL import ImageCms
-
-        name = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(profile))).strip()
-    except Exception:  # damaged, or a Pillow without LittleCMS
-        return "(not readable)"
-    return None if "srgb" in name.lower() or name == "c2" else name or "(without a name)"  # c2: a small sRGB of the web
 
 
 class _Quiet:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import os
 import struct
-import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt
+from PIL import Image
 
-from gridless.files import write_bytes
+from gridless.files import replacing
 
+from . import colours
+from .metadata import Metadata
 from .pictures import ImageError, as_image, quantise, show
+from .png_writing import write_png
 
 
 @dataclass(frozen=True)
@@ -29,20 +35,28 @@ class Format:
     bytes: float = inf
     """Most bytes of all samples, where sizes are kept in 32 bits."""
     alpha: bool = True
+    lossy: bool = False
+    """Whether it takes a quality."""
+    profile: bool = True
+    """Whether it keeps what lies beside the pixels."""
+    segment: float = inf
+    """Most bytes of EXIF or of XMP."""
 
 
 FORMATS = {
     ".png": Format("PNG", side=2**31 - 1),
-    ".jpg": Format("JPEG", side=65_500, alpha=False),  # libjpeg's own limit, a little below the format's
-    ".jpeg": Format("JPEG", side=65_500, alpha=False),
-    ".webp": Format("WEBP", side=16_383),
-    ".bmp": Format("BMP", bytes=2**32 - 2**10, alpha=False),
+    # libjpeg's own limit, a little below the format's
+    ".jpg": Format("JPEG", side=65_500, alpha=False, lossy=True, segment=65_500),
+    ".jpeg": Format("JPEG", side=65_500, alpha=False, lossy=True, segment=65_500),
+    ".webp": Format("WEBP", side=16_383, lossy=True),
+    ".bmp": Format("BMP", bytes=2**32 - 2**10, alpha=False, profile=False),
     ".tif": Format("TIFF", bytes=2**32 - 2**25),
     ".tiff": Format("TIFF", bytes=2**32 - 2**25),
 }
 """Suffix -> the formats that are written."""
 
-_COLOUR_TYPE = {1: 0, 2: 4, 3: 2, 4: 6}  # samples per pixel -> colour type in a PNG header
+Target = str | os.PathLike | BinaryIO
+"""A path, or a stream such as standard output, which gets the file when it is whole."""
 
 
 def check_holds(
@@ -50,22 +64,32 @@ def check_holds(
 ) -> None:
     """Raises ImageError unless a picture of `shape` (H, W, C without alpha) can be written to `path`; nothing is computed.
 
-    `tiled`: for `write_tiles`, whose TIFF holds 16 bits of every kind and any size.
+    `tiled`: for `write_tiles`, whose TIFF holds 16 bits and floats of every kind and any size.
     """
     path = Path(path)
-    suffix, channels = path.suffix.lower(), shape[2] + alpha
-    if suffix not in FORMATS:
-        raise ImageError(f"{show(path)} ends in {path.suffix!r}, expected one of {' '.join(FORMATS)}")
-    if depth not in (8, 16):
-        raise ImageError(f"depth is {depth!r}, expected 8 or 16 bits per sample")
+    check_format(path, path.suffix.lower(), shape, depth, alpha, tiled)
     if not path.parent.is_dir():
         raise ImageError(f"the folder {show(path.parent)} does not exist; create it first")
     if path.is_dir():
         raise ImageError(f"{show(path)} is a folder, expected a file name to write")
+
+
+def check_format(
+    path: str | os.PathLike, suffix: str, shape: tuple[int, int, int], depth: int, alpha: bool, tiled: bool
+) -> None:
+    """Raises ImageError, which names `path`, unless a file that ends in `suffix` can hold such a picture."""
+    channels = shape[2] + alpha
+    if suffix not in FORMATS:
+        raise ImageError(f"{show(path)} ends in {suffix!r}, expected one of {' '.join(FORMATS)}")
     format = FORMATS[suffix]
+    tiled = tiled and format.name == "TIFF"
+    if depth not in ((8, 16, 32) if tiled else (8, 16)):
+        if depth == 32:
+            raise ImageError(f"{show(path)}: {suffix} cannot keep floating-point numbers; use .tif")
+        raise ImageError(f"depth is {depth!r}, expected 8 or 16 bits per sample")
     if alpha and not format.alpha:
         raise ImageError(f"{show(path)}: {suffix} cannot keep alpha (transparency); use .png, or composite it first")
-    if tiled and format.name == "TIFF":
+    if tiled:
         return
     if depth == 16 and not (suffix == ".png" or (format.name == "TIFF" and channels == 1)):
         raise ImageError(f"{show(path)}: {suffix} cannot keep 16 bits of {channels} channels; use .png")
@@ -78,13 +102,33 @@ def check_holds(
         )
 
 
-def write_photo(path: str | os.PathLike, values: np.ndarray, depth: int = 8, alpha: np.ndarray | None = None) -> None:
+def check_metadata(path: str | os.PathLike, suffix: str, about: Metadata) -> None:
+    """Raises ImageError if the format has no room for so much EXIF or XMP."""
+    most = FORMATS[suffix].segment
+    for name, data in (("EXIF", about.exif), ("XMP", about.xmp)):
+        if data is not None and len(data) > most:
+            raise ImageError(
+                f"{show(path)}: {suffix} keeps {most:,} bytes of {name}, there are {len(data):,}; use .png, or --strip it"
+            )
+
+
+def write_photo(
+    path: str | os.PathLike,
+    values: np.ndarray,
+    depth: int = 8,
+    alpha: np.ndarray | None = None,
+    *,
+    quality: int | None = None,
+    about: Metadata | None = None,
+) -> None:
     """Writes values (H W C) in [0, 1], clipped and rounded by `quantise`, in the format that the suffix names.
 
-    depth  8 or 16; 16 for .png, and for grey without alpha .tif
-    alpha  (H W) in [0, 1], 0 = transparent; .png, .webp and .tif keep it
-    Everything is lossless but JPEG (quality 95, no chroma subsampling). The file appears whole or not at all: if
-    anything fails, an older file of that name is untouched. Raises ImageError, also if the folder does not exist.
+    depth    8 or 16; 16 for .png, and for grey without alpha .tif
+    alpha    (H W) in [0, 1], 0 = transparent; .png, .webp and .tif keep it
+    quality  1 … 100 of .jpg (95 if None) and .webp (lossless if None); the other formats lose nothing
+    about    profile, EXIF, XMP and resolution to write beside the pixels; .bmp keeps none of them
+    The file appears whole or not at all: if anything fails, an older file of that name is untouched. Raises ImageError,
+    also if the folder does not exist.
     """
     path = Path(path)
     if np.ndim(values) == 3:
@@ -94,37 +138,73 @@ def write_photo(path: str | os.PathLike, values: np.ndarray, depth: int = 8, alp
         if tuple(alpha.shape) != samples.shape[:2]:
             raise ImageError(f"alpha has shape {tuple(alpha.shape)}, expected (H, W) = {samples.shape[:2]}")
         samples = np.concatenate([samples, quantise(alpha[..., None], depth)], axis=-1)
-    suffix = path.suffix.lower()
+    write_bands(path, path.suffix.lower(), samples.shape, [samples], depth, quality, about or Metadata())
+
+
+def write_bands(
+    target: Target,
+    suffix: str,
+    shape: tuple[int, ...],
+    bands: Iterable[UInt[np.ndarray, "h W C"]],
+    depth: int = 8,
+    quality: int | None = None,
+    about: Metadata | None = None,
+) -> None:
+    """Writes (H, W, C) samples, alpha last, from bands of rows in turn, as `write_photo` does. A .png never holds more than
+    a band; the other formats hold the whole picture, as integers. What fits the format was checked before."""
+    format, about = FORMATS[suffix], about or Metadata()
     try:
-        data = _encode_png_16(samples) if depth == 16 and suffix == ".png" else _encode(samples, FORMATS[suffix].name)
-    except (OSError, ValueError, struct.error) as error:
-        raise ImageError(f"{show(path)}: {suffix} cannot hold {samples.shape} samples ({error}); use .png") from error
-    try:
-        write_bytes(path, data)
+        with replacing_stream(target) as file:
+            if format.name == "PNG":
+                write_png(file, (shape[0], shape[1], shape[2]), bands, depth, about)
+            else:
+                whole = np.empty(shape, np.uint8 if depth == 8 else np.uint16)
+                start = 0
+                for band in bands:
+                    whole[start : start + len(band)] = band
+                    start += len(band)
+                _encode(file, as_image(whole), format, quality, about)
+    except (ValueError, struct.error) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{show_target(target)}: {suffix} cannot hold {shape} samples ({error}); use .png") from error
     except OSError as error:
-        raise ImageError(f"{show(path)} cannot be written ({error.strerror or error})") from error
+        raise ImageError(f"{show_target(target)} cannot be written ({error.strerror or error})") from error
 
 
-def _encode(samples: np.ndarray, format: str) -> bytes:
-    if format == "WEBP" and samples.shape[-1] < 3:  # WebP has no grey
-        samples = np.concatenate([samples[..., :1]] * 3 + [samples[..., 1:]], axis=-1)
-    options = {"JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"lossless": True, "exact": True}}.get(format, {})
-    buffer = io.BytesIO()
-    as_image(samples).save(buffer, format=format, **options)
-    return buffer.getvalue()
+def _encode(file: BinaryIO, image: Image.Image, format: Format, quality: int | None, about: Metadata) -> None:
+    grey = image.mode in ("L", "LA")
+    if about.profile is not None and (not format.profile or (format.name == "WEBP" and grey)):
+        image, about = colours.in_srgb(image, about.profile), Metadata(None, about.exif, about.xmp, about.resolution)
+    options: dict[str, Any] = {}
+    if format.name == "JPEG":
+        options = {"quality": quality or 95, "subsampling": 0 if (quality or 95) >= 90 else -1}
+    elif format.name == "WEBP":  # which has no grey
+        image = image if not grey else image.convert("RGBA" if image.mode == "LA" else "RGB")
+        options = {"lossless": True, "exact": True} if quality is None else {"quality": quality, "exact": True}
+    if format.profile:
+        options |= {"icc_profile": about.profile} if about.profile is not None else {}
+        options |= {"exif": b"Exif\0\0" + about.exif} if about.exif is not None else {}
+        options |= {"xmp": about.xmp} if about.xmp is not None and format.name != "TIFF" else {}
+        options |= {"dpi": about.resolution} if about.resolution is not None and format.name != "WEBP" else {}
+    buffer = io.BytesIO()  # given a file of the disk, Pillow's encoders write past Python
+    image.save(buffer, format=format.name, **options)
+    file.write(buffer.getbuffer())
 
 
-def _encode_png_16(samples: UInt[np.ndarray, "H W C"]) -> bytes:
-    """A PNG of 16-bit samples, C = 1 … 4 (Pillow writes only C = 1): header, one compressed block, end mark."""
-    height, width, channels = samples.shape
-    row = samples.astype(">u2").reshape(height, -1).view(np.uint8)
-    left = np.pad(row, ((0, 0), (2 * channels, 0)))[:, : -2 * channels]
-    # Filter 1, the difference to the same byte of the pixel on the left, compresses better than the bytes themselves.
-    filtered = np.pad(row - left, ((0, 0), (1, 0)), constant_values=1)
+@contextmanager
+def replacing_stream(target: Target) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the name of a path, or goes to a stream, when the block ends well."""
+    if isinstance(target, str | os.PathLike):
+        with replacing(Path(target)) as part, part.open("w+b") as file:
+            yield file
+        return
+    whole = io.BytesIO()
+    yield whole
+    target.write(whole.getbuffer())
+    target.flush()
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPE[channels], 0, 0, 0)
-    blocks = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(filtered.tobytes())) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + blocks
+def show_target(target: Target) -> str:
+    """A path, or what a stream is called, in a message."""
+    return show(target) if isinstance(target, str | os.PathLike) else "standard output"

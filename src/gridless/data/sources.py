@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gridless.data.pictures import Photo, read_photo
+from gridless.data.picture_reading import read_photo
+from gridless.data.pictures import Photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
 from gridless.domain import Domain
 from gridless.intake import as_tensor, finite
