@@ -41,7 +41,7 @@ from gridless.training.loading import device, load_data
 from gridless.training.optimiser import learning_rate
 from gridless.training.plan import Plan, steps_within
 from gridless.training.provenance import commit, hardware
-from gridless.training.steps import autocasts
+from gridless.nn.precision import bf16
 
 QUERIES = 30_000  # answered at a time, as published
 FEATURES, UNFOLDED, HIDDEN = 64, 64 * 9, 256
@@ -191,7 +191,7 @@ class Training:
             group["lr"] = rate
         batch = self.draw(step)
         self.model.train()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocasts(self.train, self.device)):
+        with bf16(self.device, self.train.precision == "bf16"):
             features = self.model.features(batch.samples.on_grid())
             answer = self.model(features, batch.coords, batch.cell.to(self.device))
         loss = (answer.float() - batch.target).abs().mean()

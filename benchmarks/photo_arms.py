@@ -2,8 +2,8 @@
 
     python -m benchmarks.photo_arms --data DIR --seconds 600 -o results/photo-arms.json [--arms conv relu …] [--workers N]
 
-DIR holds train and val. An arm is a difference to the first. Beside the gain over bicubic (dB, RGB, the mean over the held-out
-photos) stand what tells a trained model from one that broke: the loss along the way, its largest jump, the steps taken.
+DIR holds train and val. An arm is a difference to the first. Beside the gain over bicubic (dB, RGB, the mean over the
+held-out photos) stand what tells a trained model from one that broke: the loss along the way, its largest jump, the steps.
 """
 
 import argparse

@@ -172,16 +172,8 @@ class Field:
             written[(slice(None), *place)] = answer if target is None else answer.cpu().numpy()
         return made.squeeze(0) if out is None else out
 
-    def to_image(
-        self,
-        scale: float | Sequence[float] | None = None,
-        shape: Sequence[int] | None = None,
-        chunk: int | None = None,
-        out: Out | None = None,
-        part: tuple[slice, ...] | None = None,
-    ) -> Tensor | Out:
-        """`to_grid`, as one says it of a picture: (H W C)."""
-        return self.to_grid(scale, shape, chunk, out, part)
+    to_image = to_grid
+    """The same, as one says it of a picture: (H W C)."""
 
     def gradient(
         self, coords: Points, cell: Tensor | None = None, create_graph: bool = False

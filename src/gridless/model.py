@@ -5,7 +5,6 @@ Samples → units → tokenizer → Tokens → encoder, processor → Encoded �
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import replace
 from math import prod
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
+from gridless.network.heads import PointHead
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
@@ -237,9 +237,10 @@ class FieldModel(
     def decode_lattice(
         self, encoded: Encoded, lattice: Lattice, cell: Float[Tensor, "B 1 d"]
     ) -> Float[Tensor, "B N k"]:
-        """The head's outputs on a lattice in units of the window, for one cell: the same numbers as those of its points, at a
-        part of their price where the model reads features and nothing else."""
+        """The head's outputs on a lattice in units of the window, for one cell: the numbers of its points, at a part of
+        their price where the model reads features and nothing else."""
         if self.local is not None and encoded.local is not None and self._shares(encoded.local):
+            assert isinstance(self.head, PointHead)
             known = None if self.config.signal.finest_cell is None else cell[0, 0].to(lattice.axes[0].dtype)
             return self.local.on_lattice(encoded.local, lattice, known, self.head.linear)
         return self.decode(encoded, lattice.points(len(cell)), cell)
@@ -247,7 +248,7 @@ class FieldModel(
     def _shares(self, local: FeatureGrid) -> bool:
         """Whether an answer is a linear map of the features read in a plane without holes."""
         direct, plane = isinstance(self.config.decoder, c.Direct), self.config.signal.axes == 2
-        return direct and plane and isinstance(self.config.head, c.PointHead) and local.mask is None
+        return direct and plane and isinstance(self.head, PointHead) and local.mask is None
 
     def _decode(
         self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor

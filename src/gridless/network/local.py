@@ -28,7 +28,6 @@ from gridless.coords import Lattice, grid, sizes
 from gridless.network.encoded import FeatureGrid
 from gridless.network.tokenizers import join_patches
 
-
 BLENDED_AT_ONCE = 1 << 20  # numbers of blended rows: what a processor's cache holds
 
 

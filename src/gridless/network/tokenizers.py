@@ -61,7 +61,8 @@ class PatchTokenizer(nn.Module):
     def forward(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None
     ) -> tuple[Tokens | None, tuple[int, ...], Float[Tensor, "B *grid S"] | None]:
-        """Tokens (None where nobody reads them), the shape of their grid, and the stem's features. A patch with nothing measured is padding."""
+        """Tokens (None where nobody reads them), the shape of their grid, and the stem's features. A patch with nothing
+        measured is padding."""
         features = values if mask is None else values * mask[..., None]
         if self.stem is not None:
             features = self.stem(features, mask)

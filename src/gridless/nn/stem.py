@@ -12,8 +12,8 @@ ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu_}
 
 
 class Stem(nn.Module):
-    """conv 3 → `blocks` × (x + conv 3 (gelu (conv 3 x))), or relu. Masked samples stay zero after every layer, as if the grid
-    ended there. Every branch starts at zero: twelve that start at full size explode along the depth."""
+    """conv 3 → `blocks` × (x + conv 3 (gelu (conv 3 x))), or relu. Masked samples stay zero after every layer, as if the
+    grid ended there. Every branch starts at zero: twelve that start at full size explode along the depth."""
 
     def __init__(self, stem: config.Stem, channels: int, axes: int):
         super().__init__()

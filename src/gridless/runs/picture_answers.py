@@ -17,6 +17,7 @@ from gridless.data.pictures import Photo
 from gridless.data.transparency import spread_colours
 from gridless.domain import Domain
 from gridless.model import FieldModel
+from gridless.nn.precision import bf16
 from gridless.samples import Samples
 
 Part = tuple[slice, slice]
@@ -29,12 +30,13 @@ TURNS = tuple((turned, up, left) for turned in (False, True) for up in (False, T
 
 
 def answerer(
-    model: FieldModel, photo: Photo, shape: tuple[int, int], *, best: bool = False, tile_wrap: bool = False
+    model: FieldModel, photo: Photo, shape: tuple[int, int], *, best: bool = False, tile_wrap: bool = False, half: bool = True
 ) -> Callable[[Part], Float32[np.ndarray, "h w C"]]:
     """A function of rows and columns that gives the picture at `shape` there: values (h w C), alpha the last if any.
 
     best       the mean of the answers to the picture turned and mirrored in all eight ways, turned back
     tile_wrap  the picture repeats along both axes, and its answer joins there
+    half       the network computes in bf16 where the machine does; the base keeps its precision
     A grey picture is the mean of the three channels. Of a picture with alpha the colours are interpolated as Pillow does,
     weighted by alpha, and the network's correction is added, which sees hidden pixels in the colours around; alpha is
     interpolated: it is a shape, not a photograph. Where the answer is fully transparent it holds the stored colour again.
@@ -46,10 +48,10 @@ def answerer(
     measured = None if measured is None or bool(measured.all()) else measured
     veil = None
     if photo.alpha is None:
-        network = network_answers(model, values, shape, domain, measured, best)
+        network = network_answers(model, values, shape, domain, measured, best, half)
     else:
         veil = Veil(photo, shape, domain)
-        network = network_answers(model, veil.seen, shape, domain, measured, best)
+        network = network_answers(model, veil.seen, shape, domain, measured, best, half)
 
     def answer(part: Part) -> np.ndarray:
         picture = network(part)
@@ -67,10 +69,11 @@ def network_answers(
     domain: Domain | None,
     measured: Bool[Tensor, "H W"] | None,
     best: bool,
+    half: bool,
 ) -> Answer:
     """What the model says of colours (C = 1 or 3) at `shape`: three channels of rows and columns, on the CPU."""
     turns = TURNS if best else TURNS[:1]
-    answers = [_turned_answer(model, seen.expand(-1, -1, 3), shape, domain, measured, turn) for turn in turns]
+    answers = [_turned_answer(model, seen.expand(-1, -1, 3), shape, domain, measured, turn, half) for turn in turns]
 
     def mean(part: Part) -> Tensor:
         total = answers[0](part)
@@ -88,18 +91,20 @@ def _turned_answer(
     domain: Domain | None,
     measured: Bool[Tensor, "H W"] | None,
     turn: Turn,
+    half: bool,
 ) -> Answer:
     """The answer to the turned colours, turned back."""
     mask = None if measured is None else turned(measured, turn)
     size = (shape[1], shape[0]) if turn[0] else shape
-    with torch.no_grad():
-        samples = Samples.from_grid(turned(seen, turn), mask=mask, domain=domain)
-        field = model.encode(samples.to(next(model.parameters()).device))
-    whole = field.to_image(shape=size) if field.joint else None  # its questions cannot be asked apart
+    device = next(model.parameters()).device
+    with torch.no_grad(), bf16(device, half):
+        field = model.encode(Samples.from_grid(turned(seen, turn), mask=mask, domain=domain).to(device))
+        whole = field.to_image(shape=size) if field.joint else None  # its questions cannot be asked apart
 
     def answer(part: Part) -> Tensor:
         part = turned_part(part, turn, size)
-        there = field.to_image(shape=size, part=part) if whole is None else whole[part]
+        with bf16(device, half):
+            there = field.to_image(shape=size, part=part) if whole is None else whole[part]
         return turned_back(there, turn).cpu()
 
     return answer

@@ -26,7 +26,8 @@ from gridless.runs.side_by_side import CANVAS_BYTES, SideBySide
 # Measured with the photo recipe's model on a CPU, peak of the process above the model:
 INPUT_BYTES = 40  # of a pixel as stored, as floats, and as the model's samples
 VEIL_BYTES = 60  # of a pixel with alpha, more: its colours weighted, spread, and as the samples of a base
-ENCODED_BYTES = 640  # of a pixel's features in the windows it lies in; BYTES_KEPT is their most
+ENCODED_BYTES = 640  # of a pixel's features in the windows it lies in, in single precision
+ROWS_KEPT = 512  # of pixels, whose windows are kept beside BYTES_KEPT where these do not hold them
 WORKING_BYTES = 1 << 26  # of one block of questions on its way through the network, and of tiles on their way to a file
 OUTPUT_BYTES = {".webp": 24, ".bmp": 10}  # of a pixel of a whole picture: as integers, as Pillow's, and its encoding
 JPEG_BYTES = 10
@@ -87,7 +88,9 @@ def predict_picture(
     check_metadata(job.name, job.suffix, about)
     check_memory(model, job, photo, shape, options)
 
-    answer = answerer(model, photo, size, best=options.best, tile_wrap=options.tile_wrap)
+    answer = answerer(
+        model, photo, size, best=options.best, tile_wrap=options.tile_wrap, half=not options.exact
+    )
     comparison = SideBySide(photo, size, about) if options.compare else None
 
     def tile(part: Part) -> np.ndarray:
@@ -164,7 +167,8 @@ def memory_needed(
     written tile by tile. `joint`: a model's that answers all of it at once."""
     options = options or PredictOptions()
     pixels, asked, turns = prod(photo.shape[:2]), prod(shape[:2]), len(TURNS) if options.best else 1
-    encoded = turns * min(BYTES_KEPT, pixels * ENCODED_BYTES)
+    kept = max(BYTES_KEPT, photo.shape[1] * min(ROWS_KEPT, photo.shape[0]) * ENCODED_BYTES)
+    encoded = turns * min(kept, pixels * ENCODED_BYTES)
     given = pixels * (INPUT_BYTES * turns + (0 if photo.alpha is None else VEIL_BYTES))
     whole = {"TIFF": 0, "PNG": shape[1] * shape[2] * BAND_BYTES}  # of TIFF no more than a tile is held
     output = whole.get(FORMATS[suffix].name, asked * OUTPUT_BYTES.get(suffix, JPEG_BYTES))

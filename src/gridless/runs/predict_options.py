@@ -26,6 +26,8 @@ class PredictOptions:
     """1 … 100, of JPEG (95 if None) and WebP (lossless if None)."""
     best: bool = False
     """The mean answer of the picture turned and mirrored in all eight ways."""
+    exact: bool = False
+    """The network computes in single precision; else in bf16 where the machine does."""
     compare: bool = False
     """Also a picture of bicubic interpolation and the answer side by side."""
     tile_wrap: bool = False

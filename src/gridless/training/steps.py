@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from gridless.config import Train
 from gridless.config.errors import ConfigError
 from gridless.model import FieldModel
+from gridless.nn.precision import bf16
 from gridless.protocols import Batch, Task
 from gridless.training.optimiser import build_optimizer
 
@@ -76,7 +77,7 @@ def training_step(
         group["lr"] = rate
     batch = batch.to(accelerator.device)
     model.train()
-    with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=autocasts(train, accelerator.device)):
+    with bf16(accelerator.device, train.precision == "bf16"):
         asked = (batch.samples, batch.coords, batch.cell, batch.latents_at)
         loss = model(*asked, target=batch.target, measured=batch.measured, loss=train.loss)
     optimizer.zero_grad()
@@ -93,13 +94,6 @@ def check_loss(model: FieldModel, train: Train) -> None:
             f"train.loss {train.loss!r} trains one value and never what head.kind {model.config.head.kind!r} adds; "
             "leave train.loss out (none): the head has its own"
         )
-
-
-def autocasts(train: Train, device: torch.device) -> bool:
-    """bf16 where the recipe asks for it and the machine computes in it; emulated, it would be slower than fp32."""
-    if train.precision != "bf16":
-        return False
-    return torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def build_accelerator() -> Accelerator:
