@@ -35,13 +35,13 @@ from gridless.config import Data, Train, Uniform
 from gridless.config.training import Optimizer
 from gridless.data.signals import Signal
 from gridless.files import append_json, parse_json, replacing, write_json
+from gridless.nn.precision import bf16
 from gridless.protocols import Batch
 from gridless.scoring.evaluate import validation_scores
 from gridless.training.loading import device, load_data
 from gridless.training.optimiser import learning_rate
 from gridless.training.plan import Plan, steps_within
 from gridless.training.provenance import commit, hardware
-from gridless.nn.precision import bf16
 
 QUERIES = 30_000  # answered at a time, as published
 FEATURES, UNFOLDED, HIDDEN = 64, 64 * 9, 256

@@ -75,12 +75,13 @@ def evaluate(
     scales: Annotated[list[float] | None, _many("Ask at these instead of the recipe's.")] = None,
     data: Pictures = None,
     split: Annotated[str, Parameter(help="test, or val while tuning.")] = "test",
+    beside: Annotated[list[str] | None, _many("Other models: run folders, or names that ship.")] = None,
 ) -> None:
     """Answer held-out pictures beside the classical baselines: RUN/results.csv and RUN/predictions/."""
     from gridless.runs.evaluation import evaluate_run
     from gridless.scoring.results import grouped, headline, plain_table
 
-    rows = evaluate_run(run, scales, split, data)
+    rows = evaluate_run(run, scales, split, data, beside=beside or ())
     groups = grouped(rows)
     for caption, of_one in groups.items():
         if len(groups) > 1:

@@ -31,8 +31,8 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
-from gridless.network.heads import PointHead
 from gridless.network.frozen import frozen, outside_inference, same_memory
+from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap
 from gridless.network.parts import Decoder, Encoder, Head, Reader

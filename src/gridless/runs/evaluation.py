@@ -9,12 +9,13 @@ from pathlib import Path
 from gridless import config as c
 from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scattered
 from gridless.config.errors import ConfigError
+from gridless.model import FieldModel
 from gridless.protocols import Task
 from gridless.reports.field_plots import picture_fields
 from gridless.scoring.evaluate import Baseline, Encoder, evaluate
 from gridless.scoring.results import read_results, write_results
 from gridless.tasks import SuperResolution, task_of
-from gridless.training.loading import load_data, load_run
+from gridless.training.loading import device, load_data, load_run
 from gridless.training.locking import held
 
 
@@ -25,8 +26,10 @@ def evaluate_run(
     data: str | Path | None = None,
     baselines: Sequence[str] | None = None,
     pictures: bool = True,
+    beside: Sequence[str] = (),
 ) -> list[dict]:
-    """Answer the split beside the baselines (None: all that fit the task); writes RUN/results.csv and, for the report,
+    """Answer the split beside the baselines (None: all that fit the task) and other models (`beside`: run folders, or names
+    of weights that ship); writes RUN/results.csv and, for the report,
     RUN/predictions/ or RUN/fields/.
 
     `data`: a folder instead of the recipe's, of pictures or (where the recipe reads CIFAR-10) of its batches.
@@ -43,7 +46,10 @@ def evaluate_run(
     rivals = {name: rival for name, rival in classical(task).items() if baselines is None or name in baselines}
     if getattr(model.base, "has_spread", False) and model.base.name not in rivals:
         rivals["base"] = Baseline(model.base)
-    models, aside = {**rivals, model.name: model}, run / ".predictions.part"
+    others = {Path(name).name: FieldModel.from_pretrained(name, device()) for name in beside}
+    if model.name in others:
+        raise ConfigError(f"{model.name!r} beside itself would be one row; rename the folder of the other")
+    models, aside = {**rivals, **others, model.name: model}, run / ".predictions.part"
     with held(run):
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()

@@ -30,7 +30,13 @@ TURNS = tuple((turned, up, left) for turned in (False, True) for up in (False, T
 
 
 def answerer(
-    model: FieldModel, photo: Photo, shape: tuple[int, int], *, best: bool = False, tile_wrap: bool = False, half: bool = True
+    model: FieldModel,
+    photo: Photo,
+    shape: tuple[int, int],
+    *,
+    best: bool = False,
+    tile_wrap: bool = False,
+    half: bool = True,
 ) -> Callable[[Part], Float32[np.ndarray, "h w C"]]:
     """A function of rows and columns that gives the picture at `shape` there: values (h w C), alpha the last if any.
 

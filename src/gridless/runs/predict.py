@@ -88,9 +88,7 @@ def predict_picture(
     check_metadata(job.name, job.suffix, about)
     check_memory(model, job, photo, shape, options)
 
-    answer = answerer(
-        model, photo, size, best=options.best, tile_wrap=options.tile_wrap, half=not options.exact
-    )
+    answer = answerer(model, photo, size, best=options.best, tile_wrap=options.tile_wrap, half=not options.exact)
     comparison = SideBySide(photo, size, about) if options.compare else None
 
     def tile(part: Part) -> np.ndarray:
