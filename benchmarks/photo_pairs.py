@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gridless.data.pictures import quantise, read_photo
+from gridless.data.picture_reading import read_photo
+from gridless.data.pictures import quantise
 from gridless.data.signals import Picture
 from gridless.scoring.metrics import psnr_rgb, psnr_y_shave
 from gridless.tasks import SuperResolution

@@ -25,7 +25,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from benchmarks.photo_pairs import SCALES, Pair, pairs
-from gridless.data.pictures import read_photo
+from gridless.data.picture_reading import read_photo
 from gridless.training.provenance import hardware
 
 SCRIPTS = Path(__file__).parent / "rivals"

@@ -197,15 +197,15 @@ def test_what_a_format_cannot_hold_is_said_before_computing(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("size", "scale", "suffix", "options", "measured"),
     [
-        ((200, 300), 4, ".png", {}, 87),
+        ((200, 300), 4, ".png", {}, 103),
         ((200, 300), 4, ".jpg", {}, 91),
         ((400, 600), 2, ".png", {}, 191),
-        ((400, 600), 3, ".webp", {}, 224),
-        ((400, 600), 3, ".bmp", {}, 208),
-        ((200, 300), 2, ".png", {"best": True}, 369),
-        ((400, 600), 2, ".png", {"compare": True}, 196),
-        ((1000, 1500), 4, ".png", {}, 922),
-        ((1000, 1500), 4, ".jpg", {}, 932),
+        ((400, 600), 3, ".webp", {}, 280),
+        ((400, 600), 3, ".bmp", {}, 227),
+        ((200, 300), 2, ".png", {"best": True}, 293),
+        ((400, 600), 2, ".png", {"compare": True}, 215),
+        ((1000, 1500), 4, ".png", {}, 629),
+        ((1000, 1500), 4, ".jpg", {}, 801),
     ],
 )
 def test_memory_counts_input_windows_and_output(size, scale, suffix, options, measured):
