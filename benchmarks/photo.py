@@ -4,7 +4,8 @@
 
 MODEL: a run folder, a folder of weights or a name that ships, also NAME=MODEL. DIR holds Set5, Set14 and val
 (`benchmarks/photo_pairs.py` says how, and what the scores are). Beside the models stand bicubic (Keys, a = −0.5) and Lanczos
-(a = 3), ours, which are Pillow's to rounding; `--best`: each model once more, the mean of its answers to the 8 orientations;
+(a = 3), ours, which are Pillow's to rounding; models compute in bf16 where the machine does, as `predict` lets them, and
+with `--exact` in single precision too; `--best`: each model once more, the mean of its answers to the 8 orientations;
 `--liif`: LIIF trained by `benchmarks/liif.py`; `--answers`: what `benchmarks/photo_rivals.py` has collected from rivals in
 environments of their own; figures that were published, as context.
 
@@ -35,6 +36,7 @@ from benchmarks.liif import Liif
 from benchmarks.photo_pairs import SCALES, Pair, pairs
 from benchmarks.photo_rivals import answers
 from gridless.files import write_json
+from gridless.nn.precision import bf16
 from gridless.scoring.evaluate import Encoder
 from gridless.training.provenance import commit, hardware
 
@@ -59,15 +61,17 @@ class Method:
     params: int = 0
 
 
-def of_encoder(name: str, encoder: Encoder) -> Method:
+def of_encoder(name: str, encoder: Encoder, half: bool = False) -> Method:
+    """`half`: in bf16 where the machine computes in it, as `gridless predict` does."""
     count = getattr(encoder, "parameter_count", None)
-    return Method(name, partial(answer_of, encoder), 0 if count is None else count())
+    return Method(name, partial(answer_of, encoder, half), 0 if count is None else count())
 
 
 @torch.no_grad()
-def answer_of(encoder: Encoder, low: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
-    field = encoder.encode(gl.Samples.from_grid(low / np.float32(255)))
-    return np.asarray(field.to_grid(shape=shape))
+def answer_of(encoder: Encoder, half: bool, low: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
+    with bf16(torch.device("cpu"), half):
+        field = encoder.encode(gl.Samples.from_grid(low / np.float32(255)))
+        return np.asarray(field.to_grid(shape=shape))
 
 
 def of_eight(answer: Answer, low: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
@@ -82,13 +86,16 @@ def of_eight(answer: Answer, low: Pixels, shape: tuple[int, int]) -> Float[np.nd
     return total / 8
 
 
-def methods(models: Sequence[str], best: bool, liif: Path | None) -> list[Method]:
+def methods(models: Sequence[str], best: bool, liif: Path | None, exact: bool = False) -> list[Method]:
     """Raises ValueError where two would have one name."""
     out = [of_encoder(kernel, gl.bases.Interpolation(kernel)) for kernel in ("bicubic", "lanczos")]
     for model in models:
         label, _, place = model.rpartition("=")
-        method = of_encoder(label or Path(place).name, gl.FieldModel.from_pretrained(place).eval())
+        model = gl.FieldModel.from_pretrained(place).eval()
+        method = of_encoder(label or Path(place).name, model, half=True)
         out.append(method)
+        if exact:
+            out.append(of_encoder(f"{method.name}, single precision", model))
         if best:
             out.append(Method(f"{method.name}, 8 orientations", partial(of_eight, method.answer), method.params))
     if liif is not None:
@@ -221,6 +228,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--scales", type=float, nargs="+", help="default: those of each set")
     parser.add_argument("--images", type=int, help="so many of each set")
     parser.add_argument("--best", action="store_true", help="each model also as the mean of 8 orientations")
+    parser.add_argument("--exact", action="store_true", help="each model also in single precision")
     parser.add_argument("--liif", type=Path, help="weights of benchmarks/liif.py")
     parser.add_argument("--answers", type=Path, help="the folder of benchmarks/photo_rivals.py")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -229,7 +237,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--speed-input", type=int, nargs=2, default=[160, 240], metavar=("HEIGHT", "WIDTH"))
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    several = methods(args.models, args.best, args.liif)
+    several = methods(args.models, args.best, args.liif, args.exact)
     report = {
         "benchmark": "photo",
         "command": " ".join(["python -m benchmarks.photo", *argv]),
