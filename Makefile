@@ -13,10 +13,10 @@ export PYTHONNOUSERSITE := 1
 
 .PHONY: quickstart test test-all test-fast lint clean
 quickstart: .venv/installed
-	$(BIN)/gridless train photos -o $(RUN)
-	$(BIN)/gridless eval $(RUN)
+	$(BIN)/gridless train photo-quick -o $(RUN)
+	$(BIN)/gridless eval $(RUN) --beside photo
 	$(BIN)/gridless report $(RUN) -o $(RUN)
-	$(BIN)/gridless predict $(RUN) "$$(find .venv/lib* -path '*skimage/data/chelsea.png' | head -n 1)" --scale 3.7 -o $(RUN)/chelsea-x3.7.png
+	$(BIN)/gridless predict photo "$$(find .venv/lib* -path '*skimage/data/chelsea.png' | head -n 1)" --scale 3.7 -o $(RUN)/chelsea-x3.7.png
 	@echo
 	@echo "See $(RUN)/report.html (also report.md, results.csv) and the enlarged photo $(RUN)/chelsea-x3.7.png"
 
