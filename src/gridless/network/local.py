@@ -117,13 +117,14 @@ class LocalReadout(nn.Module):
         weights = folded.new_zeros(count * most, *folded.shape[1:]).index_copy_(0, slot, folded)
         weights = weights.unflatten(0, (count, most)).permute(2, 0, 3, 1, 4).flatten(3).to(prepared.x.dtype)
         vertical = vertical.to(prepared.x.dtype)
-        features = F.pad(prepared.x, (0, 0, 1, 1, 1, 1))[:, :, first + 1 : first + count + 2].permute(2, 0, 1, 3)
+        top, bottom = int(rows.first[0]), int(rows.first[-1]) + 2
+        features = rectangle(prepared.x, (top, bottom), (first, first + count + 1)).permute(2, 0, 1, 3)
         step = max(1, BLENDED_AT_ONCE // (2 * features.shape[0] * b * features.shape[-1]))
         out = []
         for start in range(0, len(rows.first), step):
             part = slice(start, start + step)
-            upper = features[:, :, rows.first[part] + 1]  # (X B r W)
-            lower = features[:, :, rows.first[part] + 2]
+            upper = features[:, :, rows.first[part] - top]  # (X B r W)
+            lower = features[:, :, rows.first[part] - top + 1]
             blended = torch.cat([upper * wave[part, 0] + lower * wave[part, 1] for wave in vertical], -1).flatten(1, 2)
             answer = torch.baddbmm(torch.bmm(blended[:-1], weights[0]), blended[1:], weights[1])  # (X Br most·k)
             answer = answer.unflatten(1, (b, -1)).unflatten(-1, (most, -1))
@@ -150,6 +151,14 @@ def nodes_along(u: Float[Tensor, " n"], count: int) -> Nodes:
     index = first[:, None] + torch.arange(2, device=u.device)
     weight = torch.stack([1 - step, step], -1) * ((index >= 0) & (index < count))
     return Nodes(first, torch.stack([beside, beside - 1], -1), weight / weight.sum(-1, keepdim=True).clamp(min=1e-6))
+
+
+def rectangle(x: Float[Tensor, "B H W C"], rows: tuple[int, int], columns: tuple[int, int]) -> Float[Tensor, "B h w C"]:
+    """From a row and a column up to others, which may lie one outside: zeros."""
+    ranges = [(max(a, 0), min(b, n), a, b) for (a, b), n in zip((rows, columns), x.shape[1:3], strict=True)]
+    (top, bottom, _, _), (left, right, _, _) = ranges
+    (above, below), (before, after) = [(low - a, b - high) for low, high, a, b in ranges]
+    return F.pad(x[:, top:bottom, left:right], (0, 0, before, after, above, below))
 
 
 def smooth_step(t: Tensor) -> Tensor:
