@@ -1,4 +1,4 @@
-"""The photo model that ships: it answers by name, better than bicubic at any factor, without a seam, in half precision too."""
+"""The photo model that ships: by name, better than bicubic at any factor, without a seam, in half precision too."""
 
 from dataclasses import replace
 from functools import cache
