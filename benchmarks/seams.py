@@ -20,7 +20,7 @@ import torch
 
 import gridless as gl
 from gridless.files import write_json
-from gridless.network.mosaic import Windows
+from gridless.network.mosaic import Windows, tiles_of
 
 FINER = 100
 LINES = 12
@@ -52,7 +52,8 @@ def main() -> None:
     samples = gl.Samples.from_grid(torch.from_numpy(photo.values))
     height, width = samples.grid_shape
     field, whole = model.encode(samples), of_one_tile(model, max(height, width)).encode(samples)
-    windows = Windows((height, width), model.config.signal.tiles, model.config.signal.overlap)
+    signal = model.config.signal
+    windows = Windows((height, width), tiles_of(signal, (height, width)), signal.overlap)
     borders = blend_borders(windows, 1)
     x = torch.cat([b + torch.arange(-2 * FINER, 2 * FINER, dtype=torch.float64) / FINER for b in borders])
     between = x.diff() < 1.5 / FINER

@@ -47,6 +47,17 @@ def test_weights_sum_to_one_and_stay_inside(shape):
         assert inside[weight > 0].all()
 
 
+@given(st.integers(1, 900))
+@settings(max_examples=100, deadline=None)
+def test_tiles_of_any_size_share_no_more_than_they_must(n):
+    signal = gl.config.Signal(axes=1, window=16, tile=64, overlap=12)
+    (size,) = mosaic.tiles_of(signal, (n,))
+    starts = axis_starts(n, size, 12)
+    assert size <= 64 and len(starts) == len(axis_starts(n, 64, 12))
+    assert all(12 <= a + size - b <= 14 for a, b in zip(starts, starts[1:], strict=False))
+    assert mosaic.tiles_of(gl.config.Signal(axes=1, window=16, overlap=4), (n,)) == (16,)
+
+
 def test_one_crowded_window_is_not_padded_to_all(monkeypatch):
     """Many points in one window and few in the others: what is decoded stays within twice what was asked."""
     model = tiny("hybrid", LOCAL)

@@ -34,7 +34,7 @@ from gridless.network.encoded import Encoded, FeatureGrid, Tokens
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
-from gridless.network.mosaic import Mosaic, Windows, check_overlap
+from gridless.network.mosaic import Mosaic, Windows, check_overlap, tiles_of
 from gridless.network.parts import Decoder, Encoder, Head, Reader
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
@@ -160,7 +160,7 @@ class FieldModel(
         values, mask = self.standard_grid(samples), samples.mask_on_grid()
         if whole:
             return WindowReader(self, self.encode_window(values, mask, pad), shape, signal.unit)
-        windows = Windows(shape, signal.tiles, signal.overlap, samples.joins)
+        windows = Windows(shape, tiles_of(signal, shape, samples.joins), signal.overlap, samples.joins)
         return Mosaic(self, windows, values, mask, signal.unit, pad)
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
@@ -307,8 +307,9 @@ class FieldModel(
         read locally, and its own level and deviation where the model has none of its own."""
         signal = self.config.signal
         shape = shape or signal.windows
-        windows = prod(Windows(shape, signal.tiles, signal.overlap).shape)
-        pixels = prod(min(n, w) for n, w in zip(shape, signal.tiles, strict=True))
+        tiles = tiles_of(signal, shape)
+        windows = prod(Windows(shape, tiles, signal.overlap).shape)
+        pixels = prod(min(n, w) for n, w in zip(shape, tiles, strict=True))
         local = 0 if self.local is None else self.local_width * pixels
         statistics = 0 if signal.mean is not None else 2 * signal.channels
         return windows * (self.latents * self.encoder.width + local) + statistics

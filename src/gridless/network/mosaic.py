@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from gridless.config import Signal
 from gridless.coords import Lattice, sizes
 from gridless.network.encoded import Encoded
 from gridless.network.local import smooth_step
@@ -135,6 +136,18 @@ def check_overlap(window: int, overlap: int) -> None:
     """More than two windows would share a sample's blending beyond a third; none would blend at zero."""
     if not 0 < 3 * overlap <= window:
         raise ValueError(f"signal.overlap must be between 1 and a third of signal.window {window}, got {overlap}")
+
+
+def tiles_of(signal: Signal, shape: Sequence[int], joins: Sequence[bool] | None = None) -> tuple[int, ...]:
+    """Samples of a window of a grid of `shape`, per axis. A model whose tiles may have any size takes as many as the largest
+    ones would be, each as small as they then can be, so that neighbours share no more than they must."""
+    if signal.tile is None:
+        return signal.windows
+    out = []
+    for n, tile, join in zip(shape, signal.tiles, joins or (False,) * len(shape), strict=True):
+        count = len(axis_starts(n, tile, signal.overlap))
+        out.append(tile if join or count == 1 else -(-(n + (count - 1) * signal.overlap) // count))
+    return tuple(out)
 
 
 def axis_starts(n: int, window: int, overlap: int) -> tuple[int, ...]:
