@@ -6,10 +6,10 @@
        │ standardise  each field's own level and spread
        │ tokenizer    patches (grids), after a convolutional stem | points (scattered)
     Tokens    x (B T D)  pos (B T d)  mask (B T)
-       │ encoder      Mamba + learnable position tokens | Transformer + learnable tokens | Perceiver cascade
+       │ encoder      Mamba + learnable position tokens | Transformer + learnable tokens | Perceiver cascade | none
        │ processor    self-attention × depth (0 = identity)
     Encoded   latents: Tokens (B M ·)   local: features at the samples
-       │ decoder      Lainr | Scent | Mlp | Composer | Joint      each may also read `local` at the query
+       │ decoder      Direct | Lainr | Scent | Mlp | Composer | Joint   each may also read `local` at the query
     Field     field(coords (B Q d), cell=None) -> solved base(coords) + head(decoder(coords, cell | encoded))      (B Q C)
 
 B batch, N samples, T tokens, M latents, Q queries, D width, d axes, C channels.
