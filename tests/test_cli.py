@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from io import BytesIO
@@ -14,8 +15,9 @@ import pytest
 from conftest import LOCAL, tiny
 from PIL import Image
 
+import gridless as gl
 from gridless import cli
-from gridless.scoring.results import NEEDED
+from gridless.scoring.results import NEEDED, read_results
 
 QUICK = ["--train.steps", "2", "--train.batch", "2", "--train.queries", "16", "--train.seconds", "none"]
 
@@ -100,6 +102,33 @@ def test_training_again_with_the_same_flags_is_done_at_once(run, capsys):
     before = (run / "model.safetensors").read_bytes()
     cli.main(["train", "photos", "-o", str(run), *QUICK])
     assert (run / "model.safetensors").read_bytes() == before and "2 steps" in capsys.readouterr().out
+
+
+def test_other_models_stand_beside_a_run(tmp_path, capsys):
+    (tmp_path / "seen").mkdir()
+    gl.data.write_photo(tmp_path / "seen" / "cat.png", gl.data.photos("test")[0].values[100:180, 100:190])
+    run = tmp_path / "run"
+    cli.main(
+        [
+            "train",
+            "photo-quick",
+            "-o",
+            str(run),
+            *QUICK,
+            "--size",
+            "tiny",
+            "--model.signal",
+            "{ window = 8, overlap = 2 }",
+        ]
+    )
+    cli.main(["eval", str(run), "--beside", "photo", "--data", str(tmp_path / "seen"), "--scales", "2"])
+    rows = read_results(run / "results.csv")
+    psnr = {row["model"]: row["value"] for row in rows if row["metric"] == "psnr_rgb"}
+    assert {"bicubic", "photo", "conv"} <= set(psnr) and psnr["photo"] > psnr["bicubic"] + 0.5
+    capsys.readouterr()
+    for taken in ("conv", "bicubic"):
+        shutil.copytree(run, tmp_path / taken)
+        assert f"'{taken}' is a row already" in fails(capsys, "eval", run, "--beside", tmp_path / taken)
 
 
 def fails(capsys, *argv) -> str:

@@ -47,8 +47,8 @@ def evaluate_run(
     if getattr(model.base, "has_spread", False) and model.base.name not in rivals:
         rivals["base"] = Baseline(model.base)
     others = {Path(name).name: FieldModel.from_pretrained(name, device()) for name in beside}
-    if model.name in others:
-        raise ConfigError(f"{model.name!r} beside itself would be one row; rename the folder of the other")
+    if taken := sorted(others.keys() & {*rivals, model.name}):
+        raise ConfigError(f"{taken[0]!r} is a row already; rename the folder of the model beside it")
     models, aside = {**rivals, **others, model.name: model}, run / ".predictions.part"
     with held(run):
         shutil.rmtree(aside, ignore_errors=True)
