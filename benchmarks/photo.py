@@ -37,6 +37,7 @@ from benchmarks.photo_pairs import SCALES, Pair, pairs
 from benchmarks.photo_rivals import answers
 from gridless.files import write_json
 from gridless.nn.precision import bf16
+from gridless.runs.picture_answers import network_answers
 from gridless.scoring.evaluate import Encoder
 from gridless.training.provenance import commit, hardware
 
@@ -74,16 +75,11 @@ def answer_of(encoder: Encoder, half: bool, low: Pixels, shape: tuple[int, int])
         return np.asarray(field.to_grid(shape=shape))
 
 
-def of_eight(answer: Answer, low: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
-    """The mean of the answers to all orientations of a picture, each turned back."""
-    total = np.zeros((*shape, 3), np.float32)
-    for quarters in range(4):
-        for mirrored in (False, True):
-            seen = np.rot90(low[:, ::-1] if mirrored else low, quarters)
-            said = answer(np.ascontiguousarray(seen), shape if quarters % 2 == 0 else shape[::-1])
-            said = np.rot90(said, -quarters)
-            total += said[:, ::-1] if mirrored else said
-    return total / 8
+@torch.no_grad()
+def of_eight(model: gl.FieldModel, low: Pixels, shape: tuple[int, int]) -> Float[np.ndarray, "H W 3"]:
+    """As `gridless predict --best` answers."""
+    answer = network_answers(model, torch.from_numpy(low / np.float32(255)), shape, None, None, best=True, half=True)
+    return np.asarray(answer((slice(0, shape[0]), slice(0, shape[1]))))
 
 
 def methods(models: Sequence[str], best: bool, liif: Path | None, exact: bool = False) -> list[Method]:
@@ -97,7 +93,7 @@ def methods(models: Sequence[str], best: bool, liif: Path | None, exact: bool = 
         if exact:
             out.append(of_encoder(f"{method.name}, single precision", model))
         if best:
-            out.append(Method(f"{method.name}, 8 orientations", partial(of_eight, method.answer), method.params))
+            out.append(Method(f"{method.name}, 8 orientations", partial(of_eight, model), method.params))
     if liif is not None:
         out.append(of_encoder("LIIF", Liif.load(liif, first_layer_once=True)))
     names = [method.name for method in out]

@@ -92,10 +92,11 @@ def test_bicubic_is_that_of_pillow():
     assert pair.scores(answer)["psnr_y"] > 40
 
 
-def test_eight_orientations_of_a_method_that_knows_none_are_its_answer():
+def test_eight_orientations_of_an_untrained_model_are_its_base():
     low = picture(9, 13)
+    model = gl.FieldModel(gl.preset("conv", "tiny", base={"kind": "bicubic"})).eval()
     bicubic = photo.methods([], False, None)[0].answer
-    np.testing.assert_allclose(photo.of_eight(bicubic, low, (20, 31)), bicubic(low, (20, 31)), atol=1e-5)
+    np.testing.assert_allclose(photo.of_eight(model, low, (20, 31)), bicubic(low, (20, 31)), atol=1e-5)
 
 
 # --- LIIF ------------------------------------------------------------------------------------------------------------
