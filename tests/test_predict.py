@@ -212,7 +212,8 @@ def test_memory_counts_input_windows_and_output(size, scale, suffix, options, me
     """Measured peaks above the loaded model, in MiB; the estimates lie within a factor of 1.5."""
     photo = Photo("a", np.broadcast_to(np.uint8(0), (*size, 3)))
     shape = (size[0] * scale, size[1] * scale, 3)
-    needed = memory_needed(photo, shape, suffix, PredictOptions(**options)) / 2**20
+    model = gl.FieldModel.from_pretrained("photo")
+    needed = memory_needed(model, photo, shape, suffix, PredictOptions(**options)) / 2**20
     assert measured / 1.5 < needed < measured * 1.5
 
 

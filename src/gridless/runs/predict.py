@@ -26,8 +26,7 @@ from gridless.runs.side_by_side import CANVAS_BYTES, SideBySide
 # Measured with the photo recipe's model on a CPU, peak of the process above the model:
 INPUT_BYTES = 40  # of a pixel as stored, as floats, and as the model's samples
 VEIL_BYTES = 60  # of a pixel with alpha, more: its colours weighted, spread, and as the samples of a base
-ENCODED_BYTES = 640  # of a pixel's features in the windows it lies in, in single precision
-ROWS_KEPT = 512  # of pixels, whose windows are kept beside BYTES_KEPT where these do not hold them
+FEATURE_BYTES = 4  # of a number that a field keeps, in single precision
 WORKING_BYTES = 1 << 26  # of one block of questions on its way through the network, and of tiles on their way to a file
 OUTPUT_BYTES = {".webp": 24, ".bmp": 10}  # of a pixel of a whole picture: as integers, as Pillow's, and its encoding
 JPEG_BYTES = 10
@@ -141,8 +140,7 @@ def check_memory(
     model: FieldModel, job: Job, photo: Photo, shape: tuple[int, int, int], options: PredictOptions
 ) -> None:
     """Raises ImageError if the answer needs more memory than is free."""
-    joint = bool(getattr(model.decoder, "joint", False))
-    needed = memory_needed(photo, shape, job.suffix, options, joint)
+    needed = memory_needed(model, photo, shape, job.suffix, options)
     free = free_memory(torch.device("cpu"))
     if needed > free:
         streamed = FORMATS[job.suffix].name in ("PNG", "TIFF") and not options.compare
@@ -154,19 +152,16 @@ def check_memory(
 
 
 def memory_needed(
-    photo: Photo,
-    shape: tuple[int, int, int],
-    suffix: str,
-    options: PredictOptions | None = None,
-    joint: bool = False,
+    model: FieldModel, photo: Photo, shape: tuple[int, int, int], suffix: str, options: PredictOptions | None = None
 ) -> int:
-    """About how many bytes of memory a picture takes on its way to one of `shape` (H, W, C with alpha), beyond the
-    model's own: the input, its encoded windows (eight times for `best`), the network at work, and the output, unless it is
-    written tile by tile. `joint`: a model's that answers all of it at once."""
-    options = options or PredictOptions()
+    """About how many bytes of memory a picture takes on its way to one of `shape` (H, W, C with alpha), beyond the model's
+    own: the input, its encoded windows (eight times for `best`), the network at work, and the output, unless it is written
+    tile by tile."""
+    options, joint = options or PredictOptions(), bool(getattr(model.decoder, "joint", False))
     pixels, asked, turns = prod(photo.shape[:2]), prod(shape[:2]), len(TURNS) if options.best else 1
-    kept = max(BYTES_KEPT, photo.shape[1] * min(ROWS_KEPT, photo.shape[0]) * ENCODED_BYTES)
-    encoded = turns * min(kept, pixels * ENCODED_BYTES)
+    features = FEATURE_BYTES * model.latent_floats(photo.shape[:2])
+    two_rows = features * 2 * model.config.signal.tiles[0] // photo.shape[0]  # of windows, which are kept at least
+    encoded = turns * min(features, max(BYTES_KEPT, two_rows))
     given = pixels * (INPUT_BYTES * turns + (0 if photo.alpha is None else VEIL_BYTES))
     whole = {"TIFF": 0, "PNG": shape[1] * shape[2] * BAND_BYTES}  # of TIFF no more than a tile is held
     output = whole.get(FORMATS[suffix].name, asked * OUTPUT_BYTES.get(suffix, JPEG_BYTES))
