@@ -19,6 +19,7 @@ PRIOR_DEGREES = (
     2.0  # of freedom of the prior on a field's variance, whose mean is that of the readings: two readings' worth
 )
 NUMBERS_AT_ONCE = 1 << 20  # of a block of covariances; some ten such blocks live at a time
+NUMBERS_AT_ONCE_OF_GPU = 1 << 26  # which has many hands, and waits for each call
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +55,7 @@ def condition(readings: Readings, covariance: Covariance, variance: Float[Tensor
     field, entry, group = (
         torch.cartesian_prod(*(torch.arange(m, device=readings.z.device) for m in (f, k, g))).view(-1, 3).T
     )
-    step = max(1, NUMBERS_AT_ONCE // n**2)
+    step = max(1, numbers_at_once(readings.z) // n**2)
     # written into one place: small answers kept between large scraps would tear the memory to shreds
     weights, square, determinant, failed = (
         readings.z.new_empty(len(field), n),
@@ -89,6 +90,11 @@ def log_evidence(
     return evidence, (square + PRIOR_DEGREES) / count.clamp(min=1)  # degrees of freedom − 2 are `count`
 
 
+def numbers_at_once(like: Tensor) -> int:
+    """Of a block of covariances, on the device of `like`."""
+    return NUMBERS_AT_ONCE if like.device.type == "cpu" else NUMBERS_AT_ONCE_OF_GPU
+
+
 def _root(readings: Readings, covariance: Covariance, unit: Tensor | None) -> tuple[Tensor, Tensor]:
     noise = readings.noise
     if noise is not None:
@@ -114,7 +120,7 @@ class Expansion:
     def blocks(self, x: Float[Tensor, "F Q e"]):
         """Covariances (F K q N) of a few places at a time with the readings."""
         real = self.readings.real[:, None, None]
-        for some in x.split(max(1, NUMBERS_AT_ONCE // self.weights.numel()), 1):
+        for some in x.split(max(1, numbers_at_once(x) // self.weights.numel()), 1):
             yield self.covariance(some[:, None], self.readings.x[:, None]).where(real, 0)
 
     def select(self, index) -> "Expansion":

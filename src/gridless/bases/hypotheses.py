@@ -2,7 +2,7 @@
 known)."""
 
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 
 import torch
 from jaxtyping import Float, Int
@@ -16,7 +16,7 @@ from gridless.bases.covariance import (
     correlation,
     squared_distances,
 )
-from gridless.bases.gaussian_process import Readings, log_evidence
+from gridless.bases.gaussian_process import Readings, log_evidence, numbers_at_once
 from gridless.samples import moved_parts
 
 VARIANCES = (1 / 16, 1 / 4, 1.0, 4.0)  # of a field whose readings' noise is known, over the variance of the readings
@@ -76,42 +76,54 @@ class Table:
     def weigh(self, readings: Readings) -> "Weighed":
         """How likely readings (F G N) make each hypothesis; the first group must be spread over the whole of the field,
         because it says how much of a hypothesis' variance the readings show."""
+        core, of_shape = torch.cat([self.kernel[:, None].to(self.rate), self.rate], 1).unique(
+            dim=0, return_inverse=True
+        )
         f, g, n = readings.z.shape
+        at_once = max(1, numbers_at_once(readings.z) // (f * g * n**2))
+        parts = [self._evidence(readings, some[:, 0].long(), some[:, 1:]) for some in core.split(at_once)]
+        evidence, level = (torch.cat(of_all, 1) for of_all in zip(*parts, strict=True))  # (F S' 2 E), (F S')
+        evidence = evidence[:, of_shape, self.linear.long()]
+        return Weighed(self, evidence.flatten(1), level[:, of_shape])
+
+    def _evidence(
+        self, readings: Readings, kernel: Int[Tensor, " s"], rate: Float[Tensor, "s e"]
+    ) -> tuple[Float[Tensor, "F s 2 E"], Float[Tensor, "F s"]]:
+        """Of some kernels and lengths: without and with a linear trend, for every noise (and variance). The trend changes
+        a covariance by a matrix of a few rows, so both cost one decomposition (Woodbury's identity)."""
         both = readings.real[..., :, None] & readings.real[..., None, :]  # (F G N N)
         pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
-        eye = torch.eye(n, dtype=torch.float64, device=readings.z.device)
-        product, absent = readings.x @ readings.x.mT, torch.diag_embed((~readings.real).double())
-        known = readings.noise
-        squares, determinants, levels = [], [], []
-        for kernel, rate, linear in zip(self.kernel, self.rate, self.linear, strict=True):
-            x = readings.x * rate
-            shape = correlation(kernel, squared_distances(x, x))
-            shown = 1 - shape[:, 0].where(both[:, 0], 0).sum((1, 2)) / pairs
-            level = 1 / shown.clamp(min=SMALLEST_VARIANCE)
-            levels.append(level)
-            shape = (level[:, None, None, None] * shape + MEAN_VARIANCE * (1 + linear * product)).where(
-                both, 0
-            ) + absent
-            for noise in self.noise:
-                nugget = (noise + JITTER * level)[:, None, None] * readings.real
-                for variance in (None,) if self.variance is None else self.variance:
-                    matrix = shape.clone()
-                    matrix.diagonal(dim1=-2, dim2=-1).add_(
-                        nugget if variance is None or known is None else nugget + known / variance
-                    )
-                    root, failed = torch.linalg.cholesky_ex(matrix)
-                    failed = failed > 0
-                    if failed.any():
-                        root = root.where(~failed[..., None, None], eye)
-                    half = torch.linalg.solve_triangular(root, readings.z[..., None], upper=False)
-                    squares.append(half.square().sum((1, 2, 3)))
-                    determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum((1, 2))
-                    determinants.append(determinant.where(~failed.any(1), torch.inf))
-        variance = None if self.variance is None else self.variance.repeat(self.log_prior.numel())
-        evidence, variance = log_evidence(
-            torch.stack(squares, 1), torch.stack(determinants, 1), count[:, None], variance
-        )
-        return Weighed(self, evidence, torch.stack(levels, 1))
+        absent, real = torch.diag_embed((~readings.real).double())[:, None], readings.real[:, None]
+        x = readings.x[:, None] * rate[:, None, None]  # (F s G N e)
+        shape = correlation(kernel[:, None], squared_distances(x, x))
+        shown = 1 - shape[:, :, 0].where(both[:, None, 0], 0).sum((2, 3)) / pairs[:, None]
+        level = 1 / shown.clamp(min=SMALLEST_VARIANCE)
+        shape = (level[..., None, None, None] * shape + MEAN_VARIANCE).where(both[:, None], 0) + absent
+        trend = sqrt(MEAN_VARIANCE) * readings.x.where(readings.real[..., None], 0)
+        sides = torch.cat([readings.z[..., None], trend], -1)[:, None]  # (F 1 G N 1+e)
+        eye = torch.eye(sides.shape[-1] - 1, dtype=sides.dtype, device=sides.device)
+        squares, determinants = [], []
+        for noise in self.noise:
+            nugget = (noise + JITTER * level)[..., None, None] * real
+            for variance in (None,) if self.variance is None else self.variance:
+                given = variance is not None and readings.noise is not None
+                matrix = shape.clone()
+                matrix.diagonal(dim1=-2, dim2=-1).add_(nugget + readings.noise[:, None] / variance if given else nugget)
+                root, failed = torch.linalg.cholesky_ex(matrix)
+                failed = (failed > 0).any(2)
+                if failed.any():
+                    root = root.where(~failed[..., None, None, None], torch.eye(root.shape[-1]).to(root))
+                half = torch.linalg.solve_triangular(root, sides.expand(-1, len(rate), -1, -1, -1), upper=False)
+                z, slopes = half[..., :1], half[..., 1:]
+                inner = torch.linalg.cholesky(slopes.mT @ slopes + eye)
+                explained = torch.linalg.solve_triangular(inner, slopes.mT @ z, upper=False)
+                square, less = z.square().sum((-3, -2, -1)), explained.square().sum((-3, -2, -1))
+                plain, more = (2 * r.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1)) for r in (root, inner))
+                squares.append(torch.stack([square, square - less], 2))
+                determinants.append(torch.stack([plain, plain + more], 2).where(~failed[..., None], torch.inf))
+        given = None if self.variance is None else self.variance.repeat(len(self.noise))
+        square, determinant = torch.stack(squares, -1), torch.stack(determinants, -1)
+        return log_evidence(square, determinant, count[:, None, None, None], given)[0], level
 
     def covariance(self, index: Int[Tensor, "F K"], level: Float[Tensor, "F S"]) -> Covariance:
         """Of some hypotheses of each field."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gridless.bases.gaussian_process import NUMBERS_AT_ONCE, Readings
+from gridless.bases.gaussian_process import Readings, numbers_at_once
 from gridless.samples import Samples, moved_parts
 
 
@@ -74,7 +74,7 @@ class Standardised:
 
     def fields_at_once(self, count: int) -> int:
         """Fields of `count` readings whose covariances fit in memory together."""
-        return max(1, NUMBERS_AT_ONCE // min(count, self.readings.z.shape[1]) ** 2)
+        return max(1, numbers_at_once(self.readings.z) // min(count, self.readings.z.shape[1]) ** 2)
 
     def place(self, x: Float[Tensor, "B Q e"]) -> Float[Tensor, "F Q e"]:
         """Positions in the fields' own units."""
