@@ -100,7 +100,11 @@ class Ground:
         return single((here - self._centre).numpy()), single(tangent.numpy())
 
 
-def log_uniform(rng: np.random.Generator, low: float, high: float, size: int | None = None):
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(log_uniforms(rng, low, high, 1)[0])
+
+
+def log_uniforms(rng: np.random.Generator, low: float, high: float, size: int) -> Float[np.ndarray, " {size}"]:
     return np.exp(rng.uniform(np.log(low), np.log(high), size))
 
 
@@ -165,7 +169,7 @@ def waves(rng: np.random.Generator, ground: Ground) -> Mechanism:
 
 def _plane_waves(rng: np.random.Generator, ground: Ground, count: int) -> Cosines:
     _, tangents = ground.headings(rng, count)
-    frequency = 2 * pi * log_uniform(rng, 0.5, 8, count) * tangents.T
+    frequency = 2 * pi * log_uniforms(rng, 0.5, 8, count) * tangents.T
     return Cosines(single(frequency), single(2 * pi * rng.random(count)), single(rng.uniform(0.3, 1, (count, 1))))
 
 
@@ -215,17 +219,17 @@ def patches(rng: np.random.Generator, ground: Ground) -> Mechanism:
 def plumes(rng: np.random.Generator, ground: Ground) -> Mechanism:
     count = round(log_uniform(rng, 1, 12))
     places, headings = ground.headings(rng, count)
-    height = log_uniform(rng, 0.3, 1.0, count)
+    height = log_uniforms(rng, 0.3, 1.0, count)
     if rng.random() < 0.5:
-        width = log_uniform(rng, 0.03, 0.2, count)
+        width = log_uniforms(rng, 0.03, 0.2, count)
         length = np.minimum(width * rng.uniform(1, 4, count), 0.4)
         parts: list[Mechanism] = [Blobs(places, headings, single(length), single(width), single(height))]
     else:
         if not ground.axes > 2:  # one wind blows over a plane
             headings = headings[:1] + single(0.15 * rng.standard_normal(headings.shape))
             headings /= np.linalg.norm(headings, axis=-1, keepdims=True)
-        width, spread = log_uniform(rng, 0.015, 0.06, count), rng.uniform(0.05, 0.4, count)
-        decay = log_uniform(rng, 0.2, 2.0, count)
+        width, spread = log_uniforms(rng, 0.015, 0.06, count), rng.uniform(0.05, 0.4, count)
+        decay = log_uniforms(rng, 0.2, 2.0, count)
         parts = [Plumes(places, headings, single(width), single(spread), single(decay), single(height))]
     if rng.random() < 0.5:
         weak = Shaped(_smooth(rng, ground), "exponential", 0.5)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.config import Axis
-from gridless.data.field_kinds import KINDS, Ground, log_uniform
+from gridless.data.field_kinds import KINDS, Ground, log_uniform, log_uniforms
 from gridless.data.random_fields import Mechanism, Rescaled
 from gridless.data.signals import Formula
 from gridless.data.waves import SPLITS, place
@@ -67,8 +67,10 @@ class FieldPrior(Sequence[PriorField]):
             ("domain", self.domains, DOMAINS),
             ("split", (self.split,), SPLITS),
         ):
-            if unknown := [name for name in names if name not in every] or not names:
-                raise ValueError(f"no {what} {unknown[0] if names else 'is given'!r}; there are {', '.join(every)}")
+            if not names:
+                raise ValueError(f"expected at least one {what}, got none; there are {', '.join(every)}")
+            if unknown := [name for name in names if name not in every]:
+                raise ValueError(f"no {what} {unknown[0]!r}; there are {', '.join(every)}")
 
     def __len__(self) -> int:
         return len(self.kinds) * self.each
@@ -113,7 +115,7 @@ def _domain(rng: np.random.Generator, domains: Sequence[str]) -> Domain | None:
             axes = (Axis(name="y", start=0.0, length=length), Axis(name="x", start=0.0, length=1.0, period=1.0))
             return Domain(axes=axes if rng.random() < 0.5 else axes[::-1])
         case "region":
-            high, wide = log_uniform(rng, 5, 60, 2)
+            high, wide = log_uniforms(rng, 5, 60, 2)
             south, west = rng.uniform(-80, 80 - high), rng.uniform(-180, 180)
             return Domain.box({"lat": (south, south + high), "lon": (west, west + wide)})
         case _:

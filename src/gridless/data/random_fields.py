@@ -20,7 +20,8 @@ from jaxtyping import Float
 
 from gridless.data.waves import Waves
 
-FEATURES = 192  # cosines of a Gaussian field
+FEATURES = 192  # cosines of a smooth Gaussian field
+ROUGH = 640  # … of a rough one, whose spectrum has long tails: fewer are seen as a weave
 FASTEST = 2000.0  # radians per unit: what float32 positions can tell
 DEGREES = (1, 3, 5, 0)  # of freedom of the spectra of Matérn 1/2, 3/2, 5/2; 0: squared exponential, a Gaussian
 
@@ -53,10 +54,11 @@ class Cosines:
         degrees: int = 0,
         squeeze: float = 1.0,
         outputs: int = 1,
-        features: int = FEATURES,
+        features: int | None = None,
     ) -> "Cosines":
         """Stationary Gaussian fields of unit variance in `axes` positions. `degrees`: of the spectrum; `squeeze`: how much
-        shorter the length is along one random direction."""
+        shorter the length is along one random direction; `features`: how many cosines, None: enough."""
+        features = features or (ROUGH if degrees else FEATURES)
         frequency = rng.standard_normal((features, axes))
         if degrees:
             frequency *= np.sqrt(degrees / rng.chisquare(degrees, (features, 1)))
@@ -94,7 +96,9 @@ class ModulatedWave:
 
     def __call__(self, p: Positions) -> Values:
         mu = np.sin(p @ self.modulator)
-        wave = (1 + single(self.amplitude) * mu) * np.sin(p @ self.carrier + single(self.phase) + single(self.turn) * mu)
+        wave = (1 + single(self.amplitude) * mu) * np.sin(
+            p @ self.carrier + single(self.phase) + single(self.turn) * mu
+        )
         return wave[:, None]
 
 
