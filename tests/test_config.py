@@ -306,6 +306,7 @@ def test_the_hybrid_of_the_notebook_is_a_difference_of_the_config():
         lambda: gl.Reconstruction(offset=-1),
         lambda: gl.SparseField(noise=(-1, 0)),
         lambda: gl.SparseField(noises=(-1.0,)),
+        lambda: gl.SparseField(multiplicative=-0.1),
         lambda: gl.SparseField(sensors=(True, 5)),
         lambda: gl.Uniform(-1, 2),
         lambda: gl.Uniform(0, 2),
@@ -329,7 +330,14 @@ def test_a_number_of_the_wrong_sign_without_end_or_that_is_none_is_refused(make)
         | {"recolour": True, "turned": False, "seen": 3, "largest": 5},
         {"kind": "reconstruction", "seen": 3, "largest": 5, "turned": True, "jitter": 0.1, "offset": 0.2}
         | {"resampled": False},
-        {"kind": "sparse-field", "sensors": [3, 5], "noise": [0.1, 0.2], "placement": "any", "lattice": 7}
+        {
+            "kind": "sparse-field",
+            "sensors": [3, 5],
+            "noise": [0.1, 0.2],
+            "multiplicative": 0.6,
+            "placement": "any",
+            "lattice": 7,
+        }
         | {"frozen": True, "counts": [4, 6], "noises": [0.3], "size": 9, "fields": 2},
     ],
     ids=lambda options: options["kind"],

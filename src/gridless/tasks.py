@@ -184,7 +184,11 @@ class SparseField(config.SparseField):
             pairs = [Reading(*pair).split(count) for pair in zip(places, values, strict=True)]
         else:
             pairs = [self._pair(signal, rng, count, queries) for signal in chosen]
-        seen = [noisy(reading, rng, sigma) for (reading, _), sigma in zip(pairs, noise, strict=True)]
+        growing = rng.random(batch) < self.multiplicative if self.multiplicative else np.zeros(batch, bool)
+        seen = [
+            noisy(reading, rng, sigma, bool(grows))
+            for (reading, _), sigma, grows in zip(pairs, noise, growing, strict=True)
+        ]
         samples = [_field(reading, signal) for reading, signal in zip(seen, chosen, strict=True)]
         coords, target, measured = padded([asked for _, asked in pairs])
         cell = torch.full((batch, 1, coords.shape[-1]), 1 / self.size, dtype=coords.dtype)

@@ -7,7 +7,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 
 from gridless.config.attention import Attention, Bias
 from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Pod
-from gridless.config.data import AnyData, Data, Family, WaveData
+from gridless.config.data import AnyData, Data, Family, FieldKind, PriorData, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
@@ -59,6 +59,7 @@ __all__ = [
     "Domain",
     "Encoder",
     "Family",
+    "FieldKind",
     "FlowHead",
     "Gaussian",
     "GaussianHead",
@@ -82,6 +83,7 @@ __all__ = [
     "PointHead",
     "Points",
     "PositionTokens",
+    "PriorData",
     "Processor",
     "Recipe",
     "Reconstruction",

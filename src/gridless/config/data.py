@@ -1,4 +1,4 @@
-"""What is learnt from: pictures, or waves with a formula."""
+"""What is learnt from: pictures, waves with a formula, or random fields of many kinds."""
 
 from typing import Annotated, Literal
 
@@ -9,6 +9,7 @@ from gridless.config.frozen import config
 from gridless.config.numbers import Count
 
 Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
+FieldKind = Literal["stationary", "trend", "waves", "fronts", "patches", "plumes", "nonstationary", "skewed"]
 
 
 @config
@@ -31,4 +32,16 @@ class WaveData:
     fields: Count | None = None
 
 
-AnyData = Annotated[Data | WaveData, Discriminator("kind")]
+@config
+class PriorData:
+    """Random fields of many kinds on planes, cylinders, regions of a sphere and the globe: fresh ones for every step.
+    `each`: so many fixed fields of every kind are asked in validation and evaluation."""
+
+    kind: Literal["prior"] = "prior"
+    kinds: Annotated[tuple[FieldKind, ...], MinLen(1)] = (
+        "stationary", "trend", "waves", "fronts", "patches", "plumes", "nonstationary", "skewed",
+    )  # fmt: skip
+    each: Count = 32
+
+
+AnyData = Annotated[Data | WaveData | PriorData, Discriminator("kind")]

@@ -88,7 +88,9 @@ class SparseField:
     noise: tuple[NonNegative, NonNegative] = (0.0, 0.0)
     """Half of the fields are read without noise, the others with a standard deviation from this range, in units of the
     value."""
-    placement: Literal["random", "grid", "clustered", "any"] = "random"
+    multiplicative: NonNegative = 0.0
+    """Share of the noisy fields whose noise grows with the distance of the value from the field's smallest one."""
+    placement: Literal["random", "grid", "clustered", "tracks", "any"] = "random"
     """Where sensors stand that may stand anywhere; stations stand where they are."""
     lattice: Count | None = None
     """Training reads and asks different cell centres of a lattice × lattice grid instead of any coordinates."""
@@ -102,6 +104,8 @@ class SparseField:
     """… of so many fixed fields per family of waves."""
 
     def __post_init__(self):
+        if self.multiplicative > 1:
+            raise ValueError(f"task.multiplicative is a share from 0 to 1, got {self.multiplicative:g}")
         for name in ("sensors", "noise"):
             low, high = getattr(self, name)
             if low > high:

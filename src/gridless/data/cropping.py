@@ -72,12 +72,22 @@ def middle(signal: GridSignal, largest: int | None) -> GridSignal:
     return signal.crop([(n - side) // 2 for n, side in zip(signal.shape, size, strict=True)], size)
 
 
-def noisy(reading: Reading, rng: np.random.Generator, sigma: float) -> Reading:
-    """The readings with an error of this deviation."""
+def noisy(reading: Reading, rng: np.random.Generator, sigma: float, growing: bool = False) -> Reading:
+    """The readings with an error of this deviation; `growing`: its mean, each in proportion to how far the value lies above
+    the smallest one of its channel."""
     if not sigma:
         return reading
     error = sigma * rng.standard_normal(tuple(reading.values.shape), np.float32)
+    if growing:
+        error *= _relative_height(reading.values.numpy())
     return Reading(reading.coords, reading.values + torch.from_numpy(error).to(reading.values.dtype), reading.noise)
+
+
+def _relative_height(values: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
+    """Above the smallest value, over the mean of that; 1 where all values are equal."""
+    height = values - values.min(0)
+    mean = height.mean(0)
+    return np.where(mean > 0, height / np.where(mean > 0, mean, 1), 1).astype(np.float32)
 
 
 def padded(

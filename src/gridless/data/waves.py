@@ -30,8 +30,10 @@ from gridless.data.signals import Formula
 from gridless.samples import mapped
 
 SPLITS = {"train": 10_000_001, "val": 20_000_002, "test": 30_000_003}  # seeds: the splits never share a field
-PLACEMENTS = ("random", "grid", "clustered")
+PLACEMENTS = ("random", "grid", "clustered", "tracks")
 CLUSTER = 0.08  # standard deviation of a cluster of sensors
+TRACKS = (2, 8)  # lines that readings lie on
+BEND = 0.35  # standard deviation of how far a curved line leaves its tangent, over the squared distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -286,7 +288,8 @@ def place(
     rng: np.random.Generator, batch: int, count: int, placement: str = "random", lattice: int | None = None
 ) -> Float[Tensor, "B N 2"]:
     """Where `count` sensors stand: `random` anywhere (with `lattice`: on different cell centres of a lattice × lattice
-    grid), on an even `grid` with a random offset, or `clustered` around a few places."""
+    grid), on an even `grid` with a random offset, `clustered` around a few places, or along a few `tracks`, as ships and
+    satellites read."""
     if placement not in PLACEMENTS:
         raise ValueError(f"no placement {placement!r}; there are {', '.join(PLACEMENTS)}")
     match placement:
@@ -306,5 +309,26 @@ def place(
             centres = rng.random((batch, max(1, round(count / 10)), 2))
             member = rng.integers(centres.shape[1], size=(batch, count))
             near = np.take_along_axis(centres, member[..., None], 1) + CLUSTER * rng.standard_normal((batch, count, 2))
-            coords = 1 - np.abs(1 - np.abs(near) % 2)  # reflected at the border
+            coords = _reflected(near)
+        case "tracks":
+            coords = np.stack([_reflected(_tracks(rng, count)) for _ in range(batch)])
     return torch.from_numpy(coords.astype(np.float32))
+
+
+def _reflected(coords: np.ndarray) -> np.ndarray:
+    """At the border, as often as it takes."""
+    return 1 - np.abs(1 - np.abs(coords) % 2)
+
+
+def _tracks(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Places (count, 2) on straight or gently curved lines through random places, even or random along each."""
+    lines = min(int(rng.integers(TRACKS[0], TRACKS[1] + 1)), count)
+    line, rank = np.arange(count) % lines, np.arange(count) // lines
+    angle, length = 2 * pi * rng.random(lines), rng.uniform(0.6, 1.6, lines)
+    middle, bend = rng.random((lines, 2)), BEND * rng.standard_normal(lines) * (rng.random() < 0.5)
+    even = (rank + rng.random(lines)[line]) / -(-count // lines)
+    share = even if rng.random() < 0.5 else rng.random(count)
+    along = (share - 0.5) * length[line]
+    heading = np.stack([np.sin(angle), np.cos(angle)], -1)[line]
+    across = heading[:, ::-1] * (1, -1)
+    return middle[line] + along[:, None] * heading + (bend[line] * along**2)[:, None] * across

@@ -38,8 +38,8 @@ def evaluate_run(
     model, recipe, facts = load_run(run)
     source, task = recipe.data, asked_task(recipe, scales)
     if data is not None:
-        if source.kind == "waves":
-            raise ConfigError("waves come from no folder; leave --data out")
+        if source.kind in ("waves", "prior"):
+            raise ConfigError(f"data.kind {source.kind!r} comes from no folder; leave --data out")
         source = replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(data))
     label = Path(source.path).name if source.kind == "folder" and source.path else source.kind
     asked = load_data(source, split, each=getattr(recipe.task, "fields", 64))

@@ -9,6 +9,7 @@ from gridless import config as c
 from gridless.config.errors import ConfigError
 from gridless.config.merging import build, load_json
 from gridless.data import cifar10, folder, photos
+from gridless.data.prior import FieldPrior
 from gridless.data.signals import Signal
 from gridless.data.sources import signals
 from gridless.data.waves import WaveSource
@@ -25,6 +26,8 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
     match data.kind:
         case "waves":
             return WaveSource(data.families, split, data.fields if split == "train" else None, each)
+        case "prior":
+            return FieldPrior(data.kinds, split, data.each)
         case "photos":
             pictures = photos(split)
         case "folder":
