@@ -15,6 +15,21 @@ from gridless.data.waves import WaveSource
 TOKENS, ALL = {"count": 6, "std": 0.5, "read": "tokens"}, {"count": 0, "read": "all"}
 SSM = {"state": 4, "gap": 0.1}
 POD = {"kind": "pod", "modes": 20, "degree": 10}
+PLACED = {
+    "signal": {"frame": "domain"},
+    "tokenizer": {"place": True, "base": False},
+    "encoder": {"kind": "transformer", "depth": 2, "heads": 2, "head_width": 16, "expansion": 2.0, "tokens": ALL},
+    "decoder": {
+        "kind": "scent",
+        "hidden": 32,
+        "attention": {"heads": 2, "head_width": 16},
+        "fourier": {"std": 1.0, "count": 16},
+        "depth": 1,
+        "expansion": 2.0,
+    },
+    "head": {"relative": False},
+}
+"""Readings that know their places, and nothing of the base."""
 FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
 
 GRIDS = {
@@ -22,25 +37,22 @@ GRIDS = {
 }
 POINTS = {
     "sensors": ("sensors", {}),
-    "sensors-precision": ("sensors", {"head": {"combine": "precision"}}),
     "sensors-point": ("sensors", {"head": {"kind": "point"}}),
-    "sensors-alone": ("sensors", {"base": {"kind": "none"}}),
-    "sensors-perceiver": (
-        "sensors",
-        {"encoder": {"kind": "perceiver", "count": 8, "widths": [32], "head_width": 16}},
-    ),
-    "sensors-mamba": (
-        "sensors",
-        {"encoder": {"kind": "mamba", "depth": 1, "order": "hilbert", "ssm": SSM, "tokens": TOKENS}},
-    ),
-    "sensors-lainr": (
-        "sensors",
-        {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
-    ),
-    "sensors-pod": ("sensors", {"base": POD}),
-    "sensors-pod-precision": ("sensors", {"base": POD, "head": {"combine": "precision"}}),
-    "sensors-flow": ("sensors", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
-    "sensors-flow-alone": ("sensors", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),
+    "sensors-alone": ("sensors", {"base": {"kind": "none"}, "tokenizer": {"base": False}, "head": {"relative": False}}),
+    "sensors-pod": ("sensors", {"base": POD, "tokenizer": {"base": False}}),
+} | {
+    f"sensors-{name}": ("sensors", merge(PLACED, diff))
+    for name, diff in {
+        "placed": {},
+        "placed-alone": {"base": {"kind": "none"}},
+        "precision": {"head": {"combine": "precision"}},
+        "perceiver": {"encoder": {"kind": "perceiver", "count": 8, "widths": [32], "head_width": 16}},
+        "mamba": {"encoder": {"kind": "mamba", "depth": 1, "order": "hilbert", "ssm": SSM, "tokens": TOKENS}},
+        "lainr": {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
+        "pod-precision": {"base": POD, "head": {"combine": "precision"}},
+        "flow": {"encoder": {"tokens": TOKENS}, "head": FLOW},
+        "flow-alone": {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}},
+    }.items()
 }
 JOINT = {"v1": ("v1", {}), "v2": ("v2", {})}
 """Their answers depend on the other questions of a call."""

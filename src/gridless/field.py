@@ -12,7 +12,7 @@ from torch import Tensor
 from gridless.coords import Lattice, lattice, ranges_of, scaled, sizes
 from gridless.domain import Coordinates
 from gridless.intake import as_tensor
-from gridless.protocols import Answer, Base, Correction, Solved
+from gridless.protocols import Answer, Base, Correction, Solved, answer_of
 from gridless.samples import Samples
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
@@ -246,7 +246,7 @@ class Field:
 
     def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None, spread: bool) -> Answer:
         if self.correction is None:
-            return Answer(self.solved(coords, cell), self.solved.std(coords, cell) if spread else None)
+            return answer_of(self.solved, coords, cell) if spread else Answer(self.solved(coords, cell))
         return self.correction.answer(self.solved, coords, cell, self._ratio(cell, coords), latents_at)
 
     def _on_lattice(self, block: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N C"]:

@@ -9,7 +9,6 @@ from math import prod
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -31,6 +30,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
+from gridless.network.frames import Frame
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
@@ -38,11 +38,11 @@ from gridless.network.mosaic import Mosaic, Windows, check_overlap, tiles_of
 from gridless.network.parts import Decoder, Encoder, Head, Reader
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
-from gridless.network.questions import Question, Units
+from gridless.network.questions import Question, Units, added, base_features, left_out, part
 from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
-from gridless.protocols import Base, Solved
+from gridless.protocols import Answer, Base, Solved
 from gridless.samples import Samples
 from gridless.weights.pretrained import load, save
 
@@ -82,6 +82,8 @@ class FieldModel(
         check_read(config, self.local is not None)
         direct = isinstance(config.decoder, c.Direct)  # the waves know the cell
         self.cell = None if direct or signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
+        informed = isinstance(config.tokenizer, c.Points) and config.tokenizer.base
+        self.known = nn.Linear(2 * signal.channels, self.local_width) if informed else None
         self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base: Base = build_base(config)
@@ -101,7 +103,7 @@ class FieldModel(
             samples = accepted(samples, self.config, self.domain)
             network = self if self.training else self.frozen_copy()
             solved = self.solve_base(samples)
-            reader = network.reader(samples, pad)
+            reader = network.reader(samples, pad, solved)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
         return Field(samples, solved, correction, self.config.signal.finest_cell, checked)
 
@@ -142,13 +144,14 @@ class FieldModel(
             return Units(torch.zeros_like(one), one)
         return self._seen_units(samples)
 
-    def reader(self, samples: Samples, pad: bool = True) -> Reader:
-        """What the network says of these samples, anywhere."""
+    def reader(self, samples: Samples, pad: bool = True, solved: Solved | None = None) -> Reader:
+        """What the network says of these samples, anywhere. `solved`: their base, for a network that knows it."""
         if self.points:
             points = samples.as_points()
             if isinstance(self.config.head, c.FlowHead):
                 return FlowReader.of(self, points, self.config.head.samples, 0)
-            return PointReader(self, self.read(self.latent(points)), points)
+            latents = self.read(self.latent(points, solved))
+            return PointReader(self, latents, self.frame(points), self._seen_units(points))
         signal, shape = self.config.signal, samples.grid_shape
         samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.tiles, strict=True))
         whole = samples_fit and not any(samples.joins)
@@ -167,27 +170,23 @@ class FieldModel(
         """The values of a grid as the network sees them."""
         return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.grid_shape)
 
-    def latent(self, points: Samples) -> Tokens:
+    def latent(self, points: Samples, solved: Solved | None = None) -> Tokens:
         """Latents of scattered readings."""
-        values = self._seen_units(points).standard(points.values).to(self._dtype)
-        tokens = self.tokenizer(self.positions(points, points.point_coords), values, points.mask)
+        units = self._seen_units(points)
+        values = units.standard(points.values).to(self._dtype)
+        place, base = self.frame(points)(points.point_coords).to(self._dtype), None
+        if self.known is not None and solved is not None:
+            base = units.standard_answer(left_out(solved))
+        tokens = self.tokenizer(place, values, points.mask, base)
         return self.processor(self.encoder(tokens)[0])
 
     def read(self, latents: Tokens) -> Encoded:
         """Latents as the decoder reads them, once per field."""
         return Encoded(self.decoder.prepare(latents))
 
-    def positions(self, samples: Samples, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B p"]:
-        """Where coordinates lie, in as many numbers as the model reads."""
-        places = samples.positions(coords)
-        missing = self.config.signal.places - places.shape[-1]
-        if missing < 0:
-            names = "[0, 1]" if samples.domain is None else ", ".join(samples.domain.names)
-            raise ValueError(
-                f"positions in {names} have {places.shape[-1]} numbers, this model reads "
-                f"{self.config.signal.places}; build it with signal.positions = {places.shape[-1]}"
-            )
-        return F.pad(places, (0, missing)).to(self._dtype)
+    def frame(self, samples: Samples) -> Frame:
+        """Where readings and questions lie."""
+        return Frame.of(samples, self.config.signal)
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
@@ -216,9 +215,10 @@ class FieldModel(
         coords: Float[Tensor, "B Q d"],
         cell: Float[Tensor, "B #Q d"],
         latents_at: Float[Tensor, "B Q d"] | None = None,
+        base: Answer | None = None,
     ) -> Float[Tensor, "B Q k"]:
         """The head's outputs; coordinates in units of the window (of positions, for scattered points), the cell relative to
-        a sample's.
+        a sample's, the base's answer there in standard units.
 
         In blocks of points that fit the cache and the memory, unless a graph is recorded, which keeps all of them, or the
         points read one another."""
@@ -229,9 +229,11 @@ class FieldModel(
             raise ValueError(
                 f"decoder.kind {self.config.decoder.kind!r} reads its latents at no place; leave latents_at out"
             )
-        asked = (coords, cell) if latents_at is None else (coords, cell, latents_at)
-        parts = zip(*(x.split(block, 1) for x in asked), strict=True)
-        outputs = [self._decode(encoded, *part) for part in parts]
+        features = None if base is None or self.known is None else base_features(base, self._dtype)
+        outputs = [
+            self._decode(encoded, coords[:, some], cell[:, some], part(latents_at, some), part(features, some))
+            for some in (slice(q, q + block) for q in range(0, max(1, coords.shape[1]), block))
+        ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, 1)
 
     def decode_lattice(
@@ -251,14 +253,15 @@ class FieldModel(
         return direct and plane and isinstance(self.head, PointHead) and local.mask is None
 
     def _decode(
-        self, encoded: Encoded, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B Q d"], *latents_at: Tensor
+        self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None, base: Tensor | None
     ) -> Float[Tensor, "B Q k"]:
         known = None if self.config.signal.finest_cell is None else cell.to(coords.dtype)
         local = None if self.cell is None else self.cell(known)
         if self.local is not None:
-            read = self.local(encoded.local, coords, known)
-            local = read if local is None else local + read
-        return self.head(self.decoder(coords, encoded.latents, local, *latents_at))
+            local = added(local, self.local(encoded.local, coords, known))
+        if self.known is not None and base is not None:
+            local = added(local, self.known(base))
+        return self.head(self.decoder(coords, encoded.latents, local, *(() if latents_at is None else (latents_at,))))
 
     def _seen_units(self, samples: Samples) -> Units:
         """Those of what is seen."""

@@ -42,7 +42,9 @@ class Draws(Protocol):
 
 class Solved(Protocol):
     """A base that was solved for the samples: the classical answer that a field starts at. One with a method
-    `on_lattice(lattice, cell)` answers the points of a lattice at once, as `__call__` does one by one."""
+    `on_lattice(lattice, cell)` answers the points of a lattice at once, as `__call__` does one by one; with
+    `answer(coords, cell)` gives values and deviations for the price of one; with `left_out()` says what it would answer at
+    each reading's place without that reading (an Answer (B N C) for a reading, masked ones anything)."""
 
     @property
     def spread(self) -> bool:
@@ -68,6 +70,14 @@ class Solved(Protocol):
     def gate(self, cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q 1"] | float:
         """How much of a network's correction counts at this cell, relative to a sample's."""
         ...
+
+
+def answer_of(solved: Solved, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None) -> Answer:
+    """Values and, of a base that knows them, their deviations: at once where it has a method `answer`."""
+    at_once = getattr(solved, "answer", None)
+    if at_once is not None:
+        return at_once(coords, cell)
+    return Answer(solved(coords, cell), solved.std(coords, cell) if solved.spread else None)
 
 
 class Base(Protocol):

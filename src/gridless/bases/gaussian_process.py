@@ -154,6 +154,16 @@ class Posterior:
         mean = torch.cat(means, -1)
         return mean, torch.cat(variances, -1) if spread else torch.zeros_like(mean)
 
+    def left_out(self) -> tuple[Float[Tensor, "F N"], Float[Tensor, "F N"]]:
+        """Mean and variance of each reading without it, within and between the mixture's parts: from the diagonal of the
+        inverse covariance."""
+        root, z = self._root(), self.mean.readings.z[:, None]
+        eye = torch.eye(root.shape[-1], dtype=root.dtype, device=root.device).expand_as(root)
+        precision = torch.linalg.solve_triangular(root, eye, upper=False).square().sum(-2)
+        each, share = z - self.mean.weights / precision, self.share[..., None]
+        mean = (share * each).sum(1)
+        return mean, (share * (self.variance[..., None] / precision + (each - mean[:, None]).square())).sum(1)
+
     def _root(self) -> Float[Tensor, "F K N N"]:
         """Worked out when asked: kept, it would be most of the memory of a field."""
         readings = mapped(self.mean.readings, lambda t: t[:, None])

@@ -106,9 +106,9 @@ class Table:
         for noise in self.noise:
             nugget = (noise + JITTER * level)[..., None, None] * real
             for variance in (None,) if self.variance is None else self.variance:
-                given = variance is not None and readings.noise is not None
+                known = None if variance is None else readings.noise
                 matrix = shape.clone()
-                matrix.diagonal(dim1=-2, dim2=-1).add_(nugget + readings.noise[:, None] / variance if given else nugget)
+                matrix.diagonal(dim1=-2, dim2=-1).add_(nugget if known is None else nugget + known[:, None] / variance)
                 root, failed = torch.linalg.cholesky_ex(matrix)
                 failed = (failed > 0).any(2)
                 if failed.any():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from gridless.bases.gaussian_process import Expansion, Posterior, Readings, cond
 from gridless.bases.hypotheses import Table
 from gridless.bases.neighbourhoods import Neighbourhoods, representative
 from gridless.bases.standardised import Standardised
+from gridless.protocols import Answer
 from gridless.samples import Samples, mapped, moved_parts
 
 WHOLE = 256  # readings whose every hypothesis is weighed by all of them; beyond, by GROUPS groups of so many first
@@ -29,6 +31,7 @@ class Piece:
     posterior: Posterior
     log_evidence: Float[Tensor, " F"]
     neighbourhoods: Neighbourhoods | None = None
+    places: Float[Tensor, "N e"] | None = None  # of all readings, where there are neighbourhoods
 
     @classmethod
     def few(cls, standard: Standardised, table: Table, rows: Int[Tensor, " F"]) -> "Piece":
@@ -66,7 +69,7 @@ class Piece:
             conditioned.weights[0, :count].transpose(0, 1).contiguous(),
         )
         variance = conditioned.variance[:, :count].expand(j, -1)
-        return cls(rows, Posterior(expansion, variance, share.expand(j, -1)), evidence, near)
+        return cls(rows, Posterior(expansion, variance, share.expand(j, -1)), evidence, near, readings.x[0])
 
     @classmethod
     def _whole(cls, rows: Tensor, readings: Readings, table: Table, index: Tensor, covariance: Covariance) -> "Piece":
@@ -91,6 +94,23 @@ class Piece:
             first = first.index_add(0, at, weight * mean[0])
             second = second.index_add(0, at, weight * (variance + mean.square())[0])
         return first[None], (second - first.square()).clamp(min=0)[None]
+
+    def left_out(self) -> tuple[Float[Tensor, "F N"], Float[Tensor, "F N"]]:
+        """Mean and variance of each reading without it, standardised; a reading of several neighbourhoods takes what all of
+        them say."""
+        mean, variance = self.posterior.left_out()
+        if self.neighbourhoods is None:
+            return mean, variance
+        assert self.places is not None
+        index, x = self.neighbourhoods.index, self.places
+        weight = self.neighbourhoods.weights(x).mT.gather(1, index) + NEGLIGIBLE
+        total, first, second = (
+            torch.zeros_like(x[:, 0]).index_add(0, index.flatten(), part.flatten())
+            for part in (weight, weight * mean, weight * (variance + mean.square()))
+        )
+        known = total > 0
+        first, second = first / total.where(known, 1), second / total.where(known, 1)
+        return first[None], (second - first.square()).clamp(min=0).where(known, 1)[None]
 
     def drawn(self, choice: Tensor, numbers: RandomNumbers, noise: Float[Tensor, "F n N"]) -> "PieceDraws":
         """Posterior samples (F n) of the parts `choice` of the mixture."""
@@ -165,6 +185,28 @@ class SolvedKriging:
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """Standard deviations of the field, without a reading's noise: within the hypotheses and between them."""
         return self._deviation(self._moments(coords, True)[1])
+
+    def answer(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
+        """Mean and standard deviation of the field."""
+        mean, variance = self._moments(coords, True)
+        mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
+        return Answer(self._channels_last(mean), self._deviation(variance))
+
+    def left_out(self) -> Answer:
+        """What would be answered at each reading's place without it, under the hypotheses that all readings weigh: mean and
+        standard deviation of the reading (Rasmussen and Williams, 2006, equations 5.10 to 5.12)."""
+        n = self.standard.order.shape[1]
+        mean, variance = (
+            self._gathered([F.pad(part, (0, n - part.shape[1])) for part in parts])
+            for parts in zip(*(piece.left_out() for piece in self.pieces), strict=True)
+        )
+        mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
+        values = self.samples.values
+        order = self.standard.order[..., None].expand(-1, -1, values.shape[-1])
+        answers = (
+            torch.ones_like(values).scatter(1, order, x) for x in (self._channels_last(mean), self._deviation(variance))
+        )
+        return Answer(*answers)
 
     def reading_std(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
         """Standard deviations of a further reading: of the field, and of a reading's noise (where noises are known, with

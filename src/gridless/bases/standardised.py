@@ -23,6 +23,7 @@ class Standardised:
     scale: Float[Tensor, " F"]
     centre: Float[Tensor, "F e"]
     extent: Float[Tensor, " F"]
+    order: Int[Tensor, "B N"]  # of the samples, as they stand in the readings
 
     @classmethod
     def of(cls, samples: Samples, extent: float | None) -> "Standardised":
@@ -65,7 +66,7 @@ class Standardised:
             scale = scale.where(~same, (noise.square().sum(1) / count).sqrt())
             variance = (noise / scale.where(scale > 0, 1)[:, None]).square()
         z = rest / scale.where(scale > 0, 1)[:, None]
-        return cls(Readings(x, z, real, variance), start + mean, scale, centre, width)
+        return cls(Readings(x, z, real, variance), start + mean, scale, centre, width, order)
 
     def of_rows(self, rows: Int[Tensor, " R"]) -> Readings:
         """Readings of some fields, without what is masked in all of them."""

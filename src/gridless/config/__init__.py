@@ -19,6 +19,7 @@ from gridless.config.decoders import (
     Local,
     Mlp,
     Place,
+    RelativeDecoder,
     Scent,
     SharedState,
 )
@@ -29,6 +30,7 @@ from gridless.config.encoders import (
     NoEncoder,
     PerceiverEncoder,
     PositionTokens,
+    RelativeEncoder,
     Ssm,
     TransformerEncoder,
 )
@@ -87,6 +89,8 @@ __all__ = [
     "Processor",
     "Recipe",
     "Reconstruction",
+    "RelativeDecoder",
+    "RelativeEncoder",
     "Scent",
     "SelfAttention",
     "SharedState",

@@ -128,7 +128,19 @@ class Direct:
     """Waves of the read-out."""
 
 
-Decoder = Annotated[Direct | Lainr | Scent | Mlp | Composer | Joint | Own, Discriminator("kind")]
+@config
+class RelativeDecoder:
+    """Questions that read scattered readings `depth` times, by differences of places alone."""
+
+    kind: Literal["relative"] = "relative"
+    hidden: Count = 128
+    depth: Count = 3
+    heads: Count = 8
+    head_width: Count = 16
+    expansion: Positive = 2.0
+
+
+Decoder = Annotated[Direct | Lainr | Scent | Mlp | Composer | Joint | RelativeDecoder | Own, Discriminator("kind")]
 
 
 @config

@@ -50,6 +50,17 @@ class MambaEncoder:
 
 
 @config
+class RelativeEncoder:
+    """Attention among scattered readings that sees differences of places alone."""
+
+    kind: Literal["relative"] = "relative"
+    depth: Natural = 6
+    heads: Count = 8
+    head_width: Count = 16
+    expansion: Positive = 2.0
+
+
+@config
 class TransformerEncoder:
     kind: Literal["transformer"] = "transformer"
     depth: Natural = 6
@@ -83,4 +94,6 @@ class NoEncoder:
     kind: Literal["none"] = "none"
 
 
-Encoder = Annotated[MambaEncoder | TransformerEncoder | PerceiverEncoder | NoEncoder | Own, Discriminator("kind")]
+Encoder = Annotated[
+    MambaEncoder | TransformerEncoder | PerceiverEncoder | RelativeEncoder | NoEncoder | Own, Discriminator("kind")
+]

@@ -27,6 +27,8 @@ class GaussianHead:
     combine: Literal["residual", "precision"] = "residual"
     """With a base that knows its spread: correct its value and multiply its deviation, or weigh both answers by their
     precision."""
+    relative: bool = False
+    """Errors count over the base's own in the same field, so that fields it answers well are learned as much as others."""
 
 
 @config

@@ -1,5 +1,7 @@
 """The signal and the window that a network sees of it."""
 
+from typing import Literal
+
 from pydantic import FiniteFloat
 
 from gridless.config.frozen import config
@@ -30,6 +32,10 @@ class Signal:
     positions: Count | None = None
     """Numbers of a position that a model of scattered points reads; None: one per axis. A circle needs one more, a sphere
     three for its two axes; missing ones are 0."""
+
+    frame: Literal["domain", "readings"] = "domain"
+    """What positions of scattered points are measured in: the domain, whose longest axis is 1, or the extent of the
+    readings, around their middle."""
 
     def __post_init__(self):
         if isinstance(self.window, tuple) and len(self.window) != self.axes:

@@ -9,10 +9,12 @@ from gridless.network.decoders.direct import DirectDecoder
 from gridless.network.decoders.joint import JointDecoder
 from gridless.network.decoders.lainr import LainrDecoder
 from gridless.network.decoders.mlp import MlpDecoder
+from gridless.network.decoders.relative import RelativeDecoder
 from gridless.network.decoders.scent import ScentDecoder
 from gridless.network.encoders.mamba import MambaEncoder
 from gridless.network.encoders.none import NoEncoder
 from gridless.network.encoders.perceiver import PerceiverEncoder
+from gridless.network.encoders.relative import RelativeEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
@@ -40,6 +42,8 @@ def build_encoder(config: c.Model, positions: bool) -> Encoder:
             return build_own(config.encoder, Encoder, *args)
         case c.NoEncoder():
             return NoEncoder()
+        case c.RelativeEncoder():
+            return RelativeEncoder(config.encoder, *args)
         case c.MambaEncoder():
             return MambaEncoder(config.encoder, *args)
         case c.TransformerEncoder():
@@ -61,6 +65,8 @@ def latent_count(config: c.Model) -> int:
             return 0
         case c.PerceiverEncoder(count=count):
             return count
+        case c.RelativeEncoder():
+            return prod(config.signal.windows)
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
             patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
             patches = prod(n // patch for n in config.signal.windows)
@@ -97,6 +103,8 @@ def build_decoder(config: c.Model, width: int, latents: int) -> Decoder:
             return ScentDecoder(config.decoder, *args)
         case c.Mlp():
             return MlpDecoder(config.decoder, *args)
+        case c.RelativeDecoder():
+            return RelativeDecoder(config.decoder, *args)
         case c.Composer():
             return ComposerDecoder(config.decoder, *args)
         case c.Joint():

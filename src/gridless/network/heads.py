@@ -8,7 +8,7 @@ Outputs are in standard units (of the field's own deviation), and so are losses:
 """
 
 from dataclasses import dataclass
-from math import expm1, log
+from math import expm1, log, pi, sqrt
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from gridless import config
 from gridless.network.parts import Network
 from gridless.network.questions import Question, Units
-from gridless.protocols import Answer, Correction, Draws, Solved
+from gridless.protocols import Answer, Correction, Draws, Solved, answer_of
 from gridless.samples import Samples
 
 SMALLEST = 1e-3  # of a standard deviation, in standard units
+SMALLEST_ERROR = 1e-4  # squared, in standard units, that a field is weighed by
 FIELDS_WITH_BASE = 8  # of a batch teach how sure the network is beside its base, which costs more than the network
 
 
@@ -66,7 +67,7 @@ class GaussianHead(PointHead):
 
     def __init__(self, head: config.GaussianHead, width: int, channels: int):
         super().__init__(width, channels)
-        self.combine = head.combine
+        self.combine, self.relative = head.combine, head.relative
         first, last = nn.Linear(width, head.hidden), nn.Linear(head.hidden, channels)
         self.spread = nn.Sequential(first, nn.GELU(), last)
         nn.init.zeros_(last.weight)
@@ -93,12 +94,29 @@ class GaussianHead(PointHead):
         target = units.standard(question.target).float()
         if self.combine == "precision" and getattr(model.base, "has_spread", False):
             return self._precision_loss(model, samples, question, units, target)
+        if self.relative:
+            return self._relative_loss(model, samples, question, units, target)
         field = model.encode(samples, checked=False)
-        answer = field.answer(question.coords, question.cell, question.latents_at)
-        mean = units.standard(answer.mean).float()
-        std = (answer.deviation() / torch.where(units.scale > 0, units.scale, 1.0)).float()
-        error = question.error(mean, target)
+        answer = units.standard_answer(field.answer(question.coords, question.cell, question.latents_at))
+        error, std = question.error(answer.mean.float(), target), answer.deviation().float()
         return question.mean(0.5 * error.square() + negative_log_likelihood(error.detach(), std))
+
+    def _relative_loss(
+        self, model: Network, samples: Samples, question: Question, units: Units, target: Tensor
+    ) -> Float[Tensor, ""]:
+        """Squared error, and CRPS, over the base's mean squared error in the same field (half of it as the base expects it).
+        Fields whose readings do not vary have no unit to err in and do not count."""
+        solved = model.solve_base(samples)
+        base = answer_of(solved, question.coords, question.cell)
+        output = model.reader(samples, solved=solved)(question.coords, question.pixel(), question.latents_at, base)
+        answer = units.standard_answer(self.answer(base, solved.gate(question.pixel()), output, units))
+        with torch.no_grad():
+            known = units.standard_answer(base)
+            missed = question.error(known.mean.float(), target).square() + known.deviation().float().square()
+            scale = (0.5 * missed.mean(1, keepdim=True)).clamp(min=SMALLEST_ERROR).sqrt()
+            scale = torch.where(units.scale > 0, scale, torch.inf)
+        error, std = question.error(answer.mean.float(), target) / scale, answer.deviation().float() / scale
+        return question.mean(0.5 * error.square() + crps(error.detach(), std))
 
     def _precision_loss(
         self, model: Network, samples: Samples, question: Question, units: Units, target: Tensor
@@ -126,6 +144,14 @@ def negative_log_likelihood(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B
     """Of errors that are normal with this deviation, without its constant."""
     std = torch.where(std > SMALLEST**2, std, SMALLEST**2)
     return 0.5 * (error / std).square() + std.log()
+
+
+def crps(error: Float[Tensor, "B Q C"], std: Float[Tensor, "B Q C"]) -> Float[Tensor, "B Q C"]:
+    """Continuous ranked probability score of normal answers (Gneiting and Raftery, 2007, equation 21); a proper score that
+    grows with the error, not with its square."""
+    z = error / torch.where(std > SMALLEST**2, std, SMALLEST**2)
+    density, share = torch.exp(-0.5 * z.square()) / sqrt(2 * pi), 0.5 * (1 + torch.erf(z / sqrt(2)))
+    return std * (z * (2 * share - 1) + 2 * density - 1 / sqrt(pi))
 
 
 def weighted(first: Answer, second: Answer) -> Answer:

@@ -25,6 +25,7 @@ from gridless.network.local import smooth_step
 from gridless.network.parts import Network
 from gridless.network.readers import parameter_type
 from gridless.nn.memory import points_at_once
+from gridless.protocols import Answer
 
 WINDOWS_AT_ONCE = 32
 SAMPLES_AT_ONCE = (
@@ -194,7 +195,11 @@ class Mosaic:
                     break
 
     def __call__(
-        self, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"], latents_at: Tensor | None = None
+        self,
+        coords: Float[Tensor, "B Q d"],
+        cell: Float[Tensor, "B #Q d"],
+        latents_at: Tensor | None = None,
+        base: Answer | None = None,
     ) -> Float[Tensor, "B Q k"]:
         """Outputs at coordinates in [0, 1] of the whole; the cell relative to a sample's."""
         if latents_at is not None:

@@ -55,7 +55,7 @@ class FlowHead(PointHead):
             raise ValueError("a flow learns from questions that were all measured; ask fewer (train.queries)")
         flow, points, units = flow_of(model), samples.as_points(), model.units(samples)
         coords, target = question.coords, units.standard(question.target).float()
-        places = model.positions(points, coords)
+        places = model.frame(points)(coords)
         if self.joint:
             velocity = JointVelocity(model, places, model.latent(points))
             return flow_loss(flow, velocity, target, places)
@@ -102,10 +102,12 @@ class FlowReader:
             return replace(self, n=n, seed=seed)
         return self._from_latents(self.network, self.samples, self.readings, n, seed)
 
-    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B n Q C"]:
+    def __call__(
+        self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None, base: Answer | None = None
+    ) -> Float[Tensor, "B n Q C"]:
         if latents_at is not None:
             raise ValueError("a field of posterior samples reads its latents where it is asked; leave latents_at out")
-        places = self.network.positions(self.samples, coords)
+        places = self.network.frame(self.samples)(coords)
         if self.encoded is not None:
             return torch.stack([self.network.decode(part, places, cell) for part in self.encoded], 1)
         generator = torch.Generator().manual_seed(self.seed)
@@ -153,7 +155,9 @@ class JointVelocity:
     def __call__(self, x: Tensor, t: Tensor, guess: Tensor | None) -> Tensor:
         network, flow = self.network, flow_of(self.network)
         tokenizer, decoder = network.tokenizer, joint_decoder(network)
-        assert isinstance(tokenizer, PointTokenizer), "a flow is of scattered points"
+        assert isinstance(tokenizer, PointTokenizer) and tokenizer.fourier is not None, (
+            "a flow is of points at their places"
+        )
         if self.generator is not None and not flow.keeps_state:
             x = torch.randn(x.shape, generator=self.generator).to(x)
         x = x if guess is None else torch.cat([x, guess], -1)

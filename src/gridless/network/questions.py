@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless.protocols import Answer, Solved
 from gridless.samples import mapped, moved_parts
+
+SMALLEST_STD = 1e-4  # that is told apart, in standard units
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,11 +23,39 @@ class Units:
         """Values of a channel that does not vary become 0."""
         return (values - self.level) / torch.where(self.scale > 0, self.scale, 1.0)
 
+    def standard_answer(self, answer: Answer) -> Answer:
+        """The same in standard units."""
+        return Answer(self.standard(answer.mean), answer.deviation() / torch.where(self.scale > 0, self.scale, 1.0))
+
     def select(self, index: slice) -> "Units":
         return self if len(self.level) == 1 else mapped(self, lambda t: t[index])
 
     def to(self, device) -> "Units":
         return moved_parts(self, device)
+
+
+def base_features(base: Answer, dtype: torch.dtype) -> Float[Tensor, "B Q 2C"]:
+    """What a network sees of a base's answer in standard units: the value and the logarithm of its deviation."""
+    std = base.deviation()
+    return torch.cat([base.mean, torch.where(std > SMALLEST_STD, std, SMALLEST_STD).log()], -1).to(dtype)
+
+
+def part(value: Tensor | None, some: slice) -> Tensor | None:
+    """Some of what is asked."""
+    return None if value is None else value[:, some]
+
+
+def added(first: Tensor | None, second: Tensor) -> Tensor:
+    """Features of a place from two sources."""
+    return second if first is None else first + second
+
+
+def left_out(solved: Solved) -> Answer:
+    """What a base says at each reading without it. Raises ValueError for one that cannot leave readings out."""
+    answer = getattr(solved, "left_out", None)
+    if answer is None:
+        raise ValueError("tokenizer.base needs a base that can leave readings out: base.kind 'kriging'")
+    return answer()
 
 
 @dataclass(frozen=True, eq=False)

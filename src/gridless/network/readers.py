@@ -16,10 +16,10 @@ from torch import Tensor
 
 from gridless.coords import Lattice, sizes
 from gridless.network.encoded import Encoded
+from gridless.network.frames import Frame
 from gridless.network.parts import Network, Reader
 from gridless.network.questions import Units
-from gridless.protocols import Answer, Draws, Solved
-from gridless.samples import Samples
+from gridless.protocols import Answer, Draws, Solved, answer_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,9 @@ class WindowReader:
     shape: tuple[int, ...]
     unit: int
 
-    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B Q k"]:
+    def __call__(
+        self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None, base: Answer | None = None
+    ) -> Float[Tensor, "B Q k"]:
         at = None if latents_at is None else self._in_window(latents_at)
         return self.network.decode(self.encoded, self._in_window(coords), cell, at)
 
@@ -53,20 +55,26 @@ class PointReader:
 
     network: Network
     encoded: Encoded
-    samples: Samples
+    frame: Frame
+    units: Units
+    """As the network sees the readings."""
 
-    def __call__(self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None) -> Float[Tensor, "B Q k"]:
+    def __call__(
+        self, coords: Tensor, cell: Tensor, latents_at: Tensor | None = None, base: Answer | None = None
+    ) -> Float[Tensor, "B Q k"]:
         at = None if latents_at is None else self._positions(latents_at)
-        return self.network.decode(self.encoded, self._positions(coords), cell, at)
+        known = None if base is None or base.std is None else self.units.standard_answer(base)
+        return self.network.decode(self.encoded, self._positions(coords), cell, at, known)
 
     def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
         return self(lattice.points(len(cell)), cell)
 
     def _positions(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q e"]:
-        return self.network.positions(self.samples, coords)
+        return self.frame(coords).to(parameter_type(self.network))
 
     def to(self, network: Network, device) -> "PointReader":
-        return replace(self, network=network, encoded=self.encoded.to(device), samples=self.samples.to(device))
+        parts = (self.encoded.to(device), self.frame.to(device), self.units.to(device))
+        return PointReader(network, *parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +102,8 @@ class NetworkCorrection:
     def answer(
         self, solved: Solved, coords: Tensor, cell: Tensor | None, ratio: Tensor, latents_at: Tensor | None
     ) -> Answer:
-        std = solved.std(coords, cell) if solved.spread else None
-        base, output = Answer(solved(coords, cell), std), self.reader(coords, self._asked(ratio), latents_at)
+        base = answer_of(solved, coords, cell)
+        output = self.reader(coords, self._asked(ratio), latents_at, base)
         answer = self.network.head.answer(base, solved.gate(ratio), output, self.units)
         familiarity = getattr(solved, "familiarity", None)
         return answer if familiarity is None else believed(answer, base, familiarity)

@@ -9,8 +9,12 @@ from torch import Tensor, nn
 from gridless import config
 from gridless.coords import grid, sizes
 from gridless.network.encoded import Tokens
+from gridless.network.questions import SMALLEST_STD, base_features
 from gridless.nn.fourier import AxisFourier, GaussianFourier
 from gridless.nn.stem import Stem
+from gridless.protocols import Answer
+
+SURPRISE = 6.0  # deviations beyond which a surprise counts less and less
 
 
 class PatchTokenizer(nn.Module):
@@ -88,18 +92,32 @@ class PointTokenizer(nn.Module):
 
     def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int):
         super().__init__()
-        self.fourier = GaussianFourier(tokenizer.fourier, signal.places)
+        self.fourier = GaussianFourier(tokenizer.fourier, signal.places) if tokenizer.place else None
         self.product, times = tokenizer.product, 1 + signal.channels * tokenizer.product
-        self.embed = nn.Linear(self.fourier.width * times + signal.channels, width)
+        features = 0 if self.fourier is None else self.fourier.width * times
+        self.base = nn.Linear(3 * signal.channels, width) if tokenizer.base else None
+        self.embed = nn.Linear(features + signal.channels, width)
 
     def forward(
-        self, coords: Float[Tensor, "B N d"], values: Float[Tensor, "B N C"], mask: Bool[Tensor, "B N"] | None = None
+        self,
+        coords: Float[Tensor, "B N d"],
+        values: Float[Tensor, "B N C"],
+        mask: Bool[Tensor, "B N"] | None = None,
+        base: Answer | None = None,
     ) -> Tokens:
-        place = self.fourier(coords).to(values.dtype)
-        parts = [place, values]
-        if self.product:
-            parts.append((place[..., None] * values[..., None, :]).flatten(-2))
-        return Tokens(self.embed(torch.cat(parts, -1)), coords, mask)
+        """`base`: what the base says at each place without its reading, in standard units."""
+        parts = [values]
+        if self.fourier is not None:
+            place = self.fourier(coords).to(values.dtype)
+            parts.insert(0, place)
+            if self.product:
+                parts.append((place[..., None] * values[..., None, :]).flatten(-2))
+        x = self.embed(torch.cat(parts, -1))
+        if self.base is not None and base is not None:
+            surprise = (values - base.mean) / base.deviation().clamp(min=SMALLEST_STD)
+            surprise = surprise / (1 + surprise.abs() / SURPRISE)
+            x = x + self.base(torch.cat([base_features(base, values.dtype), surprise.to(values.dtype)], -1))
+        return Tokens(x, coords, mask)
 
 
 def cut_patches(values: Float[Tensor, "B *grid C"], size: int) -> Float[Tensor, "B T P"]:
