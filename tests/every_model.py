@@ -15,21 +15,6 @@ from gridless.data.waves import WaveSource
 TOKENS, ALL = {"count": 6, "std": 0.5, "read": "tokens"}, {"count": 0, "read": "all"}
 SSM = {"state": 4, "gap": 0.1}
 POD = {"kind": "pod", "modes": 20, "degree": 10}
-PLACED = {
-    "signal": {"frame": "domain"},
-    "tokenizer": {"place": True, "base": False},
-    "encoder": {"kind": "transformer", "depth": 2, "heads": 2, "head_width": 16, "expansion": 2.0, "tokens": ALL},
-    "decoder": {
-        "kind": "scent",
-        "hidden": 32,
-        "attention": {"heads": 2, "head_width": 16},
-        "fourier": {"std": 1.0, "count": 16},
-        "depth": 1,
-        "expansion": 2.0,
-    },
-    "head": {"relative": False},
-}
-"""Readings that know their places, and nothing of the base."""
 FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
 
 GRIDS = {
@@ -37,22 +22,27 @@ GRIDS = {
 }
 POINTS = {
     "sensors": ("sensors", {}),
-    "sensors-point": ("sensors", {"head": {"kind": "point"}}),
-    "sensors-alone": ("sensors", {"base": {"kind": "none"}, "tokenizer": {"base": False}, "head": {"relative": False}}),
     "sensors-pod": ("sensors", {"base": POD, "tokenizer": {"base": False}}),
-} | {
-    f"sensors-{name}": ("sensors", merge(PLACED, diff))
-    for name, diff in {
-        "placed": {},
-        "placed-alone": {"base": {"kind": "none"}},
-        "precision": {"head": {"combine": "precision"}},
-        "perceiver": {"encoder": {"kind": "perceiver", "count": 8, "widths": [32], "head_width": 16}},
-        "mamba": {"encoder": {"kind": "mamba", "depth": 1, "order": "hilbert", "ssm": SSM, "tokens": TOKENS}},
-        "lainr": {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
-        "pod-precision": {"base": POD, "head": {"combine": "precision"}},
-        "flow": {"encoder": {"tokens": TOKENS}, "head": FLOW},
-        "flow-alone": {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}},
-    }.items()
+    "scattered": ("scattered", {}),
+    "sensors-precision": ("scattered", {"head": {"combine": "precision"}}),
+    "sensors-point": ("sensors", {"head": {"kind": "point"}}),
+    "sensors-alone": ("scattered", {"base": {"kind": "none"}}),
+    "sensors-perceiver": (
+        "scattered",
+        {"encoder": {"kind": "perceiver", "count": 8, "widths": [32], "head_width": 16}},
+    ),
+    "sensors-mamba": (
+        "scattered",
+        {"encoder": {"kind": "mamba", "depth": 1, "order": "hilbert", "ssm": SSM, "tokens": TOKENS}},
+    ),
+    "sensors-lainr": (
+        "scattered",
+        {"decoder": {"kind": "lainr", "hidden": 32, "attention": {"bias": {"kind": "euclid"}}}},
+    ),
+    "scattered-pod": ("scattered", {"base": POD}),
+    "sensors-pod-precision": ("scattered", {"base": POD, "head": {"combine": "precision"}}),
+    "sensors-flow": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
+    "sensors-flow-alone": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),
 }
 JOINT = {"v1": ("v1", {}), "v2": ("v2", {})}
 """Their answers depend on the other questions of a call."""
@@ -115,7 +105,7 @@ def _shared(name: str) -> gl.FieldModel:
 def _modes() -> dict[str, torch.Tensor]:
     """Buffers of modes that were fitted once."""
     with torch.inference_mode(False):
-        model = tiny("sensors", {"base": POD})
+        model = tiny("scattered", {"base": POD})
         fit_modes(model.base, WaveSource(("simple",)).first(200))
         return dict(model.base.named_buffers())
 

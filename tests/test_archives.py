@@ -150,7 +150,7 @@ def test_an_archive_survives_saving_and_a_solved_field_pickling(tmp_path):
     land = torch.ones(SHAPE, dtype=torch.bool)
     land[:2] = False
     base = {"kind": "pod", "representation": "grid", "modes": 3, "periodic": [False, True]}
-    model = tiny("sensors", {"base": base})
+    model = tiny("scattered", {"base": base})
     fit_modes(model.base, gridded(values, [land] * 30))
     samples, coords = readings(values[:2].float(), 9), torch.rand(2, 20, 2)
     solved = model.base.solve(samples)

@@ -75,7 +75,7 @@ def test_a_resumed_run_keeps_its_fitted_base(tmp_path, monkeypatch, stopped):
     train = Train(steps=6, batch=2, queries=9, checkpoint_every=2, optimizer=Optimizer(ema=0.9))
 
     def model():
-        return gl.FieldModel(tiny("sensors", {"base": SMALL_POD}).config)
+        return gl.FieldModel(tiny("scattered", {"base": SMALL_POD}).config)
 
     run = partial(gl.fit, data=WaveSource(), task=SparseField(), train=train, quiet=True)
     run(model(), folder=tmp_path / "whole")

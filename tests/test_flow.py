@@ -40,10 +40,10 @@ REPAIRS = {
 ARMS = {
     "v1": ("v1", {}),
     "v2": ("v2", {}),
-    "latent": ("sensors", LATENT),
+    "latent": ("scattered", LATENT),
     **{f"v1, {name}": ("v1", diff) for name, diff in REPAIRS.items()},
     **{f"v2, {name}": ("v2", diff) for name, diff in TECHNIQUES.items()},
-    "latent, all": ("sensors", merge(LATENT, {"head": {"consistency": 0.1, "self_condition": True, "reflow": 0.2}})),
+    "latent, all": ("scattered", merge(LATENT, {"head": {"consistency": 0.1, "self_condition": True, "reflow": 0.2}})),
 }
 
 
@@ -152,7 +152,7 @@ def test_every_repair_and_technique_trains_and_answers(arm, samples):
 
 def test_posterior_samples_of_latents_are_functions(samples):
     """A seed is a function: asked alone, in chunks, or without its batch-mate it says the same."""
-    model, coords = tiny("sensors", LATENT), torch.rand(2, 12, 2)
+    model, coords = tiny("scattered", LATENT), torch.rand(2, 12, 2)
     with torch.no_grad():
         field = model.encode(samples)
         whole = field.sample(coords, 2, seed=3)
@@ -181,7 +181,7 @@ def test_joint_answers_depend_on_the_other_questions_and_refuse_chunks(samples):
     ("preset", "diff", "message"),
     [
         ("v1", {"head": {"kind": "gaussian"}}, "decoder.kind 'joint' needs tokenizer.kind 'points', head.kind 'flow'"),
-        ("sensors", {"head": {"kind": "flow"}}, "head.kind 'flow' needs .* as many latents for any readings"),
+        ("scattered", {"head": {"kind": "flow"}}, "head.kind 'flow' needs .* as many latents for any readings"),
     ],
 )
 def test_parts_that_do_not_fit(preset, diff, message):

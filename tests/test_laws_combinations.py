@@ -43,7 +43,7 @@ def grid_model(head: str, base: str) -> gl.FieldModel:
 
 
 def point_model(head: str, base: str) -> gl.FieldModel:
-    return woken(tiny("sensors", {"encoder": {"tokens": TOKENS}, "head": HEADS[head], "base": POINT_BASES[base]}))
+    return woken(tiny("scattered", {"encoder": {"tokens": TOKENS}, "head": HEADS[head], "base": POINT_BASES[base]}))
 
 
 def woken(model: gl.FieldModel) -> gl.FieldModel:

@@ -31,7 +31,7 @@ def model(request) -> gl.FieldModel:
 
 
 def woken(arm: str) -> gl.FieldModel:
-    model = tiny("sensors", ARMS[arm])
+    model = tiny("scattered", ARMS[arm])
     if isinstance(model.base, Modes):
         fit_modes(model.base, WaveSource(("simple",)).first(2000))
     return model
@@ -156,7 +156,7 @@ def test_every_parameter_learns_and_what_is_fixed_is_saved(arm, tmp_path, coords
 def test_untrained_the_base_is_nearly_alone(samples, coords):
     """Two guesses are weighted by their precisions, and a new network claims none beyond the signal's spread."""
     own = {"signal": {"mean": 0.5, "std": 0.35}, "head": {"combine": "precision"}}
-    model = gl.FieldModel(tiny("sensors", ARMS["pod"] | own).config).eval()
+    model = gl.FieldModel(tiny("scattered", ARMS["pod"] | own).config).eval()
     model.base.fallback = None
     fit_modes(model.base, WaveSource(("simple",)).first(2000))
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_untrained_the_base_is_nearly_alone(samples, coords):
     close(value, base + share * (0.5 - base), 2e-3)
     torch.testing.assert_close(std, doubt * (1 - share).sqrt(), rtol=1e-2, atol=1e-5)
     with pytest.raises(ValueError, match="base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'"):
-        tiny("sensors", {**ARMS["pod"], "head": {"kind": "point"}})
+        tiny("scattered", {**ARMS["pod"], "head": {"kind": "point"}})
 
 
 @pytest.mark.parametrize("arm", [arm for arm in ARMS if "pod" in arm])
@@ -180,7 +180,7 @@ def test_posterior_samples_of_a_base_are_functions(arm, samples, coords):
         close(field.sample(coords, 3, seed=1, chunk=4), few)
         close(field.sample(coords, 1, seed=1), few[:1])
         assert field.sample(coords[:, :0], 3).shape == (3, 2, 0, 1)
-        assert tiny("sensors", ARMS[arm]).eval().encode(samples).sample(coords, 2).isfinite().all()  # not fitted
+        assert tiny("scattered", ARMS[arm]).eval().encode(samples).sample(coords, 2).isfinite().all()  # not fitted
         close(field.sample(coords[:, 2:4], 3, seed=1), few[:, :, 2:4])
         alone = woken(arm).eval().encode(gl.Samples.from_points(samples.coords[1:], samples.values[1:]))
         close(alone.sample(coords[1:], 3, seed=1), few[:, 1:], 1e-4)
@@ -191,7 +191,7 @@ def test_posterior_samples_of_a_base_are_functions(arm, samples, coords):
 
 def test_what_a_model_does_not_have_is_said(samples, coords):
     bare = {"base": {"kind": "none"}}
-    point, gaussian = tiny("sensors", ARMS["point"] | bare), tiny("sensors", bare)
+    point, gaussian = tiny("scattered", ARMS["point"] | bare), tiny("scattered", bare)
     with pytest.raises(ValueError, match="no spread; use a model with head.kind 'gaussian' or 'flow'"):
         point.encode(samples).std(coords)
     with pytest.raises(ValueError, match="no posterior samples; use head.kind 'flow'"):

@@ -181,7 +181,7 @@ def test_exactly_the_training_fields_are_fitted():
     """`data.fields` is all that there is, and facts say how many and how long."""
     base = {"kind": "pod", "modes": 4, "degree": 6}
     few = WaveSource(("simple", "radial"), fields=7)
-    model = tiny("sensors", {"base": base})
+    model = tiny("scattered", {"base": base})
     facts = gl.fit(model, few, gl.SparseField(), train=Train(steps=1, batch=2, queries=9), quiet=True)
     assert facts["base_fields"] == 14 and facts["base_seconds"] >= 0
     alone = Modes(PodConfig(modes=4, degree=6), Signal(channels=1))

@@ -22,7 +22,7 @@ from gridless.training.optimiser import ExponentialAverage, build_optimizer
 from gridless.training.steps import build_accelerator, training_step
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, "sensors", "v1", "v2"])
+@pytest.mark.parametrize("preset", [*PRESETS, "sensors", "scattered", "v1", "v2"])
 def test_every_matrix_decays_and_nothing_else(preset):
     model = tiny(preset, LOCAL if preset in PRESETS else None)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -59,12 +59,12 @@ def batch_of(preset, **changes):
     return replace(batch, **changes)
 
 
-@pytest.mark.parametrize("preset", ["hybrid", "sensors", "v1", "v2"])
+@pytest.mark.parametrize("preset", ["hybrid", "sensors", "scattered", "v1", "v2"])
 def test_by_default_the_whole_head_learns(preset):
     """`mse` was the default and never trained a spread; on v1 and v2 it died."""
     model = tiny(preset)
     before = {name: p.clone() for name, p in model.named_parameters()}
-    if preset == "sensors" or preset in ("v1", "v2"):
+    if preset in ("sensors", "scattered", "v1", "v2"):
         gl.fit(model, WaveSource(), SparseField(), train=Train(steps=2, batch=2, queries=9), quiet=True)
     else:
         gl.fit(model, pictures(), gl.Reconstruction(), train=Train(steps=2, batch=2, queries=9), quiet=True)
@@ -72,7 +72,7 @@ def test_by_default_the_whole_head_learns(preset):
     assert still == []
 
 
-@pytest.mark.parametrize("preset", ["sensors", "v1", "v2"])
+@pytest.mark.parametrize("preset", ["sensors", "scattered", "v1", "v2"])
 @pytest.mark.parametrize("loss", ["mse", "l1"])
 def test_a_loss_that_leaves_the_spread_alone_is_refused(preset, loss):
     with pytest.raises(ConfigError, match=f"train.loss '{loss}' trains one value and never what head.kind"):

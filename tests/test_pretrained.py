@@ -28,7 +28,7 @@ def edit(file, change):
     file.write_text(json.dumps(table), encoding="utf-8")
 
 
-@pytest.mark.parametrize("preset", [*PRESETS, "sensors", "v1", "v2"])
+@pytest.mark.parametrize("preset", [*PRESETS, "sensors", "scattered", "v1", "v2"])
 def test_saved_and_loaded_is_bit_equal_and_readable_by_others(preset, tmp_path):
     model = tiny(preset)
     model.trained_steps = 70

@@ -69,7 +69,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "two targets of one channel": (twice_the_targets, r"answer has shape \(2, 5, 1\), .* set signal.out_channels"),
     "readings interpolated as a grid": (
-        lambda: tiny("sensors", {"base": {"kind": "bicubic"}}),
+        lambda: tiny("scattered", {"base": {"kind": "bicubic"}}),
         "'bicubic' interpolates grids, tokenizer.kind 'points' reads scattered values",
     ),
     "an endless range": (lambda: gl.Uniform(1, float("inf")), "finite number"),

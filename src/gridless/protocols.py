@@ -43,7 +43,7 @@ class Draws(Protocol):
 class Solved(Protocol):
     """A base that was solved for the samples: the classical answer that a field starts at. One with a method
     `on_lattice(lattice, cell)` answers the points of a lattice at once, as `__call__` does one by one; with
-    `answer(coords, cell)` gives values and deviations for the price of one; with `left_out()` says what it would answer at
+    `mean_and_std(coords, cell)` gives values and deviations for the price of one; with `left_out()` says what it would answer at
     each reading's place without that reading (an Answer (B N C) for a reading, masked ones anything)."""
 
     @property
@@ -73,8 +73,8 @@ class Solved(Protocol):
 
 
 def answer_of(solved: Solved, coords: Float[Tensor, "B Q d"], cell: Float[Tensor, "B #Q d"] | None = None) -> Answer:
-    """Values and, of a base that knows them, their deviations: at once where it has a method `answer`."""
-    at_once = getattr(solved, "answer", None)
+    """Values and, of a base that knows them, their deviations: at once where it has a method `mean_and_std`."""
+    at_once = getattr(solved, "mean_and_std", None)
     if at_once is not None:
         return at_once(coords, cell)
     return Answer(solved(coords, cell), solved.std(coords, cell) if solved.spread else None)

@@ -186,7 +186,7 @@ class SolvedKriging:
         """Standard deviations of the field, without a reading's noise: within the hypotheses and between them."""
         return self._deviation(self._moments(coords, True)[1])
 
-    def answer(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
+    def mean_and_std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
         """Mean and standard deviation of the field."""
         mean, variance = self._moments(coords, True)
         mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
