@@ -31,6 +31,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
+from gridless.network.extent import PlacedReader, in_domain
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
@@ -38,7 +39,7 @@ from gridless.network.mosaic import Mosaic, Windows, check_overlap, tiles_of
 from gridless.network.parts import Decoder, Encoder, Head, Reader
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
-from gridless.network.questions import Question, Units
+from gridless.network.questions import Question, Units, units_answered, units_seen
 from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
@@ -132,18 +133,16 @@ class FieldModel(
         return self.base.solve(samples) if solve is None else solve(samples)
 
     def units(self, samples: Samples) -> Units:
-        """What the network's standard values mean: the model's own level and deviation, or those of each field."""
-        signal, values = self.config.signal, samples.values
-        if signal.mean is not None:
-            given = (torch.as_tensor(x, dtype=values.dtype, device=values.device) for x in (signal.mean, signal.std))
-            return Units(*(x.expand(1, 1, signal.outputs) for x in given))
-        if signal.outputs != signal.channels:
-            one = values.new_ones(1, 1, signal.outputs)
-            return Units(torch.zeros_like(one), one)
-        return self._seen_units(samples)
+        """What the network's standard answers mean: the model's own level and deviation, or those of each field."""
+        return units_answered(self.config.signal, samples)
 
     def reader(self, samples: Samples, pad: bool = True) -> Reader:
         """What the network says of these samples, anywhere."""
+        fitted, placement = in_domain(samples, self.config, self.domain)
+        reader = self._reader(fitted, pad)
+        return reader if placement is None else PlacedReader(reader, placement)
+
+    def _reader(self, samples: Samples, pad: bool) -> Reader:
         if self.points:
             points = samples.as_points()
             if isinstance(self.config.head, c.FlowHead):
@@ -165,11 +164,16 @@ class FieldModel(
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
         """The values of a grid as the network sees them."""
-        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.grid_shape)
+        return (
+            units_seen(self.config.signal, samples)
+            .standard(samples.values)
+            .to(self._dtype)
+            .unflatten(1, samples.grid_shape)
+        )
 
     def latent(self, points: Samples) -> Tokens:
         """Latents of scattered readings."""
-        values = self._seen_units(points).standard(points.values).to(self._dtype)
+        values = units_seen(self.config.signal, points).standard(points.values).to(self._dtype)
         tokens = self.tokenizer(self.positions(points, points.point_coords), values, points.mask)
         return self.processor(self.encoder(tokens)[0])
 
@@ -259,14 +263,6 @@ class FieldModel(
             read = self.local(encoded.local, coords, known)
             local = read if local is None else local + read
         return self.head(self.decoder(coords, encoded.latents, local, *latents_at))
-
-    def _seen_units(self, samples: Samples) -> Units:
-        """Those of what is seen."""
-        signal, values = self.config.signal, samples.values
-        if signal.mean is not None and signal.outputs == signal.channels:
-            return self.units(samples)
-        level, scale = samples.standard()
-        return Units(level[:, None].to(values.dtype), scale[:, None].to(values.dtype))
 
     @property
     def _dtype(self) -> torch.dtype:

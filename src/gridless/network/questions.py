@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gridless.samples import mapped, moved_parts
+from gridless import config as c
+from gridless.samples import Samples, mapped, moved_parts
+
+Numbers = float | tuple[float, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,28 @@ class Units:
 
     def to(self, device) -> "Units":
         return moved_parts(self, device)
+
+
+def units_seen(signal: c.Signal, samples: Samples) -> Units:
+    """Of what a network sees: the model's own level and deviation, or those of each field."""
+    if signal.mean is not None:
+        return _given(signal.mean, signal.std, signal.channels, samples.values)
+    level, scale = samples.standard()
+    return Units(level[:, None].to(samples.values.dtype), scale[:, None].to(samples.values.dtype))
+
+
+def units_answered(signal: c.Signal, samples: Samples) -> Units:
+    """Of what it answers: those of what it sees, unless that is another quantity."""
+    if signal.out_mean is not None:
+        return _given(signal.out_mean, signal.out_std, signal.outputs, samples.values)
+    if signal.translated:
+        return _given(0.0, 1.0, signal.outputs, samples.values)
+    return units_seen(signal, samples)
+
+
+def _given(level: Numbers, scale: Numbers, channels: int, values: Tensor) -> Units:
+    parts = (torch.as_tensor(x, dtype=values.dtype, device=values.device) for x in (level, scale))
+    return Units(*(x.expand(1, 1, channels) for x in parts))
 
 
 @dataclass(frozen=True, eq=False)
