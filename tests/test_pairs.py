@@ -152,8 +152,22 @@ def test_samples_beyond_the_domain_of_training_are_refused():
     model = trained()
     x = np.arange(16) / 8
     wide = gl.Samples.from_grid(np.ones((16, 16, 1), np.float32), domain=gl.Domain.of_grid({"y": x, "x": x}))
-    with pytest.raises(ValueError, match=r"along y these samples reach from -0.0625 to 1.9375, the model was"):
+    with pytest.raises(ValueError, match=r"along y these samples reach from -0.0625 to 1.9375, training was"):
         model.encode(wide)
     named = gl.Samples.from_grid(np.ones((8, 8, 1), np.float32), domain=gl.Domain.of_grid({"a": x[:8], "b": x[:8]}))
-    with pytest.raises(ValueError, match="this model was trained on the axes y, x, got a, b; name them alike"):
+    with pytest.raises(ValueError, match="training saw the axes y, x, these samples have a, b; name them alike"):
         model.encode(named)
+
+
+@pytest.mark.parametrize("kind", ["mean", "nearest", "ridge"])
+def test_regressions_answer_the_same_places_from_every_grid(kind):
+    base = gl.bases.Regression(kind)
+    with pytest.raises(ValueError, match=f"the base '{kind}' knows no pairs; call fit"):
+        base.encode(pair(0).seen.samples())
+    base.fit([pair(i) for i in range(40)])
+    coarse, fine = base.encode(pair(50).seen.samples()), base.encode(pair(50, 16).seen.samples())
+    places = {"y": [0.25, 0.5], "x": [0.5, 0.125]}
+    torch.testing.assert_close(coarse(places), fine(places), rtol=1e-5, atol=1e-3)
+    rows = gl.evaluate({kind: base}, [pair(i) for i in range(40)], gl.Operator())
+    error = np.mean([row["value"] for row in rows if row["metric"] == "rmse"])
+    assert error < {"mean": 40, "nearest": 1e-3, "ridge": 10}[kind]
