@@ -121,10 +121,24 @@ def test_what_is_asked_may_lie_anywhere_in_the_domain():
     assert case.coords.shape == (256, 2) and case.truth.shape == (256, 1)
     user = mixed.domain.to_user(case.coords)
     np.testing.assert_allclose(user["x"].reshape(16, 16)[3], np.arange(16) / 16, atol=1e-6)
-    batch = gl.Operator().draw([mixed], np.random.default_rng(0), window=(8, 8), batch=3, queries=20)
+    batch = gl.Operator(between=0).draw([mixed], np.random.default_rng(0), window=(8, 8), batch=3, queries=20)
     assert batch.samples.shape == (8, 8) and batch.coords.shape == (3, 20, 2) and batch.target.shape == (3, 20, 1)
-    few = gl.Operator(sensors=(10, 10)).draw([mixed], np.random.default_rng(0), window=(8, 8), batch=3, queries=None)
+    few = gl.Operator(sensors=(10, 10), between=0).draw(
+        [mixed], np.random.default_rng(0), window=(8, 8), batch=3, queries=None
+    )
     assert few.samples.coords.shape == (3, 10, 2) and few.coords.shape == (3, 256, 2)
+
+
+def test_between_the_samples_training_asks_their_interpolation():
+    one = pair(7)
+    batch = gl.Operator(between=2.0).draw([one], np.random.default_rng(0), window=(8, 8), batch=2, queries=10)
+    assert batch.coords.shape == (2, 30, 2)
+    asked = Interpolation("bicubic").solve(one.asked.samples())(batch.coords.flatten(0, 1)[None])
+    torch.testing.assert_close(asked[0], batch.target.flatten(0, 1), rtol=0, atol=1e-3)
+    away = (batch.coords * 8 - 0.5 - (batch.coords * 8 - 0.5).round()).abs().amax(-1)
+    assert (away[:, :10] < 1e-4).all() and (away[:, 10:] > 1e-4).all()
+    inside = batch.coords[:, 10:]
+    assert inside.min() >= 1 / 16 and inside.max() <= 15 / 16
 
 
 def test_a_model_learns_pairs():

@@ -19,7 +19,7 @@ from gridless.config.frozen import config as frozen
 from gridless.coords import grid
 from gridless.data.cropping import even_crops, grid_signal, middle, noisy, padded, pick, random_crop
 from gridless.data.grid_questions import asked_cells, batch_of, grid_case
-from gridless.data.pairs import pair_of
+from gridless.data.pairs import Pair, pair_of
 from gridless.data.signals import Formula, GridSignal, Reading, Readings, Signal
 from gridless.data.sources import Source
 from gridless.data.waves import PLACEMENTS, place
@@ -268,9 +268,21 @@ class Operator(config.Operator):
         count = None if self.sensors is None else round(np.exp(rng.uniform(*np.log(self.sensors))))
         pairs = [pair_of(pick(signals, rng)) for _ in range(batch)]
         samples = Samples.stack([pair.samples(rng, count) for pair in pairs])
-        coords, target, measured = padded([pair.question(rng, queries) for pair in pairs])
+        asked = [self._asked(pair, rng, queries) for pair in pairs]
+        coords, target, measured = padded(asked)
         cell = torch.full((batch, 1, coords.shape[-1]), 1 / self.size, dtype=coords.dtype)
         return Batch(samples, coords, cell, target, None, measured)
+
+    def _asked(self, pair: Pair, rng: np.random.Generator, queries: int | None) -> Reading:
+        """Values that were measured and, of a grid without holes, interpolated ones."""
+        reading, grid_asked = pair.question(rng, queries), pair.asked
+        count = round(self.between * len(reading.values))
+        if not count or not isinstance(grid_asked, GridSignal) or grid_asked.mask is not None:
+            return reading
+        edge = 0.5 / np.array(grid_asked.shape)  # beyond the outermost samples nothing is known
+        places = torch.from_numpy(rng.uniform(edge, 1 - edge, (count, pair.axes))).to(reading.coords.dtype)
+        values = Interpolation("bicubic").solve(grid_asked.samples())(places[None])[0]
+        return Reading(torch.cat([reading.coords, pair.places(places)]), torch.cat([reading.values, values]))
 
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
         """Every count of samples that are seen × pair."""

@@ -33,7 +33,7 @@ class Table:
     noise: Float[Tensor, " E"]  # variance over that of the field as the readings show it
     variance: Float[Tensor, " A"] | None
     log_prior: Float[Tensor, "S E"]
-    linear: Float[Tensor, " S"]
+    linear: Float[Tensor, "S e"]
 
     @classmethod
     def of(
@@ -44,9 +44,10 @@ class Table:
         noises: tuple[float, ...],
         log_prior: tuple[float, ...] | None,
         known_noise: bool,
-        trends: tuple[bool, ...],
+        trends: tuple[tuple[float, ...], ...],
     ) -> "Table":
-        """`stretches`: of the length along each axis. `log_prior`: of trend × kernel × length × stretch × noise."""
+        """`stretches`: of the length along each axis; `trends`: 1 along which there is one. `log_prior`: of trend × kernel ×
+        length × stretch × noise."""
         names = list(KERNELS)
         shapes = [
             (names.index(kernel), [1 / (length * stretch) for stretch in axes], linear)
@@ -80,7 +81,7 @@ class Table:
         both = readings.real[..., :, None] & readings.real[..., None, :]  # (F G N N)
         pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
         eye = torch.eye(n, dtype=torch.float64, device=readings.z.device)
-        product, absent = readings.x @ readings.x.mT, torch.diag_embed((~readings.real).double())
+        absent = torch.diag_embed((~readings.real).double())
         known = readings.noise
         squares, determinants, levels = [], [], []
         for kernel, rate, linear in zip(self.kernel, self.rate, self.linear, strict=True):
@@ -89,9 +90,8 @@ class Table:
             shown = 1 - shape[:, 0].where(both[:, 0], 0).sum((1, 2)) / pairs
             level = 1 / shown.clamp(min=SMALLEST_VARIANCE)
             levels.append(level)
-            shape = (level[:, None, None, None] * shape + MEAN_VARIANCE * (1 + linear * product)).where(
-                both, 0
-            ) + absent
+            trend = MEAN_VARIANCE * (1 + (readings.x * linear) @ readings.x.mT)
+            shape = (level[:, None, None, None] * shape + trend).where(both, 0) + absent
             for noise in self.noise:
                 nugget = (noise + JITTER * level)[:, None, None] * readings.real
                 for variance in (None,) if self.variance is None else self.variance:
@@ -119,6 +119,11 @@ class Table:
         shape = index // (noises * variances)
         noise = self.noise[index // variances % noises]
         return Covariance(self.kernel[shape], self.rate[shape], level.gather(1, shape), noise, self.linear[shape])
+
+    def stretch(self, index: Int[Tensor, ""]) -> Float[Tensor, " e"]:
+        """How much nearer readings are along each number of a position than their distance says, under a hypothesis."""
+        rate = self.rate[index // (len(self.noise) * (1 if self.variance is None else len(self.variance)))]
+        return rate / rate.max()
 
     def given_variance(self, index: Int[Tensor, "F K"]) -> Float[Tensor, "F K"] | None:
         """Where noise is known: the variance of a field under some of its hypotheses."""

@@ -53,7 +53,7 @@ class Piece:
         readings = standard.of_rows(rows)
         weighed = table.weigh(groups(readings))
         index = weighed.best(HYPOTHESES_NEARBY)
-        near = Neighbourhoods.of(readings.x[0], size)
+        near = Neighbourhoods.of(readings.x[0], size, table.stretch(index[0, 0]))
         local = readings.select((0, near.index))
         covariance = table.covariance(index, weighed.level)
         conditioned = condition(mapped(local, lambda t: t[None]), covariance, table.given_variance(index))
@@ -207,7 +207,7 @@ class SolvedKriging:
     def lengths(self) -> Float[Tensor, "B C K e"]:
         """Each hypothesis' length along each axis, in the units of positions."""
         lengths = self._padded([1 / piece.mixture.mean.covariance.rate for piece in self.pieces])
-        return self._per_channel(lengths * self.standard.extent[:, None, None])
+        return self._per_channel(lengths * self.standard.extent[:, None])
 
     @property
     def noises(self) -> Float[Tensor, "B C K"]:

@@ -22,11 +22,13 @@ class Standardised:
     location: Float[Tensor, " F"]
     scale: Float[Tensor, " F"]
     centre: Float[Tensor, "F e"]
-    extent: Float[Tensor, " F"]
+    extent: Float[Tensor, "F e"]
+    """Of each group of positions the widest, in all of its columns."""
 
     @classmethod
-    def of(cls, samples: Samples, extent: float | None) -> "Standardised":
-        """Raises ValueError where a field has no reading, and where one is not finite."""
+    def of(cls, samples: Samples, extent: float | tuple[float, ...] | None) -> "Standardised":
+        """`extent`: one for all numbers of a position, or one for each. Raises ValueError where a field has no reading, and
+        where one is not finite."""
         points = samples.as_points()
         x = samples.positions(points.point_coords).double()
         real = torch.ones_like(x[..., 0], dtype=torch.bool) if points.mask is None else points.mask
@@ -45,9 +47,13 @@ class Standardised:
         low, high = (t.where(real[..., None], t[:, :1]) for t in (x, x))
         low, high = low.amin(1), high.amax(1)
         centre = (low + high) / 2
-        width = (high - low).amax(1) if extent is None else torch.full_like(centre[:, 0], extent)
+        width = (
+            widest(high - low, samples.position_groups)
+            if extent is None
+            else centre.new_tensor(extent).expand_as(centre)
+        )
         width = width.where(width > 0, 1)
-        x = ((x - centre[:, None]) / width[:, None, None]).where(real[..., None], 0)
+        x = ((x - centre[:, None]) / width[:, None]).where(real[..., None], 0)
 
         channels = values.shape[-1]
         x, real, centre, width = (t.repeat_interleave(channels, 0) for t in (x, real, centre, width))
@@ -79,10 +85,16 @@ class Standardised:
     def place(self, x: Float[Tensor, "B Q e"]) -> Float[Tensor, "F Q e"]:
         """Positions in the fields' own units."""
         x = x.double().repeat_interleave(len(self.scale) // len(x), 0)
-        return (x - self.centre[:, None]) / self.extent[:, None, None]
+        return (x - self.centre[:, None]) / self.extent[:, None]
 
     def to(self, device) -> "Standardised":
         return moved_parts(self, device)
+
+
+def widest(width: Float[Tensor, "B e"], groups: tuple[int, ...]) -> Float[Tensor, "B e"]:
+    """The largest of each group, in all of its columns."""
+    index = torch.tensor(groups, device=width.device)
+    return torch.stack([width[:, index == group].amax(1) for group in groups], 1)
 
 
 def _order(x: Tensor, values: Tensor, real: Tensor) -> Int[Tensor, "B N"]:

@@ -118,6 +118,10 @@ class Operator:
     points); None: all of them."""
     counts: Annotated[tuple[Count, ...], BeforeValidator(_several)] | None = None
     """Evaluation sees so many; None: all of them."""
+    between: NonNegative = 1.0
+    """For every sample of a grid that training asks, so many places between samples, whose truth is the grid's bicubic
+    interpolation: asked at its samples alone, a network learns nothing of what lies between. Evaluation asks what was
+    measured."""
     size: Count = 32
     """Evaluation asks a formula on a size × size grid; of grids and stations it asks all that was measured."""
 
