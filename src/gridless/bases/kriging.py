@@ -67,12 +67,12 @@ class Kriging:
         """What the readings say about the field. Raises ValueError where a field has none, or one that is not finite."""
         standard = Standardised.of(samples, self.extent)
         count = standard.readings.real.sum(1)
-        several = len(set(samples.position_groups)) > 1 and self.log_prior is None
+        several = len(set(standard.groups)) > 1 and self.log_prior is None
         if several:  # each field has stretches of its own
             rows = torch.arange(len(count), device=count.device)[:, None]
-            pieces = [self._piece(standard, self._stretched(samples, standard, row), row) for row in rows]
+            pieces = [self._piece(standard, self._stretched(standard, row), row) for row in rows]
             return SolvedKriging(samples, standard, tuple(pieces))
-        table = self._table(samples, standard)
+        table = self._table(standard)
         few = (count <= WHOLE).nonzero()[:, 0]
         pieces = [Piece.few(standard, table, rows) for rows in few.split(standard.fields_at_once(WHOLE)) if len(rows)]
         pieces += [self._piece(standard, table, row[None]) for row in (count > WHOLE).nonzero()[:, 0]]
@@ -102,7 +102,7 @@ class Kriging:
         base, evidence = replace(base, extent=extent, log_prior=None), []
         for some in fields:
             standard = Standardised.of(some, extent)
-            table = base._table(some, standard)
+            table = base._table(standard)
             prior = table.log_prior.flatten()
             for row in range(len(standard.scale)):
                 each = table.weigh(groups(standard.of_rows(torch.tensor([row])))).log_evidence
@@ -112,27 +112,25 @@ class Kriging:
             prior = (evidence + prior).softmax(1).mean(0).log()
         return replace(base, log_prior=tuple(prior.tolist()))
 
-    def _table(self, samples: Samples, standard: Standardised) -> Table:
+    def _table(self, standard: Standardised) -> Table:
         """Every hypothesis."""
-        return self._of(samples, standard, self._stretches(samples))
+        return self._of(standard, self._stretches(standard))
 
-    def _stretched(self, samples: Samples, standard: Standardised, row: Int[Tensor, "1"]) -> Table:
+    def _stretched(self, standard: Standardised, row: Int[Tensor, "1"]) -> Table:
         """Every hypothesis under the stretches that are likeliest for one field."""
+        every = self._stretches(standard)
         rough = replace(self, kernels=ROUGH, lengths=self.lengths[::2], noises=self.noises[::2], log_prior=None)
-        every = self._stretches(samples)
-        table = rough._of(samples, standard, every)
-        kept = likeliest(table.weigh(groups(standard.of_rows(row))), len(every))
-        return self._of(samples, standard, [every[i] for i in kept])
+        weighed = rough._of(standard, every).weigh(groups(standard.of_rows(row)))
+        return self._of(standard, [every[i] for i in likeliest(weighed, len(every))])
 
-    def _of(self, samples: Samples, standard: Standardised, stretches: list[tuple[float, ...]]) -> Table:
-        known, trends = standard.readings.noise is not None, trends_of(self.trend, samples.position_groups)
+    def _of(self, standard: Standardised, stretches: list[tuple[float, ...]]) -> Table:
+        known, trends = standard.readings.noise is not None, trends_of(self.trend, standard.groups)
         table = Table.of(self.kernels, self.lengths, tuple(stretches), self.noises, self.log_prior, known, trends)
         return table.to(standard.scale.device)
 
-    def _stretches(self, samples: Samples) -> list[tuple[float, ...]]:
+    def _stretches(self, standard: Standardised) -> list[tuple[float, ...]]:
         """Of the lengths along every number of a position."""
-        within = self.anisotropy if len(samples.position_groups) == samples.axes else ()
-        return stretches_of(samples.position_groups, self.ratios, within)
+        return stretches_of(standard.groups, self.ratios, self.anisotropy if standard.flat else ())
 
 
 def _largest(extents: Sequence[Float[Tensor, "F e"]]) -> float | tuple[float, ...]:

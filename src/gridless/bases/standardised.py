@@ -24,6 +24,10 @@ class Standardised:
     centre: Float[Tensor, "F e"]
     extent: Float[Tensor, "F e"]
     """Of each group of positions the widest, in all of its columns."""
+    groups: tuple[int, ...]
+    """Of every number of a position, which quantity it measures."""
+    flat: bool
+    """Whether every number is an axis of the samples'."""
 
     @classmethod
     def of(cls, samples: Samples, extent: float | tuple[float, ...] | None) -> "Standardised":
@@ -47,11 +51,11 @@ class Standardised:
         low, high = (t.where(real[..., None], t[:, :1]) for t in (x, x))
         low, high = low.amin(1), high.amax(1)
         centre = (low + high) / 2
-        width = (
-            widest(high - low, samples.position_groups)
-            if extent is None
-            else centre.new_tensor(extent).expand_as(centre)
-        )
+        groups = samples.position_groups
+        groups = (
+            groups if len(groups) == centre.shape[1] else (0,) * centre.shape[1]
+        )  # positions of a kind of their own
+        width = widest(high - low, groups) if extent is None else centre.new_tensor(extent).expand_as(centre)
         width = width.where(width > 0, 1)
         x = ((x - centre[:, None]) / width[:, None]).where(real[..., None], 0)
 
@@ -71,7 +75,8 @@ class Standardised:
             scale = scale.where(~same, (noise.square().sum(1) / count).sqrt())
             variance = (noise / scale.where(scale > 0, 1)[:, None]).square()
         z = rest / scale.where(scale > 0, 1)[:, None]
-        return cls(Readings(x, z, real, variance), start + mean, scale, centre, width)
+        readings, flat = Readings(x, z, real, variance), len(groups) == samples.axes
+        return cls(readings, start + mean, scale, centre, width, groups, flat)
 
     def of_rows(self, rows: Int[Tensor, " R"]) -> Readings:
         """Readings of some fields, without what is masked in all of them."""
