@@ -3,7 +3,7 @@
     python benchmarks/many_readings.py --json results/many-readings.json
 
 Random fields of the unit square (sums of 256 cosines, Matérn 3/2, lengths 0.05 … 0.3 log-uniform, variance 1), read at
-random places, half of the training fields with noise up to 0.1. Both models have the same tokenizer, width and decoder, which
+random places, half of the training fields with noise up to 0.1. Both models have one tokenizer, width and decoder, which
 reads the 24 latents nearest to each question, and as many layers of one encoder; they have no base, because solving one in
 every step would leave no time to learn. Both train on 200 … 2,000 readings for equal seconds, each at the best of three
 rates (tried for a tenth of that). The test: root mean squared error at 400 random places of fields never seen, readings
