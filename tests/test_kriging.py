@@ -25,7 +25,10 @@ def field_samples(
     generator = torch.Generator().manual_seed(fields * readings)
     x = torch.rand(fields, readings + asked, 2, generator=generator, dtype=torch.float64)
     covariance = Covariance(
-        torch.tensor(list(KERNELS).index(kernel)), torch.full((2,), 1 / length), *torch.tensor([1.0, 0.0, 0.0])
+        torch.tensor(list(KERNELS).index(kernel)),
+        torch.full((2,), 1 / length),
+        *torch.tensor([1.0, 0.0]),
+        torch.zeros(2),
     )
     exact = covariance(x, x) - covariance(x, x + 1e6) + 1e-9 * torch.eye(readings + asked)  # without the broad mean
     root = torch.linalg.cholesky(exact)
@@ -225,7 +228,7 @@ def test_random_functions_have_their_covariance(kernel):
         torch.full((count, 2), 3.0).double(),
         torch.full((count,), 25.0),
         torch.zeros(count),
-        torch.ones(count),
+        torch.ones(count, 2),
     )
     x = torch.tensor([[0.1, 0.2], [0.3, 0.2], [0.9, 0.9]], dtype=torch.float64)
     drawn = RandomFunctions.of(covariance, numbers)(x.expand(count, -1, -1))

@@ -5,9 +5,11 @@
 
 Applied once, at the door: inside, everything is u. Positions are what kriging and networks of scattered points measure
 distances by: axes of one unit share a scale, an axis with a period lies on a circle, latitude and longitude on a sphere.
+How far a kilometre is in days nobody knows: axes of other units, and covariates, are `groups` of their own.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import pi, radians
 from typing import Literal
 
@@ -40,6 +42,7 @@ class Domain(config.Domain):
         samples: Literal["cells", "nodes"] = "cells",
         units: Mapping[str, str] | None = None,
         periods: Mapping[str, float] | None = None,
+        covariates: Sequence[str] = (),
     ) -> "Domain":
         """The domain of a grid whose samples lie at these evenly spaced coordinates, one array per axis in array order.
 
@@ -66,7 +69,7 @@ class Domain(config.Domain):
                 period = 360.0
             start = float(numbers[0] - step / 2)
             axes.append(Axis(name=name, unit=unit, start=start, length=float(length), samples=samples, period=period))
-        return cls(axes=tuple(axes), sphere=_sphere(axes))
+        return cls._of(axes, covariates)
 
     @classmethod
     def around(
@@ -75,9 +78,11 @@ class Domain(config.Domain):
         *,
         units: Mapping[str, str] | None = None,
         periods: Mapping[str, float] | None = None,
+        covariates: Sequence[str] = (),
         margin: float = 0.05,
     ) -> "Domain":
-        """The smallest box around scattered points with a margin on every side (a share of its length)."""
+        """The smallest box around scattered points with a margin on every side (a share of its length). `covariates`: names
+        of axes that are no places, such as elevation."""
         axes = []
         for name, values in coordinates.items():
             unit, numbers = _numbers(name, values, (units or {}).get(name, ""))
@@ -93,7 +98,27 @@ class Domain(config.Domain):
             if period is not None and high - low > period:
                 high = low + period
             axes.append(Axis(name=name, unit=unit, start=low, length=high - low, period=period))
+        return cls._of(axes, covariates)
+
+    @classmethod
+    def _of(cls, axes: Sequence[Axis], covariates: Sequence[str]) -> "Domain":
+        """Some of the axes as covariates. Raises ValueError for names that no axis has."""
+        unknown = sorted(set(covariates) - {axis.name for axis in axes})
+        if unknown:
+            named = ", ".join(axis.name for axis in axes)
+            raise ValueError(f"no axis is called {', '.join(unknown)}, which is to be a covariate; there are {named}")
+        axes = [replace(axis, covariate=axis.name in covariates or axis.covariate) for axis in axes]
         return cls(axes=tuple(axes), sphere=_sphere(axes))
+
+    def with_covariate(
+        self, name: str, low: float, high: float, unit: str = "", period: float | None = None
+    ) -> "Domain":
+        """One more axis, of a quantity that is known at readings and at questions: `domain.with_covariate("elevation", 0,
+        4000, "m")`, `domain.with_covariate("day", 0, 365.25, period=365.25)`."""
+        axis = Axis(
+            name=name, unit=unit, start=float(low), length=float(high) - float(low), period=period, covariate=True
+        )
+        return replace(self, axes=(*self.axes, axis))
 
     @classmethod
     def box(cls, bounds: Mapping[str, tuple[float, float]], **units: str) -> "Domain":
@@ -158,24 +183,54 @@ class Domain(config.Domain):
 
     def embed(self, u: Float[Tensor, "*B d"]) -> Float[Tensor, "*B e"]:
         """Positions whose Euclidean distance is that of the places: axes of one unit share a scale (the longest is 1), a
-        period becomes a circle, latitude and longitude a sphere."""
-        parts, done = [], set()
-        for i, axis in enumerate(self.axes):
-            if i in done:
-                continue
-            if self.sphere is not None and i in self.sphere:
-                done.update(self.sphere)
+        period becomes a circle, latitude and longitude a sphere; a covariate has a scale of its own."""
+        parts = []
+        for axes in self._parts():
+            axis = self.axes[axes[0]]
+            if len(axes) == 2:
+                assert self.sphere is not None
                 parts.append(self._on_sphere(u, self.sphere))
-            elif axis.period is not None and (self.joins[i] or abs(axis.length) > axis.period / 2):
-                angle = 2 * pi * (axis.length / axis.period) * u[..., i]
+            elif self._is_circle(axes[0]):
+                assert axis.period is not None
+                angle = 2 * pi * (axis.length / axis.period) * u[..., axes[0]]
                 radius = axis.period / (2 * pi * self._scale(axis))
                 parts.append(radius * torch.stack([angle.cos(), angle.sin()], -1))
             else:
-                parts.append((u[..., i] * (abs(axis.length) / self._scale(axis)))[..., None])
+                parts.append((u[..., axes[0]] * (abs(axis.length) / self._scale(axis)))[..., None])
         return torch.cat(parts, -1)
 
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """Of every number of a position, which of the quantities it measures: numbers of one group are lengths that can be
+        compared (the axes of one unit, the sphere), those of two groups are not; every covariate is its own."""
+        keys, columns = [], []
+        for axes in self._parts():
+            axis = self.axes[axes[0]]
+            key = ("sphere",) if len(axes) == 2 else ("covariate", axis.name) if axis.covariate else ("unit", axis.unit)
+            if key not in keys:
+                keys.append(key)
+            columns += [keys.index(key)] * (3 if len(axes) == 2 else 2 if self._is_circle(axes[0]) else 1)
+        return tuple(columns)
+
+    def _parts(self) -> list[tuple[int, ...]]:
+        """The axes in the order of their positions; latitude and longitude together, where the first of them stands."""
+        parts, sphere = [], self.sphere or ()
+        for i in range(len(self.axes)):
+            if i not in sphere:
+                parts.append((i,))
+            elif i == min(sphere):
+                parts.append(tuple(sphere))
+        return parts
+
+    def _is_circle(self, i: int) -> bool:
+        axis = self.axes[i]
+        return axis.period is not None and (self.joins[i] or abs(axis.length) > axis.period / 2)
+
     def _scale(self, axis: Axis) -> float:
-        return max(abs(other.length) for other in self.axes if other.unit == axis.unit)
+        if axis.covariate:
+            return abs(axis.length)
+        flat = [other for i, other in enumerate(self.axes) if i not in (self.sphere or ()) and not other.covariate]
+        return max(abs(other.length) for other in flat if other.unit == axis.unit)
 
     def _on_sphere(self, u: Tensor, sphere: tuple[int, int]) -> Float[Tensor, "*B 3"]:
         """A sphere whose larger extent within the domain is as long as a flat axis: about 1."""

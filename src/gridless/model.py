@@ -5,7 +5,6 @@ Samples → units → tokenizer → Tokens → encoder, processor → Encoded �
 
 from collections.abc import Mapping
 from copy import deepcopy
-from math import prod
 from pathlib import Path
 
 import torch
@@ -30,15 +29,25 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
+from gridless.network.extent import PlacedReader, in_domain
 from gridless.network.frames import Frame
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
-from gridless.network.mosaic import Mosaic, Windows, check_overlap, tiles_of
+from gridless.network.mosaic import Mosaic, Windows, check_overlap, latent_floats, tiles_of
 from gridless.network.parts import Decoder, Encoder, Head, Reader
 from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
-from gridless.network.questions import Question, Units, added, base_features, left_out, part
+from gridless.network.questions import (
+    Question,
+    Units,
+    added,
+    base_features,
+    left_out,
+    part,
+    units_answered,
+    units_seen,
+)
 from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
@@ -134,24 +143,22 @@ class FieldModel(
         return self.base.solve(samples) if solve is None else solve(samples)
 
     def units(self, samples: Samples) -> Units:
-        """What the network's standard values mean: the model's own level and deviation, or those of each field."""
-        signal, values = self.config.signal, samples.values
-        if signal.mean is not None:
-            given = (torch.as_tensor(x, dtype=values.dtype, device=values.device) for x in (signal.mean, signal.std))
-            return Units(*(x.expand(1, 1, signal.outputs) for x in given))
-        if signal.outputs != signal.channels:
-            one = values.new_ones(1, 1, signal.outputs)
-            return Units(torch.zeros_like(one), one)
-        return self._seen_units(samples)
+        """What the network's standard answers mean: the model's own level and deviation, or those of each field."""
+        return units_answered(self.config.signal, samples)
 
     def reader(self, samples: Samples, pad: bool = True, solved: Solved | None = None) -> Reader:
         """What the network says of these samples, anywhere. `solved`: their base, for a network that knows it."""
+        fitted, placement = in_domain(samples, self.config, self.domain)
+        reader = self._reader(fitted, pad, solved)
+        return reader if placement is None else PlacedReader(reader, placement)
+
+    def _reader(self, samples: Samples, pad: bool, solved: Solved | None) -> Reader:
         if self.points:
             points = samples.as_points()
             if isinstance(self.config.head, c.FlowHead):
                 return FlowReader.of(self, points, self.config.head.samples, 0)
             latents = self.read(self.latent(points, solved))
-            return PointReader(self, latents, self.frame(points), self._seen_units(points))
+            return PointReader(self, latents, self.frame(points), units_seen(self.config.signal, points))
         signal, shape = self.config.signal, samples.grid_shape
         samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.tiles, strict=True))
         whole = samples_fit and not any(samples.joins)
@@ -168,11 +175,16 @@ class FieldModel(
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
         """The values of a grid as the network sees them."""
-        return self._seen_units(samples).standard(samples.values).to(self._dtype).unflatten(1, samples.grid_shape)
+        return (
+            units_seen(self.config.signal, samples)
+            .standard(samples.values)
+            .to(self._dtype)
+            .unflatten(1, samples.grid_shape)
+        )
 
     def latent(self, points: Samples, solved: Solved | None = None) -> Tokens:
         """Latents of scattered readings."""
-        units = self._seen_units(points)
+        units = units_seen(self.config.signal, points)
         values = units.standard(points.values).to(self._dtype)
         place, base = self.frame(points)(points.point_coords).to(self._dtype), None
         if self.known is not None and solved is not None:
@@ -263,14 +275,6 @@ class FieldModel(
             local = added(local, self.known(base))
         return self.head(self.decoder(coords, encoded.latents, local, *(() if latents_at is None else (latents_at,))))
 
-    def _seen_units(self, samples: Samples) -> Units:
-        """Those of what is seen."""
-        signal, values = self.config.signal, samples.values
-        if signal.mean is not None and signal.outputs == signal.channels:
-            return self.units(samples)
-        level, scale = samples.standard()
-        return Units(level[:, None].to(values.dtype), scale[:, None].to(values.dtype))
-
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
@@ -308,14 +312,8 @@ class FieldModel(
     def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
         """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
         read locally, and its own level and deviation where the model has none of its own."""
-        signal = self.config.signal
-        shape = shape or signal.windows
-        tiles = tiles_of(signal, shape)
-        windows = prod(Windows(shape, tiles, signal.overlap).shape)
-        pixels = prod(min(n, w) for n, w in zip(shape, tiles, strict=True))
-        local = 0 if self.local is None else self.local_width * pixels
-        statistics = 0 if signal.mean is not None else 2 * signal.channels
-        return windows * (self.latents * self.encoder.width + local) + statistics
+        local = 0 if self.local is None else self.local_width
+        return latent_floats(self.config.signal, shape, self.latents * self.encoder.width, local)
 
     def save_pretrained(
         self,

@@ -221,6 +221,11 @@ class Samples:
         """Where coordinates in [0, 1] lie, so that distances mean something (`Domain.embed`)."""
         return coords if self.domain is None else self.domain.embed(coords)
 
+    @property
+    def position_groups(self) -> tuple[int, ...]:
+        """Of every number of a position, which quantity it measures (`Domain.groups`)."""
+        return (0,) * self.axes if self.domain is None else self.domain.groups
+
     def cloned(self) -> "Samples":
         """A copy in memory of its own."""
         return mapped(self, torch.clone)

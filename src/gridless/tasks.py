@@ -16,9 +16,11 @@ from gridless import config
 from gridless.bases.interpolation import Interpolation
 from gridless.config import Uniform
 from gridless.config.frozen import config as frozen
-from gridless.coords import grid, lattice
+from gridless.coords import grid
 from gridless.data.cropping import even_crops, grid_signal, middle, noisy, padded, pick, random_crop
-from gridless.data.signals import Formula, GridSignal, Reading, Signal
+from gridless.data.grid_questions import asked_cells, batch_of, grid_case
+from gridless.data.pairs import Pair, pair_of
+from gridless.data.signals import Formula, GridSignal, Reading, Readings, Signal
 from gridless.data.sources import Source
 from gridless.data.waves import PLACEMENTS, place
 from gridless.protocols import Batch, Case, Task
@@ -59,8 +61,8 @@ class SuperResolution(config.SuperResolution):
             crop = crop.recoloured(rng) if self.recolour else crop
             seen = crop.reduced(window) if tuple(sides) != tuple(window) else crop
             index = rng.integers(int(np.prod(sides)), size=count)
-            parts.append((seen, *_asked_cells(crop, index, window)))
-        return _batch(parts)
+            parts.append((seen, *asked_cells(crop, index, window)))
+        return batch_of(parts)
 
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
         """Each scale: the signal cropped to round(⌊n/s⌋·s), and its reduction to ⌊n/s⌋."""
@@ -72,7 +74,7 @@ class SuperResolution(config.SuperResolution):
                     raise ValueError(f"{signal.name} has {signal.axes} axes, task.scales names {len(factors)}")
                 for crop, coarse in self._pairs(signal, factors):
                     seen = crop.reduced(coarse) if coarse != crop.shape else crop
-                    yield _grid_case(crop.name, seen.samples(), crop, {"scale": scale_label(scale)})
+                    yield grid_case(crop.name, seen.samples(), crop, {"scale": scale_label(scale)})
 
     def for_validation(self) -> "SuperResolution":
         return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
@@ -134,8 +136,8 @@ class Reconstruction(config.Reconstruction):
             crop = random_crop(signal, window, rng)
             crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
             index = every if queries is None else rng.choice(every, queries, replace=False)
-            parts.append((crop, *_asked_cells(crop, index, window)))
-        drawn = _batch(parts)
+            parts.append((crop, *asked_cells(crop, index, window)))
+        drawn = batch_of(parts)
         samples, coords, target, latents_at = drawn.samples, drawn.coords, drawn.target, None
         if self.jitter:
             coords = _shifted(coords, self.jitter, rng)
@@ -150,7 +152,7 @@ class Reconstruction(config.Reconstruction):
             signal = middle(grid_signal(signal), self.largest)
             crops = [signal] if self.seen is None else even_crops(signal, (self.seen,) * signal.axes)
             for crop in crops:
-                yield _grid_case(crop.name, crop.samples(), crop, {"scale": 1.0})
+                yield grid_case(crop.name, crop.samples(), crop, {"scale": 1.0})
 
     def for_validation(self) -> "Reconstruction":
         return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
@@ -253,7 +255,55 @@ class SparseField(config.SparseField):
         return Case(signal.name, samples, rest.values.numpy(), coords=rest.coords, readings=readings, **facts)
 
 
-TASKS = {kind.__bases__[0]: kind for kind in (SuperResolution, Reconstruction, SparseField)}
+@frozen
+class Operator(config.Operator):
+    """Of a pair, one signal is seen and the other asked: another quantity, anywhere in the same domain."""
+
+    def draw(
+        self,
+        signals: Sequence[Signal] | Source,
+        rng: np.random.Generator,
+        *,
+        window: tuple[int, ...],
+        batch: int,
+        queries: int | None,
+    ) -> Batch:
+        """Whole signals; `queries` of what is asked (None: all), other ones for each field."""
+        count = None if self.sensors is None else round(np.exp(rng.uniform(*np.log(self.sensors))))
+        pairs = [pair_of(pick(signals, rng)) for _ in range(batch)]
+        samples = Samples.stack([pair.samples(rng, count) for pair in pairs])
+        asked = [self._asked(pair, rng, queries) for pair in pairs]
+        coords, target, measured = padded(asked)
+        cell = torch.full((batch, 1, coords.shape[-1]), 1 / self.size, dtype=coords.dtype)
+        return Batch(samples, coords, cell, target, None, measured)
+
+    def _asked(self, pair: Pair, rng: np.random.Generator, queries: int | None) -> Reading:
+        """Values that were measured and, of a grid without holes, interpolated ones."""
+        reading, grid_asked = pair.question(rng, queries), pair.asked
+        count = round(self.between * len(reading.values))
+        if not count or not isinstance(grid_asked, GridSignal) or grid_asked.mask is not None:
+            return reading
+        edge = 0.5 / np.array(grid_asked.shape)  # beyond the outermost samples nothing is known
+        places = torch.from_numpy(rng.uniform(edge, 1 - edge, (count, pair.axes))).to(reading.coords.dtype)
+        values = Interpolation("bicubic").solve(grid_asked.samples())(places[None])[0]
+        return Reading(torch.cat([reading.coords, pair.places(places)]), torch.cat([reading.values, values]))
+
+    def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
+        """Every count of samples that are seen × pair."""
+        for count in self.counts or (None,):
+            for number, signal in enumerate(signals):
+                pair = pair_of(signal)
+                seen = pair.samples(np.random.default_rng((READINGS, number, count or 0)), count)
+                asked, readings = pair.every(self.size), isinstance(pair.asked, Readings)
+                tags = {"sensors": count, "family": pair.group}
+                truth = asked.values.numpy()
+                yield Case(pair.name, seen, truth, coords=asked.coords, peak=pair.peak, readings=readings, tags=tags)
+
+    def for_validation(self) -> "Operator":
+        return self
+
+
+TASKS = {kind.__bases__[0]: kind for kind in (SuperResolution, Reconstruction, SparseField, Operator)}
 
 
 def task_of(options: config.Task) -> Task:
@@ -283,44 +333,6 @@ def _factors(spans: Sequence[Uniform], rng: np.random.Generator) -> list[float]:
     """One draw for all axes that share a range, one for each other."""
     drawn = {}
     return [drawn.setdefault((s.low, s.high), rng.uniform(s.low, s.high)) for s in spans]
-
-
-def _asked_cells(
-    crop: GridSignal, index: np.ndarray, seen: Sequence[int]
-) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Coordinates, cell, values and mask of some samples of a crop that is seen on a grid of the shape `seen`."""
-    where = np.unravel_index(index, crop.shape)
-    domain = (crop.whole or crop).domain
-    axes, cell = lattice(crop.shape, seen, domain)
-    coords = torch.stack([axis[torch.from_numpy(i)] for axis, i in zip(axes, where, strict=True)], -1)
-    values = torch.from_numpy(crop.at_cells(where))
-    mask = None if crop.mask is None else torch.from_numpy(crop.mask[where])
-    return coords.to(values.dtype), cell.to(values.dtype), values, mask
-
-
-def _batch(parts: Sequence[tuple]) -> Batch:
-    seen, coords, cells, values, masks = zip(*parts, strict=True)
-    measured = None
-    if any(mask is not None for mask in masks):
-        full = torch.ones(len(coords[0]), dtype=torch.bool)
-        measured = torch.stack([full if mask is None else mask for mask in masks])
-    samples = Samples.stack([signal.part_samples() for signal in seen])
-    return Batch(samples, torch.stack(coords), torch.stack(cells)[:, None], torch.stack(values), None, measured)
-
-
-def _grid_case(name: str, samples: Samples, truth: GridSignal, tags: dict) -> Case:
-    values = truth.values if truth.kind == "picture" else truth.floats
-    return Case(
-        name,
-        samples,
-        values,
-        truth.shape,
-        None,
-        truth.mask,
-        truth.kind,
-        truth.peak,
-        tags=tags | {"family": truth.group},
-    )
 
 
 def _shifted(coords: Tensor, std: float, rng: np.random.Generator) -> Tensor:

@@ -44,17 +44,17 @@ class Covariance:
     rate: Float[Tensor, "*T e"]  # 1 / length, per axis
     variance: Float[Tensor, "*T"]  # of the field
     noise: Float[Tensor, "*T"]  # variance of a reading around the field
-    linear: Float[Tensor, "*T"]  # 1 with a linear trend, 0 without
+    linear: Float[Tensor, "*T e"]  # 1 with a linear trend along this number of a position, 0 without
 
     def __call__(self, x: Float[Tensor, "*T P e"], y: Float[Tensor, "*T N e"]) -> Float[Tensor, "*T P N"]:
         """Between the fields at `x` and at `y`."""
         scale = self.rate[..., None, :]
         out = self.variance[..., None, None] * correlation(self.kernel, squared_distances(x * scale, y * scale))
-        return out + MEAN_VARIANCE * (1 + self.linear[..., None, None] * (x @ y.mT))
+        return out + MEAN_VARIANCE * (1 + (x * self.linear[..., None, :]) @ y.mT)
 
     def at(self, x: Float[Tensor, "*T P e"]) -> Float[Tensor, "*T P"]:
         """The variance of the field before any reading."""
-        return self.variance[..., None] + MEAN_VARIANCE * (1 + self.linear[..., None] * x.square().sum(-1))
+        return self.variance[..., None] + MEAN_VARIANCE * (1 + (self.linear[..., None, :] * x.square()).sum(-1))
 
     def of_readings(
         self, x: Float[Tensor, "*T N e"], real: Bool[Tensor, "*T N"], noise: Float[Tensor, "*T N"] | None = None
@@ -134,7 +134,7 @@ class RandomFunctions:
             numbers.phase,
             amplitude[..., None] * numbers.weight,
             sqrt(MEAN_VARIANCE) * numbers.level,
-            sqrt(MEAN_VARIANCE) * covariance.linear[..., None] * numbers.slope,
+            sqrt(MEAN_VARIANCE) * covariance.linear * numbers.slope,
         )
 
     def __call__(self, x: Float[Tensor, "*T P e"]) -> Float[Tensor, "*T P"]:

@@ -33,7 +33,7 @@ class Table:
     noise: Float[Tensor, " E"]  # variance over that of the field as the readings show it
     variance: Float[Tensor, " A"] | None
     log_prior: Float[Tensor, "S E"]
-    linear: Float[Tensor, " S"]
+    linear: Float[Tensor, "S e"]
 
     @classmethod
     def of(
@@ -44,9 +44,10 @@ class Table:
         noises: tuple[float, ...],
         log_prior: tuple[float, ...] | None,
         known_noise: bool,
-        trends: tuple[bool, ...],
+        trends: tuple[tuple[float, ...], ...],
     ) -> "Table":
-        """`stretches`: of the length along each axis. `log_prior`: of trend × kernel × length × stretch × noise."""
+        """`stretches`: of the length along each axis; `trends`: 1 along which there is one. `log_prior`: of trend × kernel ×
+        length × stretch × noise."""
         names = list(KERNELS)
         shapes = [
             (names.index(kernel), [1 / (length * stretch) for stretch in axes], linear)
@@ -81,16 +82,21 @@ class Table:
         )
         f, g, n = readings.z.shape
         at_once = max(1, numbers_at_once(readings.z) // (f * g * n**2))
-        parts = [self._evidence(readings, some[:, 0].long(), some[:, 1:]) for some in core.split(at_once)]
-        evidence, level = (torch.cat(of_all, 1) for of_all in zip(*parts, strict=True))  # (F S' 2 E), (F S')
-        evidence = evidence[:, of_shape, self.linear.long()]
+        trends, of_trend = self.linear.unique(dim=0, return_inverse=True)
+        parts = [self._evidence(readings, some[:, 0].long(), some[:, 1:], trends) for some in core.split(at_once)]
+        evidence, level = (torch.cat(of_all, 1) for of_all in zip(*parts, strict=True))  # (F S' T E), (F S')
+        evidence = evidence[:, of_shape, of_trend]
         return Weighed(self, evidence.flatten(1), level[:, of_shape])
 
     def _evidence(
-        self, readings: Readings, kernel: Int[Tensor, " s"], rate: Float[Tensor, "s e"]
-    ) -> tuple[Float[Tensor, "F s 2 E"], Float[Tensor, "F s"]]:
-        """Of some kernels and lengths: without and with a linear trend, for every noise (and variance). The trend changes
-        a covariance by a matrix of a few rows, so both cost one decomposition (Woodbury's identity)."""
+        self,
+        readings: Readings,
+        kernel: Int[Tensor, " s"],
+        rate: Float[Tensor, "s e"],
+        trends: Float[Tensor, "T e"],
+    ) -> tuple[Float[Tensor, "F s T E"], Float[Tensor, "F s"]]:
+        """Of some kernels and lengths: for every trend, noise (and variance). A trend changes a covariance by a matrix of a
+        few rows, so all of them cost one decomposition (Woodbury's identity)."""
         both = readings.real[..., :, None] & readings.real[..., None, :]  # (F G N N)
         pairs, count = both[:, 0].sum((1, 2)), readings.real.sum((1, 2)).double()
         absent, real = torch.diag_embed((~readings.real).double())[:, None], readings.real[:, None]
@@ -105,8 +111,8 @@ class Table:
         squares, determinants = [], []
         for noise in self.noise:
             nugget = (noise + JITTER * level)[..., None, None] * real
-            for variance in (None,) if self.variance is None else self.variance:
-                known = None if variance is None else readings.noise
+            for variance in self.noise.new_ones(1) if self.variance is None else self.variance:
+                known = None if self.variance is None else readings.noise
                 matrix = shape.clone()
                 matrix.diagonal(dim1=-2, dim2=-1).add_(nugget if known is None else nugget + known[:, None] / variance)
                 root, failed = torch.linalg.cholesky_ex(matrix)
@@ -114,13 +120,13 @@ class Table:
                 if failed.any():
                     root = root.where(~failed[..., None, None, None], torch.eye(root.shape[-1]).to(root))
                 half = torch.linalg.solve_triangular(root, sides.expand(-1, len(rate), -1, -1, -1), upper=False)
-                z, slopes = half[..., :1], half[..., 1:]
+                z, every = half[:, :, None, ..., :1], half[:, :, None, ..., 1:]  # (F s 1 G N ·)
+                slopes = every * trends[:, None, None]
                 inner = torch.linalg.cholesky(slopes.mT @ slopes + eye)
                 explained = torch.linalg.solve_triangular(inner, slopes.mT @ z, upper=False)
-                square, less = z.square().sum((-3, -2, -1)), explained.square().sum((-3, -2, -1))
+                squares.append(z.square().sum((-3, -2, -1)) - explained.square().sum((-3, -2, -1)))
                 plain, more = (2 * r.diagonal(dim1=-2, dim2=-1).log().sum((-2, -1)) for r in (root, inner))
-                squares.append(torch.stack([square, square - less], 2))
-                determinants.append(torch.stack([plain, plain + more], 2).where(~failed[..., None], torch.inf))
+                determinants.append((plain[..., None] + more).where(~failed[..., None], torch.inf))
         given = None if self.variance is None else self.variance.repeat(len(self.noise))
         square, determinant = torch.stack(squares, -1), torch.stack(determinants, -1)
         return log_evidence(square, determinant, count[:, None, None, None], given)[0], level
@@ -131,6 +137,11 @@ class Table:
         shape = index // (noises * variances)
         noise = self.noise[index // variances % noises]
         return Covariance(self.kernel[shape], self.rate[shape], level.gather(1, shape), noise, self.linear[shape])
+
+    def stretch(self, index: Int[Tensor, ""]) -> Float[Tensor, " e"]:
+        """How much nearer readings are along each number of a position than their distance says, under a hypothesis."""
+        rate = self.rate[index // (len(self.noise) * (1 if self.variance is None else len(self.variance)))]
+        return rate / rate.max()
 
     def given_variance(self, index: Int[Tensor, "F K"]) -> Float[Tensor, "F K"] | None:
         """Where noise is known: the variance of a field under some of its hypotheses."""

@@ -22,21 +22,24 @@ class Neighbourhoods:
     centre: Float[Tensor, "J e"]
     radius: Float[Tensor, " J"]
     index: Int[Tensor, "J m"]
+    stretch: Float[Tensor, " e"]
 
     @classmethod
-    def of(cls, x: Float[Tensor, "N e"], size: int) -> "Neighbourhoods":
-        """Of `size` readings each, a third of which are no other centre's own."""
+    def of(cls, x: Float[Tensor, "N e"], size: int, stretch: Float[Tensor, " e"]) -> "Neighbourhoods":
+        """Of `size` readings each, a third of which are no other centre's own. `stretch`: how much distances count
+        along each axis."""
+        x = x * stretch
         centre = torch.stack([x[leaf].mean(0) for leaf in bisected(x, max(1, size // 3))])
         radius, index = x.new_empty(len(centre)), torch.empty(len(centre), size, dtype=torch.long, device=x.device)
         step = max(1, DISTANCES_AT_ONCE // len(x))
         for some in (slice(start, start + step) for start in range(0, len(centre), step)):
             nearest = squared_distances(centre[some], x).topk(size, largest=False)
             radius[some], index[some] = nearest.values.amax(1).sqrt(), nearest.indices.sort(1).values
-        return cls(centre, radius.clamp(min=1e-6 * float(radius.max())), index)
+        return cls(centre, radius.clamp(min=1e-6 * float(radius.max())), index, stretch)
 
     def weights(self, x: Float[Tensor, "Q e"]) -> Float[Tensor, "Q J"]:
         """How much each neighbourhood says at `x`."""
-        far = SHARPNESS * squared_distances(x, self.centre) / self.radius.square()
+        far = SHARPNESS * squared_distances(x * self.stretch, self.centre) / self.radius.square()
         weight = (torch.exp(far.amin(1, keepdim=True) - far) - NEGLIGIBLE).clamp(min=0)
         return weight / weight.sum(1, keepdim=True)
 

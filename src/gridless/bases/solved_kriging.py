@@ -56,7 +56,7 @@ class Piece:
         readings = standard.of_rows(rows)
         weighed = table.weigh(groups(readings))
         index = weighed.best(HYPOTHESES_NEARBY)
-        near = Neighbourhoods.of(readings.x[0], size)
+        near = Neighbourhoods.of(readings.x[0], size, table.stretch(index[0, 0]))
         local = readings.select((0, near.index))
         covariance = table.covariance(index, weighed.level)
         conditioned = condition(mapped(local, lambda t: t[None]), covariance, table.given_variance(index))
@@ -108,8 +108,8 @@ class Piece:
             torch.zeros_like(x[:, 0]).index_add(0, index.flatten(), part.flatten())
             for part in (weight, weight * mean, weight * (variance + mean.square()))
         )
-        known = total > 0
-        first, second = first / total.where(known, 1), second / total.where(known, 1)
+        known, total = total > 0, total.where(total > 0, 1)
+        first, second = first / total, second / total
         return first[None], (second - first.square()).clamp(min=0).where(known, 1)[None]
 
     def drawn(self, choice: Tensor, numbers: RandomNumbers, noise: Float[Tensor, "F n N"]) -> "PieceDraws":
@@ -203,10 +203,8 @@ class SolvedKriging:
         mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
         values = self.samples.values
         order = self.standard.order[..., None].expand(-1, -1, values.shape[-1])
-        answers = (
-            torch.ones_like(values).scatter(1, order, x) for x in (self._channels_last(mean), self._deviation(variance))
-        )
-        return Answer(*answers)
+        parts = self._channels_last(mean), self._deviation(variance)
+        return Answer(*(torch.ones_like(values).scatter(1, order, x) for x in parts))
 
     def reading_std(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
         """Standard deviations of a further reading: of the field, and of a reading's noise (where noises are known, with
@@ -249,7 +247,7 @@ class SolvedKriging:
     def lengths(self) -> Float[Tensor, "B C K e"]:
         """Each hypothesis' length along each axis, in the units of positions."""
         lengths = self._padded([1 / piece.mixture.mean.covariance.rate for piece in self.pieces])
-        return self._per_channel(lengths * self.standard.extent[:, None, None])
+        return self._per_channel(lengths * self.standard.extent[:, None])
 
     @property
     def noises(self) -> Float[Tensor, "B C K"]:

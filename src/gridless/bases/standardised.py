@@ -22,12 +22,19 @@ class Standardised:
     location: Float[Tensor, " F"]
     scale: Float[Tensor, " F"]
     centre: Float[Tensor, "F e"]
-    extent: Float[Tensor, " F"]
-    order: Int[Tensor, "B N"]  # of the samples, as they stand in the readings
+    extent: Float[Tensor, "F e"]
+    """Of each group of positions the widest, in all of its columns."""
+    groups: tuple[int, ...]
+    """Of every number of a position, which quantity it measures."""
+    flat: bool
+    """Whether every number is an axis of the samples'."""
+    order: Int[Tensor, "B N"]
+    """Of the samples, as they stand in the readings."""
 
     @classmethod
-    def of(cls, samples: Samples, extent: float | None) -> "Standardised":
-        """Raises ValueError where a field has no reading, and where one is not finite."""
+    def of(cls, samples: Samples, extent: float | tuple[float, ...] | None) -> "Standardised":
+        """`extent`: one for all numbers of a position, or one for each. Raises ValueError where a field has no reading, and
+        where one is not finite."""
         points = samples.as_points()
         x = samples.positions(points.point_coords).double()
         real = torch.ones_like(x[..., 0], dtype=torch.bool) if points.mask is None else points.mask
@@ -46,9 +53,13 @@ class Standardised:
         low, high = (t.where(real[..., None], t[:, :1]) for t in (x, x))
         low, high = low.amin(1), high.amax(1)
         centre = (low + high) / 2
-        width = (high - low).amax(1) if extent is None else torch.full_like(centre[:, 0], extent)
+        groups = samples.position_groups
+        groups = (
+            groups if len(groups) == centre.shape[1] else (0,) * centre.shape[1]
+        )  # positions of a kind of their own
+        width = widest(high - low, groups) if extent is None else centre.new_tensor(extent).expand_as(centre)
         width = width.where(width > 0, 1)
-        x = ((x - centre[:, None]) / width[:, None, None]).where(real[..., None], 0)
+        x = ((x - centre[:, None]) / width[:, None]).where(real[..., None], 0)
 
         channels = values.shape[-1]
         x, real, centre, width = (t.repeat_interleave(channels, 0) for t in (x, real, centre, width))
@@ -66,7 +77,8 @@ class Standardised:
             scale = scale.where(~same, (noise.square().sum(1) / count).sqrt())
             variance = (noise / scale.where(scale > 0, 1)[:, None]).square()
         z = rest / scale.where(scale > 0, 1)[:, None]
-        return cls(Readings(x, z, real, variance), start + mean, scale, centre, width, order)
+        readings, flat = Readings(x, z, real, variance), len(groups) == samples.axes
+        return cls(readings, start + mean, scale, centre, width, groups, flat, order)
 
     def of_rows(self, rows: Int[Tensor, " R"]) -> Readings:
         """Readings of some fields, without what is masked in all of them."""
@@ -80,10 +92,16 @@ class Standardised:
     def place(self, x: Float[Tensor, "B Q e"]) -> Float[Tensor, "F Q e"]:
         """Positions in the fields' own units."""
         x = x.double().repeat_interleave(len(self.scale) // len(x), 0)
-        return (x - self.centre[:, None]) / self.extent[:, None, None]
+        return (x - self.centre[:, None]) / self.extent[:, None]
 
     def to(self, device) -> "Standardised":
         return moved_parts(self, device)
+
+
+def widest(width: Float[Tensor, "B e"], groups: tuple[int, ...]) -> Float[Tensor, "B e"]:
+    """The largest of each group, in all of its columns."""
+    index = torch.tensor(groups, device=width.device)
+    return torch.stack([width[:, index == group].amax(1) for group in groups], 1)
 
 
 def _order(x: Tensor, values: Tensor, real: Tensor) -> Int[Tensor, "B N"]:

@@ -41,7 +41,7 @@ from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import Reconstruction, SparseField, SuperResolution, Task, Uniform
+from gridless.config.tasks import Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -76,6 +76,7 @@ __all__ = [
     "Model",
     "NoBase",
     "NoEncoder",
+    "Operator",
     "Optimizer",
     "Own",
     "Patches",

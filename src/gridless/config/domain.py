@@ -27,6 +27,9 @@ class Axis:
     points a grid of another resolution has."""
     period: Positive | None = None
     """After so many units the axis is where it was; 360 for longitudes."""
+    covariate: bool = False
+    """A quantity that is known at readings and questions (elevation, day of the year) rather than a place: how far two of
+    its values are apart says nothing about other axes of its unit."""
 
 
 @config

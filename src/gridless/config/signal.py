@@ -16,6 +16,9 @@ class Signal:
     channels: Count = 3
     out_channels: Count | None = None
     """Channels of the answer, if others than those that are seen; then without an interpolating base."""
+    whole: bool = False
+    """The window is the whole domain: a grid of another step is resampled to the window, not cut into more of them. Training
+    on pairs (task.kind operator) sets it."""
     window: Count | tuple[Count, ...] = 32
     """Samples per axis, one number or one for each."""
     overlap: Natural = 8
@@ -27,6 +30,10 @@ class Signal:
     std: Positive | tuple[Positive, ...] | None = None
     """The network sees (value − mean) / std and its correction is scaled by std; one number or one per channel. None:
     each field's own mean and deviation, so that units do not matter."""
+    out_mean: FiniteFloat | tuple[FiniteFloat, ...] | None = None
+    out_std: Positive | tuple[Positive, ...] | None = None
+    """The same of the answer, where that is another quantity than what is seen: answers start at `out_mean` and are scaled
+    by `out_std`. Training on pairs learns both, where no base knows them."""
     finest_cell: float | None = None
     """The smallest asked pixel, relative to a sample's, that training shows; None: the answer ignores the cell."""
     positions: Count | None = None
@@ -40,12 +47,14 @@ class Signal:
     def __post_init__(self):
         if isinstance(self.window, tuple) and len(self.window) != self.axes:
             raise ValueError(f"signal.window names {len(self.window)} axes, signal.axes is {self.axes}")
-        for name in ("mean", "std"):
+        counts = {"mean": self.channels, "std": self.channels, "out_mean": self.outputs, "out_std": self.outputs}
+        for name, count in counts.items():
             value = getattr(self, name)
-            if isinstance(value, tuple) and len(value) != self.outputs:
-                raise ValueError(f"signal.{name} names {len(value)} channels, there are {self.outputs}")
-        if (self.mean is None) != (self.std is None):
-            raise ValueError("signal.mean and signal.std are given both or not at all")
+            if isinstance(value, tuple) and len(value) != count:
+                raise ValueError(f"signal.{name} names {len(value)} channels, there are {count}")
+        for mean, std in (("mean", "std"), ("out_mean", "out_std")):
+            if (getattr(self, mean) is None) != (getattr(self, std) is None):
+                raise ValueError(f"signal.{mean} and signal.{std} are given both or not at all")
 
     @property
     def windows(self) -> tuple[int, ...]:
@@ -66,6 +75,11 @@ class Signal:
     def outputs(self) -> int:
         """Channels of the answer."""
         return self.out_channels or self.channels
+
+    @property
+    def translated(self) -> bool:
+        """Whether the answer is another quantity than what is seen."""
+        return self.out_mean is not None or self.outputs != self.channels
 
     @property
     def places(self) -> int:

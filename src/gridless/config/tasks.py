@@ -112,4 +112,26 @@ class SparseField:
                 raise ValueError(f"task.{name} is a range from low to high, got {low}, {high}")
 
 
-Task = Annotated[SuperResolution | Reconstruction | SparseField, Discriminator("kind")]
+@config
+class Operator:
+    """One signal is seen, another one asked: pairs, such as a coefficient and the solution that belongs to it."""
+
+    kind: Literal["operator"] = "operator"
+    sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] | None = None
+    """Training sees so many random samples of what there is to see, log-uniform, one number for a batch (for models of
+    points); None: all of them."""
+    counts: Annotated[tuple[Count, ...], BeforeValidator(_several)] | None = None
+    """Evaluation sees so many; None: all of them."""
+    between: NonNegative = 1.0
+    """For every sample of a grid that training asks, so many places between samples, whose truth is the grid's bicubic
+    interpolation: asked at its samples alone, a network learns nothing of what lies between. Evaluation asks what was
+    measured."""
+    size: Count = 32
+    """Evaluation asks a formula on a size × size grid; of grids and stations it asks all that was measured."""
+
+    def __post_init__(self):
+        if self.sensors is not None and self.sensors[0] > self.sensors[1]:
+            raise ValueError(f"task.sensors is a range from low to high, got {self.sensors[0]}, {self.sensors[1]}")
+
+
+Task = Annotated[SuperResolution | Reconstruction | SparseField | Operator, Discriminator("kind")]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gridless.data.pairs import Pair
 from gridless.data.picture_reading import read_photo
 from gridless.data.pictures import Photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
@@ -93,10 +94,14 @@ def signals(data: Sequence | Samples | Source, channels: int | None = None) -> S
 
 def as_signal(item: object, name: str = "signal", channels: int | None = None) -> Signal:
     """One signal of: an array or tensor (*grid, C), float or a picture of 8 or 16 bits; Samples of one field; a Photo; a
-    path of any of them; an xarray.DataArray. NaN is not measured. Raises ValueError for anything else."""
+    path of any of them; an xarray.DataArray; a tuple of two, what is seen and what is asked. NaN is not measured. Raises
+    ValueError for anything else."""
     match item:
         case Signal():
             return item
+        case (seen, asked) if isinstance(item, tuple):
+            parts = (as_signal(seen, f"{name}-seen", channels), as_signal(asked, f"{name}-asked"))
+            return Pair(name, *parts)
         case Photo():
             return _picture(item, channels)
         case Samples():
@@ -190,4 +195,6 @@ def _of_dataarray(item, name: str) -> GridSignal:
 
 
 def _nbytes(signal: Signal) -> int:
+    if isinstance(signal, Pair):
+        return _nbytes(signal.seen) + _nbytes(signal.asked)
     return signal.values.nbytes if isinstance(signal, GridSignal) else 0

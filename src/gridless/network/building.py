@@ -143,7 +143,7 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
 
 def build_base(config: c.Model) -> Base:
     signal, points = config.signal, isinstance(config.tokenizer, c.Points)
-    if signal.outputs != signal.channels and not isinstance(config.base, c.NoBase):
+    if signal.outputs != signal.channels and not isinstance(config.base, c.NoBase | c.Own):
         raise ValueError(
             f"base.kind {config.base.kind!r} answers the {signal.channels} channels that are seen, signal.out_channels is "
             f"{signal.outputs}; set base.kind to none"
@@ -152,7 +152,7 @@ def build_base(config: c.Model) -> Base:
         case c.Own():
             return build_own(config.base, Base)
         case c.NoBase():
-            return Constant(signal.mean, signal.outputs)
+            return Constant(signal.out_mean if signal.translated else signal.mean, signal.outputs)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):
             if points:
                 raise ValueError(

@@ -15,12 +15,13 @@ from gridless.samples import Samples, moved_parts
 @dataclass(frozen=True, eq=False)
 class Frame:
     """Positions (`Domain.embed`) in as many numbers as a model reads: of the domain, or around the middle of each field's
-    readings, over their extent (their widest axis), so that it does not matter how far the domain reaches."""
+    readings, over their extent (of every quantity the widest axis), so that it does not matter how far the domain
+    reaches."""
 
     domain: Domain | None
     places: int
     centre: Float[Tensor, "B 1 e"] | None = None
-    extent: Float[Tensor, "B 1 1"] | None = None
+    extent: Float[Tensor, "B 1 e"] | None = None
 
     @classmethod
     def of(cls, samples: Samples, signal: config.Signal) -> "Frame":
@@ -34,7 +35,10 @@ class Frame:
             some = torch.take_along_dim(x, points.mask.int().argmax(1)[:, None, None], 1)
             x = torch.where(points.mask[..., None], x, some)
         low, high = x.amin(1, keepdim=True), x.amax(1, keepdim=True)
-        extent = (high - low).amax(-1, keepdim=True)
+        groups = (0,) * x.shape[-1] if samples.domain is None else samples.domain.groups
+        groups = torch.tensor((*groups, *(0,) * (x.shape[-1] - len(groups))), device=x.device)
+        same = groups[:, None] == groups
+        extent = (high - low)[..., None, :].where(same, 0).amax(-1)
         return cls(samples.domain, signal.places, (low + high) / 2, torch.where(extent > 0, extent, 1.0))
 
     def __call__(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B p"]:

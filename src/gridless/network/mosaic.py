@@ -326,3 +326,14 @@ def _blocks(ids: list[int], counts: list[int], most: int) -> Iterator[tuple[list
             start += sum(counts[first:i])
             first, longest = i, size
     yield ids[first:], counts[first:], start
+
+
+def latent_floats(signal: Signal, shape: tuple[int, ...] | None, latents: int, local: int) -> int:
+    """Numbers that a field of samples of this `shape` (None: one window) keeps: `latents` of each window, `local` of each
+    sample, and its own level and deviation where the model has none of its own."""
+    shape = shape or signal.windows
+    tiles = tiles_of(signal, shape)
+    windows = prod(Windows(shape, tiles, signal.overlap).shape)
+    pixels = prod(min(n, w) for n, w in zip(shape, tiles, strict=True))
+    statistics = 0 if signal.mean is not None else 2 * signal.channels
+    return windows * (latents + local * pixels) + statistics

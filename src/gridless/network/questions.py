@@ -6,8 +6,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless import config as c
 from gridless.protocols import Answer, Solved
-from gridless.samples import mapped, moved_parts
+from gridless.samples import Samples, mapped, moved_parts
+
+Numbers = float | tuple[float, ...] | None
 
 SMALLEST_STD = 1e-4  # that is told apart, in standard units
 
@@ -56,6 +59,28 @@ def left_out(solved: Solved) -> Answer:
     if answer is None:
         raise ValueError("tokenizer.base needs a base that can leave readings out: base.kind 'kriging'")
     return answer()
+
+
+def units_seen(signal: c.Signal, samples: Samples) -> Units:
+    """Of what a network sees: the model's own level and deviation, or those of each field."""
+    if signal.mean is not None:
+        return _given(signal.mean, signal.std, signal.channels, samples.values)
+    level, scale = samples.standard()
+    return Units(level[:, None].to(samples.values.dtype), scale[:, None].to(samples.values.dtype))
+
+
+def units_answered(signal: c.Signal, samples: Samples) -> Units:
+    """Of what it answers: those of what it sees, unless that is another quantity."""
+    if signal.out_mean is not None:
+        return _given(signal.out_mean, signal.out_std, signal.outputs, samples.values)
+    if signal.translated:
+        return _given(0.0, 1.0, signal.outputs, samples.values)
+    return units_seen(signal, samples)
+
+
+def _given(level: Numbers, scale: Numbers, channels: int, values: Tensor) -> Units:
+    parts = (torch.as_tensor(x, dtype=values.dtype, device=values.device) for x in (level, scale))
+    return Units(*(x.expand(1, 1, channels) for x in parts))
 
 
 @dataclass(frozen=True, eq=False)

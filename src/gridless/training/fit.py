@@ -18,11 +18,12 @@ from accelerate.utils import broadcast_object_list
 from gridless.config import Train
 from gridless.config.errors import ConfigError
 from gridless.config.merging import dump
-from gridless.data.signals import GridSignal, Signal
+from gridless.data.signals import Signal
 from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
 from gridless.protocols import Learned, Task
 from gridless.scoring.evaluate import validation_scores
+from gridless.training.adoption import adopt_data
 from gridless.training.checkpoints import RunFolder
 from gridless.training.fingerprint import of_data, of_task
 from gridless.training.locking import held
@@ -87,7 +88,7 @@ def _fit(
     data = signals(data, channels)
     validation = signals(validation, channels) if len(validation) else ()
     validation = validation if isinstance(validation, Source) else validation[:VALIDATED]
-    adopt_domain(model, data, task)
+    adopt_data(model, data, task)
     accelerator = build_accelerator()
     main = accelerator.is_main_process
     quiet = quiet or not main
@@ -176,18 +177,3 @@ def fit_base(model: FieldModel, data: Sequence[Signal] | Source, quiet: bool) ->
     announce(f"fitting the base {model.base.name!r}", quiet)
     facts = base.fit(data) or {}
     return facts | {"base_seconds": round(time.perf_counter() - began, 1)}
-
-
-def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -> None:
-    """The model keeps the domain that its signals share, and with a task that sees them as they are also their step."""
-    if model.config.domain is not None or isinstance(data, Source):
-        return
-    looked_at = [data[i] for i in sorted({0, min(1, len(data) - 1), len(data) - 1})]
-    domain = looked_at[0].domain
-    if domain is None or any(signal.domain != domain for signal in looked_at):
-        return
-    step = None
-    if task.kind == "reconstruction" and isinstance(looked_at[0], GridSignal):
-        step = tuple(abs(axis.length) / n for axis, n in zip(domain.axes, looked_at[0].shape, strict=True))
-    model.config = replace(model.config, domain=domain, step=step)
-    model.domain = domain

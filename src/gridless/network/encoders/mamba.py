@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from gridless import config
 from gridless.network.encoded import Tokens
 from gridless.network.encoders.position_tokens import PositionTokens, latents
-from gridless.nn.curves import along_curve
+from gridless.nn.curves import order_along_curve
 from gridless.nn.mamba import MambaBlock
 from gridless.nn.residual import scale_branches
 
@@ -130,13 +130,16 @@ class MambaEncoder(nn.Module):
         return placement(patches, self.count, self.kind, self.group, device).order
 
     def _along(self, patches: Tokens, pos: Float[Tensor, "B T d"]) -> tuple[Int64[Tensor, "B T"], Tensor | None]:
-        """The sequence along a space-filling curve; padding stands last."""
-        place = along_curve(pos.detach(), self.curve)
+        """The sequence along a space-filling curve; padding stands last. Readings at one place are told apart by what their
+        tokens say."""
         if patches.mask is None:
-            return place.argsort(dim=1, stable=True), None
-        real = torch.cat([patches.mask, patches.mask.new_ones(len(place), self.count)], 1)
-        order = place.masked_fill(~real, torch.iinfo(place.dtype).max).argsort(dim=1, stable=True)
+            return order_along_curve(pos, self.curve, None, self._ties(patches)), None
+        real = torch.cat([patches.mask, patches.mask.new_ones(len(pos), self.count)], 1)
+        order = order_along_curve(pos, self.curve, real, self._ties(patches))
         return order, real.gather(1, order)
+
+    def _ties(self, patches: Tokens) -> Float[Tensor, "B T"]:
+        return F.pad(patches.x[..., 0].float(), (0, self.count))
 
     def _ways(self, pos: Float[Tensor, "B T d"], mask: Bool[Tensor, "B T"] | None, gap: float) -> Float[Tensor, "B T"]:
         """How far each item of the sequence lies from the one before, in multiples of `gap`; one at the start."""

@@ -1,0 +1,156 @@
+"""Many readings: what encoding them costs, and what it is worth, for Mamba along Hilbert's curve and for attention.
+
+    python benchmarks/many_readings.py --json results/many-readings.json
+
+Random fields of the unit square (sums of 256 cosines, Matérn 3/2, lengths 0.05 … 0.3 log-uniform, variance 1), read at
+random places, half of the training fields with noise up to 0.1. Both models have one tokenizer, width and decoder, which
+reads the 24 latents nearest to each question, and as many layers of one encoder; they have no base, because solving one in
+every step would leave no time to learn. Both train on 200 … 2,000 readings for equal seconds, each at the best of three
+rates (tried for a tenth of that). The test: root mean squared error at 400 random places of fields never seen, readings
+without noise, beside kriging of the same readings; beyond 1,500 readings kriging is solved in neighbourhoods. Costs: one
+field, without gradients; GiB is what the process grows by at most. One thread.
+"""
+
+import common  # isort: skip  (before torch)
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import log
+from statistics import median
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import gridless as gl
+
+SEED, COUNTS, TRAINED, ASKED = 0, (500, 2_000, 10_000), (200, 2_000), 400
+TESTED = {500: 8, 2_000: 6, 10_000: 3}  # fields
+RATES = (5e-4, 2e-3, 5e-3)
+WIDTH, DEPTH, NEAREST = 64, 2, 24
+MAMBA = {"kind": "mamba", "order": "hilbert", "depth": DEPTH, "expansion": 2.0, "ssm": {"state": 8}}
+ATTENTION = {"kind": "transformer", "depth": DEPTH, "heads": 4, "head_width": 16, "expansion": 2.0}
+ENCODERS = {"mamba along a curve": MAMBA, "attention": ATTENTION}
+
+
+@dataclass(frozen=True, eq=False)
+class RandomField(gl.Formula):
+    """A sum of cosines whose frequencies have the spectrum of a Matérn 3/2 covariance."""
+
+    frequency: Tensor
+    phase: Tensor
+    weight: Tensor
+    name = "random-field"
+    axes, channels, peak = 2, 1, 1.0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, waves: int = 256) -> "RandomField":
+        length = np.exp(rng.uniform(log(0.05), log(0.3)))
+        heavy = np.sqrt(3 / rng.chisquare(3, (waves, 1)))
+        parts = (
+            rng.standard_normal((waves, 2)) * heavy / length,
+            rng.uniform(0, 2 * np.pi, waves),
+            rng.standard_normal(waves) * np.sqrt(2 / waves),
+        )
+        return cls(*(torch.from_numpy(part.astype(np.float32)) for part in parts))
+
+    def at(self, coords: Tensor) -> Tensor:
+        return (torch.cos(coords @ self.frequency.T + self.phase) @ self.weight)[..., None]
+
+
+class RandomFields:
+    """Drawn afresh for every batch."""
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[RandomField]:
+        return [RandomField.draw(rng) for _ in range(count)]
+
+
+def build(encoder: dict) -> gl.FieldModel:
+    torch.manual_seed(SEED)
+    decoder = {"hidden": WIDTH, "attention": {"heads": 4, "head_width": 16, "nearest": NEAREST}, "depth": 1}
+    tokens = {"tokens": {"count": 0, "read": "all"}}
+    parts = {"signal": {"positions": None}, "width": WIDTH, "encoder": encoder | tokens, "decoder": decoder}
+    return gl.FieldModel(gl.preset("sensors", "small", head={"kind": "point"}, base={"kind": "none"}, **parts))
+
+
+def trained(encoder: dict, seconds: float, rate: float) -> tuple[gl.FieldModel, dict]:
+    model = build(encoder)
+    settings = gl.Train(seconds=seconds, batch=4, queries=128, seed=SEED, optimizer={"lr": rate})
+    task = gl.SparseField(sensors=TRAINED, noise=(0.0, 0.1))
+    facts = gl.fit(model, RandomFields(), task, train=settings, quiet=True)
+    return model, {"rate": rate, "steps": facts["steps"], "seconds": facts["train_seconds"]}
+
+
+def question(seed: int, count: int) -> tuple[gl.Samples, Tensor, Tensor]:
+    """Readings of a test field, places asked and the truth there."""
+    rng = np.random.default_rng((9, seed, count))
+    field = RandomField.draw(rng)
+    places = torch.from_numpy(rng.random((count + ASKED, 2), np.float32))
+    values = field.at(places)
+    return gl.Samples.from_points(places[:count], values[:count]), places[count:], values[count:]
+
+
+@torch.no_grad()
+def rmse(model, count: int, fields: range) -> list[float]:
+    out = []
+    for seed in fields:
+        samples, places, truth = question(seed, count)
+        out.append(float((model.encode(samples)(places) - truth).square().mean().sqrt()))
+    return out
+
+
+@torch.no_grad()
+def cost(encode: Callable[[gl.Samples], gl.Field], count: int) -> dict[str, float]:
+    """Seconds of encoding and of 400 answers, the median of three, and GiB."""
+    samples, places, _ = question(99, count)
+    before, encoding, asking = common.resident(), [], []
+    for _ in range(3):
+        began = time.perf_counter()
+        field = encode(samples)
+        middle = time.perf_counter()
+        field(places)
+        encoding.append(middle - began)
+        asking.append(time.perf_counter() - middle)
+    taken = {"encode_seconds": round(median(encoding), 4), "ask_seconds": round(median(asking), 4)}
+    return taken | {"gib": round(max(0.0, common.peak() - before), 3)}
+
+
+def main(argv: list[str]) -> None:
+    options = common.parser(__doc__)
+    options.add_argument("--seconds", type=float, default=300.0, help="of training, for each encoder")
+    args = options.parse_args(argv)
+    torch.set_num_threads(1)
+    kriging, rows = gl.bases.Kriging(), []
+    models: dict[str, object] = {}
+    for name, encoder in ENCODERS.items():
+        tried = []
+        for rate in RATES:
+            model, facts = trained(encoder, args.seconds / 10, rate)
+            tried.append(facts | {"rmse": float(np.mean(rmse(model, 1_000, range(50, 58))))})
+        best = min(tried, key=lambda facts: facts["rmse"])["rate"]
+        model, facts = trained(encoder, args.seconds, best)
+        models[name] = model
+        rows.append({"method": name, "parameters": model.parameter_count(), "rates_tried": tried} | facts)
+        print(rows[-1], file=sys.stderr, flush=True)
+    rows.append({"method": "kriging"})
+    models["kriging"] = kriging
+    for row in rows:
+        model = models[row["method"]]
+        row["by_count"] = []
+        for count in COUNTS:
+            errors = rmse(model, count, range(TESTED[count]))
+            row["by_count"].append({"readings": count} | cost(model.encode, count) | {"rmse": errors})
+            print(row["method"], row["by_count"][-1], file=sys.stderr, flush=True)
+    for row in rows:
+        for of_count, base in zip(row["by_count"], rows[-1]["by_count"], strict=True):
+            of_count["mean_rmse"] = round(float(np.mean(of_count["rmse"])), 5)
+            of_count["gain_over_kriging"] = round(float(np.mean(base["rmse"]) - np.mean(of_count["rmse"])), 5)
+    facts = {"width": WIDTH, "depth": DEPTH, "nearest": NEAREST, "trained_on": TRAINED, "fields": TESTED, "seed": SEED}
+    command = "python benchmarks/many_readings.py --json results/many-readings.json"
+    common.finish("many-readings", {"command": command} | facts | {"rows": rows}, args.json)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
