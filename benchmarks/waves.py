@@ -1,8 +1,8 @@
 """How well are fields recovered from scattered readings, and how honest is the spread?
 
     gridless train waves-all -o runs/waves-all && gridless eval runs/waves-all
-    python benchmarks/fields.py runs/waves-all [--json results/waves.json]
-    python benchmarks/fields.py --page                 docs/waves.md from results/waves.json
+    python benchmarks/waves.py runs/waves-all [--json results/waves.json]
+    python benchmarks/waves.py --page                 docs/waves.md from results/waves.json
 
 Scores are the means of the run's results.csv. Intervals: the share of the truth inside the 50 % and 90 % intervals over
 all noises of a family and count, and CRPS beside that of the same mean with a constant standard deviation, tuned on
@@ -157,7 +157,7 @@ def page(found: dict) -> str:
     hardware = found["hardware"]
     return f"""# Fields of six families from scattered readings
 
-Written by `python benchmarks/fields.py --page` from `results/waves.json`. One model for all families
+Written by `python benchmarks/waves.py --page` from `results/waves.json`. One model for all families
 (`{found["command"]}`: {found["params"]:,} trained parameters, {found["steps"]:,} steps in {found["train_seconds"]:,.0f} s;
 commit {found["commit"]}, {hardware["cpu"]}, {hardware["threads"]} thread). PSNR in dB over a range of 1, mean over
 {found["fields"]} fixed test fields of each family, 32 × 32 points asked; the truth is exact, the readings carry the noise.
