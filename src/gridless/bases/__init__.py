@@ -4,6 +4,7 @@ from gridless.bases.interpolation import BASELINES, Constant, Interpolation
 from gridless.bases.kriging import Kriging
 from gridless.bases.modes import Modes
 from gridless.bases.modes_fitting import enough_fields, fit_modes
+from gridless.bases.oi import Oi
 from gridless.bases.scattered import SCATTERED, Scattered
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Interpolation",
     "Kriging",
     "Modes",
+    "Oi",
     "Scattered",
     "enough_fields",
     "fit_modes",

@@ -6,7 +6,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Pod
+from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
 from gridless.config.data import AnyData, Data, Family, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
@@ -73,6 +73,7 @@ __all__ = [
     "Model",
     "NoBase",
     "NoEncoder",
+    "Oi",
     "Optimizer",
     "Own",
     "Patches",
