@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gridless import config
 from gridless.bases.evidence import chi_square_bound

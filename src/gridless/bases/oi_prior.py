@@ -50,7 +50,7 @@ class Places:
 
     def of_shape(self, shape: Int[Tensor, " B"]) -> Float[Tensor, "B n"]:
         """Residual standard deviations, channels one after the other at each place."""
-        index = shape.view(-1, 1, 1, 1).expand(*self.residual_std.shape[:3], 1)
+        index = shape.view(-1, 1, 1, 1).expand(-1, *self.residual_std.shape[1:3], 1)
         return self.residual_std.expand(len(shape), -1, -1, -1).gather(3, index)[..., 0].flatten(1)
 
 
@@ -109,12 +109,13 @@ class OiPrior:
     def parts(
         self, shape: Int[Tensor, " B"], x: Places, y: Places
     ) -> tuple[Float[Tensor, "B n m"], Float[Tensor, "B n m"]]:
-        """What modes and residual have in common at two lists of places, each field by a shape of its own."""
+        """What modes and residual have in common at two lists of places, each field by a shape of its own; `x` may be the
+        same for all."""
         channels, rate = y.modes.shape[2], self.rate[shape][:, None]
         squared = squared_distances(x.x * rate, y.x * rate)
         near = correlation(self.kernel[shape], squared)
         within = torch.arange(y.modes.shape[-1], device=shape.device) < self.rank[shape][:, None]
-        low = (x.modes * within[:, None, None]).flatten(1, 2) @ y.modes.expand(len(shape), -1, -1, -1).flatten(1, 2).mT
+        low = x.modes.flatten(1, 2) @ (y.modes * within[:, None, None]).flatten(1, 2).mT
         if self.taper_rate.any():
             taper = self.taper_rate[shape] / rate[:, 0].amin(-1)  # stretched as the residual is
             tapered = correlation(torch.full_like(shape, TAPER), squared * taper.square()[:, None, None])
@@ -210,7 +211,7 @@ class OiPrior:
         """Of the fields under their hypothesis `t`, before any reading."""
         shape = posterior.shape[:, t]
         within = torch.arange(x.modes.shape[-1], device=shape.device) < self.rank[shape][:, None]
-        low = (x.modes.square() * within[:, None, None]).sum(-1).flatten(1)
+        low = (x.modes.square().flatten(1, 2) @ within[..., None].to(x.modes))[..., 0]
         residual = x.of_shape(shape).square()
         return posterior.mode_variance[:, t, None] * low + posterior.residual_variance[:, t, None] * residual
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gridless.bases.covariance import Covariance, RandomFunctions, RandomNumbers
 from gridless.bases.oi_prior import TAPER, OiPosterior, OiPrior, Places, Readings
+from gridless.bases.solved_modes import shared
 from gridless.bases.spatial import GridNodes
 from gridless.domain import Domain
 from gridless.samples import mapped, moved_parts
@@ -28,14 +29,14 @@ class ArchiveFields:
     residual_std: Float[Tensor, "G C K"]
     domain: Domain | None
 
-    def places(self, coords: Float[Tensor, "B Q d"]) -> Places:
+    def places(self, coords: Float[Tensor, "#B Q d"]) -> Places:
         """Coordinates in [0, 1] as the prior sees them."""
         x = coords if self.domain is None else self.domain.embed(coords)
         modes = self.basis.evaluate(coords, self.modes.flatten(1)).unflatten(-1, self.modes.shape[1:])
         residual = self.cells.evaluate(coords, self.residual_std.flatten(1)).unflatten(-1, self.residual_std.shape[1:])
         return Places(x, modes, residual)
 
-    def usual_at(self, coords: Float[Tensor, "B Q d"], season: Float[Tensor, "B H"]) -> Float[Tensor, "B Q C"]:
+    def usual_at(self, coords: Float[Tensor, "#B Q d"], season: Float[Tensor, "B H"]) -> Float[Tensor, "B Q C"]:
         """The climatology, of the part of the year or day that `season` stands for."""
         at = self.basis.evaluate(coords, self.usual.flatten(1)).unflatten(-1, self.usual.shape[1:])
         return (at * season[:, None, None, : self.usual.shape[-1]]).sum(-1)
@@ -63,13 +64,13 @@ class SolvedOi:
     differentiable = True
 
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
-        coords = coords.double()
+        coords = shared(coords)
         anomaly, _ = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), False)
         return self._within(self.fields.usual_at(coords, self.season) + anomaly, coords)
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """Standard deviations of the field, without a reading's noise, as wide as fields that were left out asked for."""
-        coords = coords.double()
+        coords = shared(coords)
         _, variance = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), True)
         variance = variance.clamp(min=SMALLEST**2 * self.prior.variance) * self.widening**2
         return self._within((variance + self.doubt[:, None, None]).sqrt(), coords)
@@ -167,7 +168,7 @@ class OiDraws:
         return cls(solved, tuple(drawn))
 
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
-        solved, coords = self.solved, coords.double()
+        solved, coords = self.solved, shared(coords)
         asked, usual = solved.fields.places(coords), solved.fields.usual_at(coords, solved.season)
         seen, posterior = solved.readings.places, solved.posterior
         mean, _ = solved.prior.moments(posterior, seen, asked, False)
