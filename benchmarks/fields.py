@@ -1,222 +1,149 @@
-"""How well are fields recovered from scattered readings, and how honest is the spread?
+"""Real fields from few readings: how far from the truth, and how honest is the spread?
 
-    gridless train waves-all -o runs/waves-all && gridless eval runs/waves-all
-    python benchmarks/fields.py runs/waves-all [--json results/waves.json]
-    python benchmarks/fields.py --page                 docs/waves.md from results/waves.json
+    python benchmarks/fields.py --data DIR                           every set, every row
+    python benchmarks/fields.py --data DIR --sets ostia --rows OI    some; they join those that are there
+    python benchmarks/fields.py --data DIR --models NAME FOLDER      models too: names that ship, or run folders
+    python benchmarks/fields.py --page                               docs/fields.md from results/fields.json
 
-Scores are the means of the run's results.csv. Intervals: the share of the truth inside the 50 % and 90 % intervals over
-all noises of a family and count, and CRPS beside that of the same mean with a constant standard deviation, tuned on
-validation fields of the same family and count, or of all. Elsewhere: the ends of 10 … 500 sensors, another grid, other
-placements.
+Sets and splits: field_sets.py; rows: field_rows.py. Five draws of sensors (or of stations left out); RMSE of a draw over
+all its steps and places, weighted by area on the grids; means over draws with 95 % t-intervals. Seconds are those of a
+set's draws and counts together, fitting included.
 """
+
+from common import installed  # isort: skip  (before torch)
 
 import argparse
 import json
-from collections import defaultdict
-from itertools import product
+import sys
+import time
+import warnings
 from pathlib import Path
+from statistics import mean, stdev
 
 import numpy as np
 import torch
-from common import question
+from field_rows import Method, OfSamples, methods
+from field_sets import SETS, Archive, Question, Stations
+from scipy.special import erf
 
 import gridless as gl
-from gridless.scoring import metrics
-from gridless.scoring.results import number, read_results
-from gridless.tasks import SparseField, task_of
-from gridless.training.loading import load_run
+from gridless.files import replacing
+from gridless.training.provenance import commit, hardware
 
 ROOT = Path(__file__).parents[1]
-AGNOSTIC = ("mean", "nearest", "linear", "rbf", "gp")
-TUNED, TESTED, ELSEWHERE = 16, 32, 16  # fields of each question: constants, intervals, other questions
-SCALES = np.geomspace(0.02, 3, 80)  # constant deviations that are tried, of the mean's root mean squared error
-COUNTS = (10, 300, 500)
+SEEDS, T4 = range(5), 2.776  # two-sided 95 % of Student's t with 4 degrees of freedom
+LEVELS = {"coverage_50": 0.6745, "coverage_90": 1.6449}
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "iris-sample-data")
 
 
-@torch.no_grad()
-def answered(model: gl.FieldModel, asked: tuple, size: int) -> tuple[np.ndarray, ...]:
-    """Mean, standard deviation and truth on a grid, (fields, points) each."""
-    waves, samples = question(*asked)
-    coords = gl.grid(size, size)
-    device = next(model.parameters()).device
-    mean, std = model.encode(samples.to(device)).mean_and_std(coords.to(device))
-    return tuple(x[..., 0].cpu().numpy() for x in (mean, std, waves(coords.expand(len(waves), -1, -1))))
-
-
-def intervals(model: gl.FieldModel, families: tuple, task: SparseField) -> list[dict]:
-    found = {}
-    for family, count in product(families, task.counts):
-        for split, fields in (("val", TUNED), ("test", TESTED)):
-            parts = [answered(model, (family, split, fields, count, s, "random"), task.size) for s in task.noises]
-            found[split, family, count] = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    everything = zip(*(of for (split, *_), of in found.items() if split == "val"), strict=True)
-    one, rows = best_constant(*(np.concatenate(part) for part in everything)), []
-    for family, count in product(families, task.counts):
-        mean, std, truth = found["test", family, count]
-        own = best_constant(*found["val", family, count])
-        crps, flat, flatter = (metrics.crps(mean, s + 0 * mean, truth) for s in (std, own, one))
-        rows.append(
-            {"family": family, "sensors": count, "crps": crps, "crps_constant": flat, "crps_one_constant": flatter}
-            | {"gain": 1 - crps / flat, "gain_one": 1 - crps / flatter}
-            | {f"coverage_{p}": metrics.coverage(mean, std, truth, p / 100) for p in (50, 90)}
-        )
-    return rows
-
-
-def best_constant(mean: np.ndarray, _: np.ndarray, truth: np.ndarray) -> float:
-    """The constant standard deviation with the lowest CRPS."""
-    wrong = np.sqrt(np.mean((mean - truth) ** 2))
-    return min(SCALES * wrong, key=lambda s: metrics.crps(mean, np.full_like(mean, s), truth))
-
-
-def elsewhere(model: gl.FieldModel, families: tuple, task: SparseField) -> list[dict]:
-    """PSNR without noise, beside what training was about."""
-    asked = [(n, task.size, "random") for n in COUNTS] + [(51, 64, "random"), (51, 32, "grid"), (51, 32, "clustered")]
-    rows = []
-    for family, (count, size, placement) in product(families, asked):
-        mean, _, truth = answered(model, (family, "test", ELSEWHERE, count, 0.0, placement), size)
-        psnr = float(np.mean(-10 * np.log10(np.mean((mean - truth) ** 2, 1))))
-        rows.append({"family": family, "sensors": count, "grid": size, "placement": placement, "psnr": psnr})
-    return rows
-
-
-def scores(run: Path) -> list[dict]:
-    """Means over fields of the run's results.csv; the trained model is called "model"."""
-    found = defaultdict(list)
-    for row in read_results(run / "results.csv"):
-        name = "model" if row["params"] else row["model"]
-        found[row["data"], row["sensors"], row["noise"], name, row["metric"]].append(row["value"])
-    keys = ("family", "sensors", "noise", "model", "metric")
-    return [{**dict(zip(keys, key, strict=True)), "value": float(np.mean(v))} for key, v in found.items()]
-
-
-def measure(run: Path) -> dict:
-    model, recipe, facts = load_run(run)
-    task, families = task_of(recipe.task), recipe.data.families
-    about = {name: facts[name] for name in ("params", "steps", "train_seconds", "seed", "commit", "hardware")}
-    return about | {
-        "command": f"gridless train {run.name}", "fields": task.fields, "scores": scores(run),
-        "intervals": intervals(model, families, task), "elsewhere": elsewhere(model, families, task),
+def scores(answer: np.ndarray, std: np.ndarray | None, question: Question) -> dict[str, float | None]:
+    """Over all steps and places of a question."""
+    known = np.isfinite(question.truth)
+    weight = np.where(known, question.weights, 0)
+    weight = weight / weight.sum()
+    error = np.where(known, answer - question.truth, 0)
+    if not np.isfinite(error).all():
+        raise ValueError("an answer is not finite where the truth is known")
+    out: dict[str, float | None] = {"rmse": float(np.sqrt((weight * error**2).sum()))}
+    if std is None:
+        return out | dict.fromkeys(("crps", *LEVELS))
+    z = error / np.maximum(std, 1e-9)
+    crps = std * (z * erf(z / 2**0.5) + 2 * np.exp(-(z**2) / 2) / (2 * np.pi) ** 0.5 - np.pi**-0.5)
+    return out | {"crps": float((weight * crps).sum())} | {
+        name: float((weight * (np.abs(z) <= far)).sum()) for name, far in LEVELS.items()
     }  # fmt: skip
 
 
-# --- the page ---------------------------------------------------------------------------------------------------------
-
-
-def value(found: dict, family: str, sensors: int, noise: float, model: str, metric: str = "psnr") -> float | None:
-    for row in found["scores"]:
-        if (row["family"], row["sensors"], row["noise"], row["model"], row["metric"]) == (
-            family, sensors, noise, model, metric,
-        ):  # fmt: skip
-            return row["value"]
-    return None
-
-
-def best_agnostic(found: dict, family: str, sensors: int, noise: float) -> tuple[str, float]:
-    """The best baseline that knows nothing of families."""
-    return max(((name, value(found, family, sensors, noise, name)) for name in AGNOSTIC), key=lambda pair: pair[1])
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def main_table(found: dict, sensors: int = 51, noise: float = 0.0) -> str:
-    """Every family at one count and noise: the model, what it is made of, and its rivals."""
+def measured(data: Archive | Stations, method: Method, seeds: range) -> list[dict]:
+    """A row for every count of sensors."""
+    found: dict[int, list[dict]] = {}
+    begun, fitted = time.perf_counter(), None
+    for seed in seeds:
+        for question in data.questions(seed):
+            key = seed if isinstance(data, Stations) else (question.count if method.name == "kriging, pooled" else 0)
+            if fitted != key:
+                method.fit(data, question)
+                fitted = key
+            found.setdefault(question.count, []).append(scores(*method.answer(question), question))
+    seconds = round(time.perf_counter() - begun, 1)
     rows = []
-    for family in dict.fromkeys(row["family"] for row in found["scores"]):
-        name, rival = best_agnostic(found, family, sensors, noise)
-        ours = value(found, family, sensors, noise, "model")
-        others = [value(found, family, sensors, noise, m) for m in ("base", "pod", "oracle")]
-        rows.append([family, number(ours, 2), f"{number(rival, 2)} ({name})", number(ours - rival, 2, signed=True),
-                     *("–" if x is None else number(x, 2) for x in others)])  # fmt: skip
-    return table(
-        ["family", "gridless", "best family-agnostic", "gain", "its base alone", "plain POD", "one-wave oracle"], rows
-    )
+    for count, each in found.items():
+        row = {"set": data.name, "method": method.name, "sees": method.sees, "sensors": count}
+        for name in each[0]:
+            values = [one[name] for one in each]
+            if None in values:
+                row |= {name: None, f"{name}_half_width": None}
+                continue
+            half = T4 * stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+            row |= {name: round(mean(values), 4), f"{name}_half_width": None if half is None else round(half, 4)}
+        row["by_seed"] = [round(one["rmse"], 5) for one in each]
+        rows.append(row | {"seconds": seconds, "commit": commit()})
+    return rows
 
 
-def page(found: dict) -> str:
-    families = list(dict.fromkeys(row["family"] for row in found["scores"]))
-    questions = sorted({(row["noise"], row["sensors"]) for row in found["scores"]})
-    every = [
-        [family, *(f"{number(value(found, family, n, s, 'model'), 1)} / {number(best_agnostic(found, family, n, s)[1], 1)}"
-                   for s, n in questions)]
-        for family in families
-    ]  # fmt: skip
-    spread = [
-        [row["family"], str(row["sensors"]), number(row["coverage_50"], 3), number(row["coverage_90"], 3),
-         number(row["crps"], 4), number(row["crps_constant"], 4), f"{100 * row['gain']:.1f} %",
-         f"{100 * row['gain_one']:.0f} %"]
-        for row in found["intervals"]
-    ]  # fmt: skip
-    asked = list(dict.fromkeys((row["sensors"], row["grid"], row["placement"]) for row in found["elsewhere"]))
-    psnr = {(r["family"], r["sensors"], r["grid"], r["placement"]): r["psnr"] for r in found["elsewhere"]}
-    new = [[family, *(number(psnr[family, *question], 1) for question in asked)] for family in families]
-    pictures = "\n\n".join(f"![{family}](images/waves/{family}-noise0.1.png)" for family in families)
-    hardware = found["hardware"]
-    return f"""# Fields of six families from scattered readings
-
-Written by `python benchmarks/fields.py --page` from `results/waves.json`. One model for all families
-(`{found["command"]}`: {found["params"]:,} trained parameters, {found["steps"]:,} steps in {found["train_seconds"]:,.0f} s;
-commit {found["commit"]}, {hardware["cpu"]}, {hardware["threads"]} thread). PSNR in dB over a range of 1, mean over
-{found["fields"]} fixed test fields of each family, 32 × 32 points asked; the truth is exact, the readings carry the noise.
-
-## 51 readings without noise
-
-{main_table(found)}
-
-Best family-agnostic: of the mean, nearest, linear, thin plates and kriging. *Its base alone* is the model without its
-network; *plain POD* has one set of modes for all families. Both were fitted on training fields of these families, as the
-network was. The oracle knows that a field is one plane wave and is no rival.
-
-## All questions: gridless / best family-agnostic
-
-{table(["family", *(f"{n} sensors, noise {s:g}" for s, n in questions)], every)}
-
-## Is the spread honest?
-
-Over the three noises together. Coverage should be 0.5 and 0.9. The gain in CRPS is over the same mean with a constant
-standard deviation: the best one for validation fields of this family and count, and (last column) the best single one for
-all of them ({TESTED} test and {TUNED} validation fields for each noise).
-
-{table(["family", "sensors", "inside 50 %", "inside 90 %", "CRPS", "CRPS, constant", "gain", "over one for all"], spread)}
-
-## Other counts, grids and placements
-
-PSNR without noise, {ELSEWHERE} fields each. Training saw 10 … 220 sensors, placed at random, and single points.
-
-{table(["family", *(f"{n} {p}, {g}²" for n, g, p in asked)], new)}
-
-## Pictures
-
-{pictures}
-"""
+def about(data: Archive | Stations) -> dict:
+    if isinstance(data, Stations):
+        return {"unit": data.unit, "stations": len(data.place), "left_out": round(len(data.place) * 0.2),
+                "taught": len(data.taught), "asked": len(data.asked)}  # fmt: skip
+    return {"unit": data.unit, "cells": int(data.inside.sum()), "taught": data.learned, "asked": len(data.asked)}
 
 
-def main() -> None:
+def models(names: list[str]) -> list[Method]:
+    """Trained ones, by a name that ships or the folder of a run."""
+    return [
+        OfSamples(Path(name).name, gl.FieldModel.from_pretrained(name), "readings of the step; its training")
+        for name in names
+    ]
+
+
+def joined(before: dict | None, rows: list[dict], facts: dict) -> dict:
+    """What is there already, with rows of the same set, method and count replaced."""
+    before = before or {"rows": [], "sets": {}}
+    kept = {(row["set"], row["method"], row["sensors"]): row for row in [*before["rows"], *rows]}
+    return before | {"sets": before["sets"] | facts, "rows": list(kept.values())}
+
+
+def write(path: Path, found: dict) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(found, ensure_ascii=False).replace('}, {"', '},\n{"') + "\n", encoding="utf-8")
+
+
+def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="a trained and evaluated run of the recipe waves-all")
-    parser.add_argument("--json", type=Path, default=ROOT / "results" / "waves.json")
-    parser.add_argument("--page", action="store_true", help="write docs/waves.md from the JSON")
-    args = parser.parse_args()
-    if args.run is not None:
-
-        def short(x):
-            return float(f"{x:.5g}") if isinstance(x, float) else x
-
-        found = {
-            k: [{a: short(b) for a, b in row.items()} for row in v] if isinstance(v, list) else v
-            for k, v in measure(args.run).items()
-        }
-        args.json.write_text(json.dumps(found).replace('}, {"', '},\n{"') + "\n", encoding="utf-8")
+    parser.add_argument("--data", type=Path, help="folder of the .npz files")
+    parser.add_argument("--json", type=Path, default=ROOT / "results" / "fields.json")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--rows", nargs="+", help="methods; all if left out")
+    parser.add_argument(
+        "--models", nargs="+", default=[], help="names that ship, or folders; alone unless --rows is given"
+    )
+    parser.add_argument("--page", action="store_true", help="write docs/fields.md from the JSON")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    if args.data is None and not args.page:
+        parser.error("give --data, --page or both")
+    for name in args.sets if args.data is not None else ():
+        data = SETS[name](args.data)
+        chosen = [m for m in methods(data) if (m.name in args.rows if args.rows else not args.models)]
+        for method in [*chosen, *models(args.models)]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)
+                rows = measured(data, method, SEEDS)
+            before = json.loads(args.json.read_text(encoding="utf-8")) if args.json.exists() else None
+            found = joined(before, rows, {name: about(data)})
+            command = "python benchmarks/fields.py --data DIR"
+            versions = {package: installed(package) for package in PACKAGES}
+            write(args.json, found | {"benchmark": "fields", "command": command, "seeds": list(SEEDS),
+                                      "hardware": hardware(), "versions": versions})  # fmt: skip
+            for row in rows:
+                print(name, row["sensors"], row["method"], row["rmse"], "±", row["rmse_half_width"], row["crps"],
+                      row["coverage_90"], f"{row['seconds']} s", file=sys.stderr, flush=True)  # fmt: skip
     if args.page:
-        (ROOT / "docs" / "waves.md").write_text(
-            page(json.loads(args.json.read_text(encoding="utf-8"))), encoding="utf-8"
-        )
-    if args.run is None and not args.page:
-        parser.error("give a run, --page or both")
+        from fields_page import page
+
+        found = json.loads(args.json.read_text(encoding="utf-8"))
+        (ROOT / "docs" / "fields.md").write_text(page(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -31,11 +31,11 @@ def test_the_sizes_beside_the_speed_ratio_are_those_of_the_two_models():
 
 
 def test_the_page_of_waves_is_that_of_the_committed_results():
-    import fields
+    import waves
 
     found = json.loads((ROOT / "results" / "waves.json").read_text(encoding="utf-8"))
-    assert (ROOT / "docs" / "waves.md").read_text(encoding="utf-8") == fields.page(found)
-    assert fields.main_table(found) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / "waves.md").read_text(encoding="utf-8") == waves.page(found)
+    assert waves.main_table(found) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_public_parts_compute_the_same():

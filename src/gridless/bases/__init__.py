@@ -4,6 +4,7 @@ from gridless.bases.interpolation import BASELINES, Constant, Interpolation
 from gridless.bases.kriging import Kriging
 from gridless.bases.modes import Modes
 from gridless.bases.modes_fitting import enough_fields, fit_modes
+from gridless.bases.oi import Oi
 from gridless.bases.regression import Regression
 from gridless.bases.scattered import SCATTERED, Scattered
 
@@ -14,6 +15,7 @@ __all__ = [
     "Interpolation",
     "Kriging",
     "Modes",
+    "Oi",
     "Regression",
     "Scattered",
     "enough_fields",

@@ -109,6 +109,25 @@ class Archive:
             self.extended(self.mean).float(), self.extended(modes), weights[:, :most] / size**0.5, outside
         )
 
+    def of_other(self, fields: Sequence[GriddedField]) -> "Archive":
+        """Other fields on the same grid, in the units and around the mean of these."""
+        return Archive(fields, self.nodes, self.covered, self.mean, self.scale)
+
+    def explained(
+        self, number: int, parts: Decomposition
+    ) -> tuple[Float[Tensor, "G C"], Float[Tensor, "G C"], Float[Tensor, " M"]]:
+        """One field around the mean, in its own units, 1 where it was measured, and the weights of modes in it. A field
+        with holes has those that fit best, none larger than its modes usually have."""
+        values, measured = (x[0].double() for x in self._anomalies(slice(number, number + 1)))
+        modes = parts.modes.flatten(0, 1).double() * measured[:, None]
+        normal, size = modes.mT @ modes, self.covered.sum()
+        if measured.sum() < size:
+            usual = parts.weights.double().square().mean(0).clamp(min=1e-12)
+            normal = normal + (max(float(parts.outside.mean()), FLOOR * float(usual.sum())) / usual).diag()
+        weights = torch.linalg.lstsq(normal, modes.mT @ values[:, None]).solution[:, 0]
+        shape = self.mean.shape
+        return values.view(shape) * self.scale, measured.view(shape), weights
+
     def values(self, some: slice) -> tuple[Float[Tensor, "s G C"], Float[Tensor, "s G C"]]:
         values, measured = self._anomalies(some)
         values, measured = (x.unflatten(1, self.mean.shape) for x in (values, measured))

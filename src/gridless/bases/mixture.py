@@ -5,7 +5,9 @@ For each sample, p = probability of the first: the answer is the mean of the mix
 variance is the mean of both plus p (1 - p) (m - m')^2, and a posterior sample is one of the first or of the second.
 """
 
+import warnings
 from dataclasses import dataclass
+from math import log
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +15,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from gridless.bases.mode_mixture import NEGLIGIBLE
 from gridless.samples import Samples
+
+FAMILIAR = 0.99  # prior probability that a field is like the training fields
 
 
 class Draws(Protocol):
@@ -80,6 +85,35 @@ class SolvedMixture:
         """None for a field that is surely of the first kind, whatever the second says."""
         p = self.familiarity[:, None, None].to(first)
         return torch.where(p < 1, (1 - p) * (self.second(coords, cell).to(first) - first), 0)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadingMixture(SolvedMixture):
+    """Of two bases that both know the error of a reading."""
+
+    def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 C"]:
+        """Of a reading around the field."""
+        p, parts = self.familiarity[:, None, None], (self.first, self.second)
+        first, second = (part.reading_variance(coords) for part in parts)  # pyright: ignore[reportAttributeAccessIssue]
+        return (p * first + (1 - p) * second).to(second)
+
+
+def familiarity(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    """How likely readings are of a field like the training fields; one where the fallback is negligible, and none where
+    they are."""
+    probability = torch.sigmoid(log_evidence - fallback + log(FAMILIAR / (1 - FAMILIAR)))
+    probability = torch.where(probability > 1 - NEGLIGIBLE, 1, probability)
+    return torch.where(probability < NEGLIGIBLE, 0, probability)
+
+
+def warn_of_unlike(unlike: int, batch: int) -> None:
+    """Warns where there are any."""
+    if unlike:
+        warnings.warn(
+            f"the readings of {unlike} of {batch} fields are unlike the fields this model was trained on: the answer is "
+            "less sure there; train on fields of this kind, or use kriging",
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True, eq=False)

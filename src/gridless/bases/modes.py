@@ -7,20 +7,17 @@ under the modes is compared with their log evidence under `fallback`, a base tha
 spread is widened instead, where the readings lie farther from the modes than chance would have it.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log
 from typing import Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gridless import config
 from gridless.bases.evidence import chi_square_bound
-from gridless.bases.mixture import Base, SolvedMixture
-from gridless.bases.mode_mixture import NEGLIGIBLE, ModeMixture, Readings
+from gridless.bases.mixture import Base, SolvedMixture, warn_of_unlike
+from gridless.bases.mixture import familiarity as familiarity_of
+from gridless.bases.mode_mixture import ModeMixture, Readings
 from gridless.bases.modes_fitting import FittedModes, fit_modes, training_fields
 from gridless.bases.solved_modes import SolvedModes
 from gridless.bases.spatial import GridNodes, Legendre, SpatialBasis
@@ -29,7 +26,6 @@ from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
-FAMILIAR = 0.99  # prior probability that a field is like the training fields
 DEVIATIONS, TOLERANCE = 4.0, 3.0  # with no fallback, readings are unlike them whose chi-square is so much above chance
 
 BUFFERS = ("mean", "modes", "cluster_means", "cluster_factors", "cluster_shares", "residual_std", "scale", "inside")
@@ -117,14 +113,14 @@ class Modes(FittedModes):
         if self.fallback is None:
             count = readings.measured.sum((1, 2)).to(certain).clamp(min=1)
             excess = (posterior.chi_square - TOLERANCE * chi_square_bound(count, DEVIATIONS)).clamp(min=0)
-            _warn(int((excess > 0).sum()), len(excess))
+            warn_of_unlike(int((excess > 0).sum()), len(excess))
             missed = (solved.answer(readings.coords) - readings.values).square() * readings.measured
             missed = missed.sum(1) / readings.measured.sum(1).clamp(min=1)  # (B C)
             share = (excess / (excess + count))[:, None]
             return replace(solved, widening=(1 + excess / count).sqrt(), misfit=share * missed)
         broad = self.fallback.solve(samples)
-        familiarity = _probability(posterior.log_evidence, broad.log_evidence.sum(1).to(certain))
-        _warn(int((familiarity < 0.5).sum()), len(familiarity))
+        familiarity = familiarity_of(posterior.log_evidence, broad.log_evidence.sum(1).to(certain))
+        warn_of_unlike(int((familiarity < 0.5).sum()), len(familiarity))
         if (familiarity == 1).all():
             return solved
         return SolvedMixture(solved, broad, familiarity)
@@ -185,19 +181,3 @@ class Modes(FittedModes):
 def _adapt_state(modes: Modes, state: dict, prefix: str, *_: object) -> None:
     """By name, so that a model can be pickled."""
     modes.adapt_state(state, prefix)
-
-
-def _probability(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """Of the modes; one where the fallback is negligible, and none where they are."""
-    probability = torch.sigmoid(log_evidence - fallback + log(FAMILIAR / (1 - FAMILIAR)))
-    probability = torch.where(probability > 1 - NEGLIGIBLE, 1, probability)
-    return torch.where(probability < NEGLIGIBLE, 0, probability)
-
-
-def _warn(unlike: int, batch: int) -> None:
-    if unlike:
-        warnings.warn(
-            f"the readings of {unlike} of {batch} fields are unlike the fields this model was trained on: the answer is "
-            "less sure there; train on fields of this kind, or use kriging",
-            stacklevel=3,
-        )

@@ -38,7 +38,7 @@ class SolvedModes:
         mixture = self.mixture
         anomaly = self.posterior.mean @ mixture.modes.flatten(0, 1).double().mT
         coefficients = mixture.mean.double() + anomaly.unflatten(1, mixture.mean.shape)
-        return mixture.basis.evaluate(_shared(coords), coefficients).expand(len(coords), -1, -1)
+        return mixture.basis.evaluate(shared(coords), coefficients).expand(len(coords), -1, -1)
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """The posterior standard deviation of the field, without a reading's noise: within the clusters, between them, and
@@ -70,7 +70,7 @@ class SolvedModes:
 
     def _in_units(self, values: Float[Tensor, "B Q C"], coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
         values = (values * self.mixture.scale.double()).to(self.dtype)
-        return values if self.fill else values.where(self.mixture.basis.contains(_shared(coords)), torch.nan)
+        return values if self.fill else values.where(self.mixture.basis.contains(shared(coords)), torch.nan)
 
     def _std(self, explained: Tensor, residual: Tensor) -> Float[Tensor, "B Q C"]:
         variance = (explained + residual).clamp(min=SMALLEST**2 * self.mixture.variance)
@@ -78,7 +78,7 @@ class SolvedModes:
 
     def _variances(self, coords: Tensor) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
         """Of what the modes explain, within and between the hypotheses, and of what they leave out."""
-        places, mixture, posterior = _shared(coords), self.mixture, self.posterior
+        places, mixture, posterior = shared(coords), self.mixture, self.posterior
         modes = mixture.modes_at(places)  # (b Q C M)
         shape, modes = modes.shape[1:3], modes.flatten(1, 2)
         mean = modes @ posterior.mean[..., None]
@@ -111,7 +111,7 @@ class ModesDraws:
         solved, mixture = self.solved, self.solved.mixture
         explained, residual = solved._variances(coords)
         ratio = solved._std(explained, residual) / explained.clamp(min=1e-12 * mixture.variance).sqrt()
-        modes = mixture.modes_at(_shared(coords))
+        modes = mixture.modes_at(shared(coords))
         away = self.deviations @ modes.flatten(1, 2).mT
         away = away.unflatten(-1, modes.shape[1:3]) * (ratio * mixture.scale.double())[:, None]
         return solved(coords)[:, None] + away.to(solved.dtype)
@@ -120,7 +120,7 @@ class ModesDraws:
         return ModesDraws(self.solved.to(device), self.deviations.to(device))
 
 
-def _shared(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
+def shared(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
     """In double precision; once, where all samples are asked at the same places."""
     shared = coords.stride(0) == 0 and not coords.requires_grad  # a gradient is of each sample's own coordinates
     return (coords[:1] if shared else coords).double()

@@ -6,7 +6,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Pod
+from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
 from gridless.config.data import AnyData, Data, Family, FieldKind, PriorData, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
@@ -76,6 +76,7 @@ __all__ = [
     "Model",
     "NoBase",
     "NoEncoder",
+    "Oi",
     "Operator",
     "Optimizer",
     "Own",

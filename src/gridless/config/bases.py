@@ -56,4 +56,22 @@ class Pod:
     """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
 
 
-Base = Annotated[NoBase | Interpolation | Kriging | Pod | Own, Discriminator("kind")]
+@config
+class Oi:
+    """Optimal interpolation: the leading modes of an archive of fields and a Matérn residual in one covariance, chosen by
+    archive fields that were left out; fitted when training starts. It knows how sure it is."""
+
+    kind: Literal["oi"] = "oi"
+    modes: Count = 48
+    """At most; past fields say how many."""
+    shapes: Count = 6
+    """Covariances that the readings of a field choose from."""
+    cycle: Literal["none", "year", "day"] = "none"
+    """What is usual changes with the time of the year or of the day; then fields come with `times`."""
+    periodic: tuple[bool, ...] = ()
+    """Axes of the grid that join at their ends; (): those that the domain of the archive says."""
+    outside: Literal["nan", "nearest"] = "nan"
+    """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
+
+
+Base = Annotated[NoBase | Interpolation | Kriging | Pod | Oi | Own, Discriminator("kind")]

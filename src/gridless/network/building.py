@@ -3,7 +3,7 @@
 from math import prod
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Kriging, Modes
+from gridless.bases import Constant, Interpolation, Kriging, Modes, Oi
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.direct import DirectDecoder
 from gridless.network.decoders.joint import JointDecoder
@@ -167,3 +167,7 @@ def build_base(config: c.Model) -> Base:
             if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
             return Modes(config.base, config.signal, fallback=Kriging())
+        case c.Oi():
+            if not (points and isinstance(config.head, c.GaussianHead)):
+                raise ValueError("base.kind 'oi' needs tokenizer.kind 'points' and head.kind 'gaussian'")
+            return Oi(config.base, config.signal, fallback=Kriging())

@@ -1,0 +1,140 @@
+"""What a place is usually like: a mean, and where times are known the harmonics of the year or of the day.
+
+How many harmonics is chosen by leaving runs of fields out: a mean of every month would be a mean of as few fields as there
+were years.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import pi
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gridless.bases.archive import GriddedField
+
+Cycle = Literal["none", "year", "day"]
+HARMONICS = 3  # at most
+FOLDS = 7  # runs of fields in a row that are left out by turns: neighbours look alike
+RIDGE = 1e-3  # of the number of fields, on each harmonic: where hardly anything was measured, the mean
+
+
+def phases(times: object, cycle: Cycle) -> Float[Tensor, " S"]:
+    """Which part of the year or day has passed, in [0, 1). Raises ValueError for what is no datetime64."""
+    stamps = np.atleast_1d(np.asarray(times))
+    if not np.issubdtype(stamps.dtype, np.datetime64) or np.isnat(stamps).any():
+        raise ValueError(
+            f"a climatology of the {cycle} takes times as datetime64, got {stamps.dtype}; give times=…, one for each field"
+        )
+    stamps, unit = stamps.astype("datetime64[s]"), {"year": "Y", "day": "D"}.get(cycle)
+    if unit is None:
+        return torch.zeros(len(stamps), dtype=torch.float64)
+    start = stamps.astype(f"datetime64[{unit}]")
+    whole = (start + 1).astype(stamps.dtype) - start.astype(stamps.dtype)
+    return torch.from_numpy((stamps - start.astype(stamps.dtype)) / whole)
+
+
+def design(phase: Float[Tensor, " S"], harmonics: int = HARMONICS) -> Float[Tensor, "S K"]:
+    """One, and cosine and sine of each harmonic."""
+    angle = 2 * pi * phase[:, None] * torch.arange(1, harmonics + 1, dtype=phase.dtype, device=phase.device)
+    return torch.cat([torch.ones_like(phase)[:, None], torch.stack([angle.cos(), angle.sin()], -1).flatten(1)], 1)
+
+
+def runs(count: int, folds: int = FOLDS) -> list[range]:
+    """`count` fields as runs in a row, at most `folds`."""
+    ends = np.linspace(0, count, min(folds, count) + 1).round().astype(int)
+    return [range(a, b) for a, b in pairwise(ends.tolist())]
+
+
+@dataclass(frozen=True, eq=False)
+class Anomaly:
+    """A field without what is usual there."""
+
+    values: Float[Tensor, "*grid C"]
+    mask: Bool[Any, "*grid"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Anomalies(Sequence):
+    """Fields without what is usual there, each read when it is asked for."""
+
+    fields: Sequence[GriddedField]
+    chosen: Sequence[int]
+    phase: Float[Tensor, " S"]
+    coefficients: Float[Tensor, "*grid C K"]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> Anomaly:
+        number = self.chosen[index]
+        field = self.fields[number]
+        usual = self.coefficients @ design(self.phase[number : number + 1])[0]
+        return Anomaly(_values(field) - usual, field.mask)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What least squares of each run of fields needs; a cell that was not measured adds nothing."""
+
+    normal: Float[Tensor, "F *grid C K K"]
+    right: Float[Tensor, "F *grid C K"]
+
+    @classmethod
+    def of(cls, fields: Sequence[GriddedField], phase: Float[Tensor, " S"], cycle: Cycle, folds: list[range]) -> "Sums":
+        rows = design(phase, 0 if cycle == "none" else HARMONICS)
+        shape = tuple(fields[0].values.shape)
+        normal = torch.zeros(len(folds), *shape, rows.shape[1], rows.shape[1], dtype=torch.float64)
+        right = torch.zeros(len(folds), *shape, rows.shape[1], dtype=torch.float64)
+        for fold, chosen in enumerate(folds):
+            for number in chosen:
+                values = _values(fields[number])
+                if tuple(values.shape) != shape:
+                    raise ValueError(
+                        f"the fields of an archive share one grid: expected values {shape}, got {tuple(values.shape)}"
+                    )
+                known, row = values.isfinite().double(), rows[number]
+                normal[fold] += known[..., None, None] * (row[:, None] * row)
+                right[fold] += (values.nan_to_num() * known)[..., None] * row
+        return cls(normal, right)
+
+    def coefficients(self, folds: Sequence[int], harmonics: int) -> Float[Tensor, "*grid C K"]:
+        """Of the fields of some runs; zero where nothing was measured, and beyond `harmonics`."""
+        kept = 1 + 2 * harmonics
+        normal, right = (part[list(folds)].sum(0) for part in (self.normal, self.right))
+        normal, right = normal[..., :kept, :kept], right[..., :kept]
+        ridge = RIDGE * normal[..., :1, :1] * torch.eye(kept, dtype=normal.dtype)
+        ridge[..., 0, 0] = 0
+        known = normal[..., :1, :1] > 0
+        solved = torch.linalg.solve((normal + ridge).where(known, torch.eye(kept).double()), right[..., None])[..., 0]
+        out = torch.zeros(*solved.shape[:-1], 1 + 2 * HARMONICS, dtype=solved.dtype)
+        out[..., :kept] = solved
+        return out
+
+
+def harmonics_of(fields: Sequence[GriddedField], phase: Tensor, cycle: Cycle, sums: Sums, folds: list[range]) -> int:
+    """How many harmonics tell most of fields that were left out."""
+    if cycle == "none" or len(folds) < 2:
+        return 0
+    errors = torch.zeros(HARMONICS + 1, dtype=torch.float64)
+    for fold, chosen in enumerate(folds):
+        others = [other for other in range(len(folds)) if other != fold]
+        for harmonics in range(HARMONICS + 1):
+            anomalies = Anomalies(fields, list(chosen), phase, sums.coefficients(others, harmonics))
+            errors[harmonics] += sum(float(anomalies[i].values.nan_to_num().square().sum()) for i in range(len(chosen)))
+    return int(errors.argmin())
+
+
+def _values(field: GriddedField) -> Float[Tensor, "*grid C"]:
+    """float64; NaN where nothing was measured."""
+    values = field.values
+    if isinstance(values, np.ma.MaskedArray):
+        values = np.ma.filled(values.astype(np.float64), np.nan)
+    values = (values if torch.is_tensor(values) else torch.from_numpy(np.ascontiguousarray(values))).double()
+    if field.mask is None:
+        return values
+    return values.where(torch.as_tensor(field.mask)[..., None], torch.nan)
