@@ -22,7 +22,7 @@ from gridless.config.decoders import (
     Scent,
     SharedState,
 )
-from gridless.config.domain import Axis, Domain
+from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
     MambaEncoder,
@@ -83,6 +83,7 @@ __all__ = [
     "Points",
     "PositionTokens",
     "Processor",
+    "Quantity",
     "Recipe",
     "Reconstruction",
     "Scent",
