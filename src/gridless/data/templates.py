@@ -14,7 +14,8 @@ import numpy as np
 import torch
 
 from gridless.data.archives import STANDARD, open_archive
-from gridless.data.labelled import data_variables, is_labelled, is_time, kind_of
+from gridless.data.geometry import is_time, kind_of
+from gridless.data.labelled import data_variables, is_labelled
 from gridless.data.projections import Attributes, attributes_of, native_axes, projected, unprojected
 from gridless.data.stamps import comparable, named
 from gridless.domain import TIME, Domain
