@@ -55,6 +55,8 @@ class Domain(config.Domain):
                     f"axis {name}: expected a list of at least two coordinates, got shape {tuple(numbers.shape)}; "
                     "give an Axis with its start and length"
                 )
+            if _is(LONGITUDE, name, unit):  # those of a grid across the date line go on
+                numbers = np.unwrap(numbers, period=360)
             steps = np.diff(numbers)
             if not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0) or steps.mean() == 0:
                 raise ValueError(

@@ -1,6 +1,6 @@
 """Labelled arrays (xarray) as signals, by the rules of CF: variables, their axis of time, what they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeGuard, overload
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from gridless.config import Quantity
+from gridless.data.archives import decoded
 from gridless.data.geometry import Geometry, is_time
 from gridless.data.signals import GridSignal, Readings
 from gridless.data.snapshots import Snapshots
@@ -17,6 +18,10 @@ from gridless.samples import Samples
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+BELONGING = ("bounds", "climatology", "grid_mapping", "coordinates", "formula_terms", "cell_measures")
+"""Attributes that name variables which belong to others."""
 
 
 def is_labelled(item: object) -> "TypeGuard[xr.Dataset | xr.DataArray]":
@@ -35,8 +40,9 @@ def read_labelled(
     arrays = variables(item, variable, name)
     first = arrays[0]
     time = time_axis(first)
-    if time is None:
-        return Geometry.of(first).signal(_stacked(arrays), str(first.name or name), quantities(arrays)).samples()
+    if time is None or set(first.dims) == {time[0]}:  # a series at one place is one field, along time
+        geometry = Geometry.of(first)
+        return geometry.signal(_stacked(arrays), str(first.name or name), quantities(arrays)).samples()
     dim, times = time
     geometry = Geometry.of(first.isel({dim: 0}))
     steps = Steps(tuple(arrays), dim, geometry)
@@ -50,42 +56,54 @@ def read_labelled(
 
 def labelled_signal(item: "xr.DataArray", name: str) -> GridSignal | Readings:
     """One signal of a labelled array: every dimension an axis, time too; one channel."""
-    return Geometry.of(item, keep=True).signal(_stacked([item]), str(item.name or name), quantities([item]))
+    array = variables(item, None, name)[0]
+    return Geometry.of(array, keep=True).signal(_stacked([array]), str(item.name or name), quantities([array]))
 
 
 def variables(
     item: "xr.Dataset | xr.DataArray", variable: str | Sequence[str] | None, name: str = "the dataset"
 ) -> list["xr.DataArray"]:
     """The data variables that are meant. Raises ValueError, naming those there are."""
-    if not hasattr(item, "data_vars"):
-        return [item]  # pyright: ignore[reportReturnType]  an array
-    fields = data_variables(item)  # pyright: ignore[reportArgumentType]  a dataset
+    dataset = with_belongings(item, name)
+    fields = data_variables(dataset)
     if variable is None:
         if len(fields) != 1:
             raise ValueError(f"{name} has the variables {', '.join(fields) or '(none)'}; say which, variable=…")
-        return [item[fields[0]]]
+        return [dataset[fields[0]]]
     wanted = [variable] if isinstance(variable, str) else list(variable)
-    if missing := [each for each in wanted if each not in item.variables]:
+    if missing := [each for each in wanted if each not in dataset.variables]:
         raise ValueError(f"{name} has no variable {', '.join(missing)}; it has {', '.join(fields) or '(none)'}")
-    arrays = [item[each] for each in wanted]
+    arrays = [dataset[each] for each in wanted]
     if any(array.dims != arrays[0].dims for array in arrays):
         raise ValueError(f"{name}: {', '.join(wanted)} have unlike dimensions; channels share all of them")
     return arrays
 
 
+def with_belongings(item: "xr.Dataset | xr.DataArray", name: str = "the dataset") -> "xr.Dataset":
+    """A dataset whose bounds, grid mappings and auxiliary coordinates are coordinates, and whose times are decoded."""
+    given: Any = item
+    dataset = given if hasattr(given, "data_vars") else given.to_dataset(name=given.name or "value")
+    dataset = dataset.set_coords([each for each in belongings(dataset.variables.values()) if each in dataset.data_vars])
+    undecoded = [v for v in dataset.variables.values() if " since " in str(v.attrs.get("units", ""))]
+    return decoded(dataset, name) if undecoded else dataset
+
+
+def belongings(variables: Iterable[Any]) -> set[str]:
+    """Names in the attributes that CF gives to what belongs to a variable."""
+    texts = [
+        where[key] for each in variables for where in (each.attrs, each.encoding) for key in BELONGING if key in where
+    ]
+    return {word for text in texts for word in words(text)}
+
+
+def words(text: Any) -> set[str]:
+    """The variables that an attribute names: of `area: areacello` the second word."""
+    return {word for word in str(text).split() if not word.endswith(":")}
+
+
 def data_variables(item: "xr.Dataset") -> list[str]:
     """The names of what was measured: numbers over dimensions, no bounds and no grid mapping."""
-    related = {
-        str(bound)
-        for each in item.variables.values()
-        for bound in (each.attrs.get("bounds"), each.attrs.get("climatology"))
-        if bound
-    }
-    return [
-        str(name)
-        for name, array in item.data_vars.items()
-        if array.ndim and str(name) not in related and np.issubdtype(array.dtype, np.number)
-    ]
+    return [str(name) for name, array in item.data_vars.items() if array.ndim and np.issubdtype(array.dtype, np.number)]
 
 
 def time_axis(array: "xr.DataArray") -> tuple[str, Shaped[np.ndarray, " T"]] | None:

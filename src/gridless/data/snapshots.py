@@ -62,13 +62,13 @@ class Snapshots(Sequence[Snapshot]):
 
     def samples(self, index: int) -> Samples:
         """What was measured at one time. Raises ValueError, naming the time, where nothing was."""
+        index = range(len(self))[index]
         try:
-            each = self.fields[range(len(self))[index]]
+            each = self.fields[index]
             return each if isinstance(each, Samples) else each.samples()
         except ValueError as error:
-            raise ValueError(
-                f"{named(self.times[index : index + 1] if index >= 0 else self.times[index:])}: {error}"
-            ) from None
+            time = named(self.times[index : index + 1])
+            raise ValueError(str(error) if time in str(error) else f"{time}: {error}") from None
 
     def encode(self, model: Encoder) -> "FieldSeries":
         """The fields that a model or base makes of them, each solved when it is asked for."""

@@ -161,8 +161,9 @@ def _values(
 def coordinate_column(column: Any, needed: Bool[np.ndarray, " N"], tz: str | None) -> np.ndarray:
     """Numbers, or stamps in UTC where the column holds nothing else."""
     pd, degrees = optional("pandas", "a table"), str(column.name).lower() in (*LATITUDE, *LONGITUDE)
-    numeric = pd.api.types.is_numeric_dtype(column.dtype)
-    if not (degrees or numeric) and pd.to_numeric(column, errors="coerce").isna().all():
+    dates = pd.api.types.is_datetime64_any_dtype(column.dtype)
+    text = not (degrees or dates or pd.api.types.is_numeric_dtype(column.dtype))
+    if dates or (text and pd.to_numeric(column, errors="coerce").isna().all()):
         return utc_stamps(column, tz, needed)
     return _numbers(column, needed, "a coordinate")
 

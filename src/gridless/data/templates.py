@@ -15,7 +15,7 @@ import torch
 
 from gridless.data.archives import STANDARD, open_archive
 from gridless.data.geometry import is_time, kind_of
-from gridless.data.labelled import data_variables, is_labelled
+from gridless.data.labelled import BELONGING, belongings, data_variables, is_labelled, with_belongings, words
 from gridless.data.projections import Attributes, attributes_of, native_axes, projected, unprojected
 from gridless.data.stamps import comparable, named
 from gridless.domain import TIME, Domain
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Like = xr.Dataset | xr.DataArray | str | Path
 
-BELONGING = ("bounds", "climatology", "grid_mapping", "coordinates", "formula_terms", "cell_measures")
-"""Attributes that name variables which belong to others."""
 MARGIN = 0.01  # of the extent, around readings and a template
 NORTHING, EASTING = ("projection_y_coordinate", "grid_latitude"), ("projection_x_coordinate", "grid_longitude")
 
@@ -46,8 +44,7 @@ class Template:
         given: Any = open_archive(like) if isinstance(like, str | Path) else like
         if not is_labelled(given):
             raise ValueError(f"like is a {type(like).__name__}; expected an xarray.Dataset, a DataArray or their path")
-        dataset: Any = given if hasattr(given, "data_vars") else given.to_dataset(name=given.name or "template")
-        dataset = dataset.set_coords([name for name in _belonging(dataset) if name in dataset.data_vars])
+        dataset = with_belongings(given, "the template")
         names = data_variables(dataset)
         if variable is not None and variable not in names:
             raise ValueError(
@@ -108,13 +105,11 @@ class Template:
     def kept(self, dims: Sequence[str]) -> "xr.Dataset":
         """The coordinates over these dimensions, and what belongs to them; attributes that name what is not there go."""
         inside = {str(n) for n, c in self.grid.coords.items() if set(map(str, c.dims)) <= set(dims)}
-        belonging = {each for name in inside for each in _names_in(self.grid[name])}
+        belonging = {each for name in inside for each in belongings([self.grid[name]])}
         grid = self.grid.drop_vars([n for n in self.grid.coords if str(n) not in inside | belonging]).copy()
         for name in grid.coords:
             attributes = grid[name].attrs
-            for key in [
-                key for key in BELONGING if key in attributes and _words(attributes[key]) - set(grid.variables)
-            ]:
+            for key in [key for key in BELONGING if key in attributes and words(attributes[key]) - set(grid.variables)]:
                 del attributes[key]
         return grid
 
@@ -196,31 +191,14 @@ def matched(asked: np.ndarray, times: np.ndarray) -> np.ndarray:
         calendars = [getattr(each.flat[0], "calendar", "standard") if each.size else "no" for each in (asked, times)]
         raise ValueError(f"the template counts in the {calendars[0]} calendar, the fields in the {calendars[1]} one")
     where = {time: i for i, time in enumerate(times.tolist() if times.dtype != object else times)}
+    if len(where) < len(times):
+        raise ValueError(f"two fields of one time, among {named(times)}; a template asks for one of each")
     index = [where.get(time, -1) for time in (asked.tolist() if asked.dtype != object else asked)]
     if strange := [i for i, each in enumerate(index) if each < 0]:
         raise ValueError(
             f"no field of the times {named(asked[strange])}, which the template asks; there are fields of {named(times)}"
         )
     return np.array(index, np.int64)
-
-
-def _belonging(dataset: "xr.Dataset") -> set[str]:
-    return {name for variable in dataset.variables.values() for name in _names_in(variable)}
-
-
-def _names_in(variable: Any) -> set[str]:
-    """Names in the attributes that CF gives to what belongs to a variable."""
-    return {
-        word
-        for where in (variable.attrs, variable.encoding)
-        for key in BELONGING
-        for word in _words(where.get(key, ""))
-    }
-
-
-def _words(text: Any) -> set[str]:
-    """Of `area: areacello` the second."""
-    return {word for word in str(text).split() if not word.endswith(":")}
 
 
 def _named(axis: str, unit: str, template: Template) -> str:
