@@ -5,6 +5,7 @@ the field's domain the answer is NaN. A template in dask chunks is answered lazi
 """
 
 import re
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -83,7 +84,7 @@ def answered(
         dask = optional("dask.array", "a template in chunks")
         empty = dask.zeros(tuple(sizes.values()), chunks=lazy, dtype=PRECISION)
         hollow = grid.assign({name: (dims, empty) for name in block.outputs})
-        dataset = xarray.map_blocks(block, hollow, template=hollow)
+        dataset = xarray.map_blocks(_answer_block, hollow, kwargs={"answer": _sent(block)}, template=hollow)
     keep = _mask(template, mask)
     if keep is not None:
         dataset = dataset.assign({name: dataset[name].where(keep).transpose(*dims) for name in block.outputs})
@@ -137,6 +138,22 @@ class Block:
             for row, column in zip(out, columns, strict=True):
                 row[inside] = column
         return out
+
+
+def _answer_block(block: "xr.Dataset", answer: Any) -> "xr.Dataset":
+    return (
+        answer(block) if isinstance(answer, Block) else answer.result()(block)
+    )  # of a scheduler that knows no futures
+
+
+def _sent(block: Block) -> Any:
+    """On a dask cluster sent to every worker once, not with every task."""
+    if "distributed" not in sys.modules:
+        return block
+    try:
+        return sys.modules["distributed"].default_client().scatter(block, broadcast=True, hash=False)
+    except ValueError:  # no client
+        return block
 
 
 def domain_of(source: "Field | FieldSeries") -> Domain:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from gridless.field import Field
 
 
+KEPT = 4  # fields that were solved
+
+
 class Encoder(Protocol):
     """A model or a base: samples in, field out."""
 
@@ -109,13 +112,15 @@ class FieldSeries:
         return len(self.snapshots)
 
     def __getitem__(self, index: int) -> "Field":
-        """The field of one time; the last one asked for is kept."""
+        """The field of one time; the last few asked for are kept."""
         index = range(len(self))[index]
-        if index not in self._last:
+        solved = self._last.get(index)
+        if solved is None:
             solved = self.model.encode(self.snapshots.samples(index))
-            self._last.clear()
+            while len(self._last) >= KEPT:
+                self._last.pop(next(iter(self._last), index), None)
             self._last[index] = solved
-        return self._last[index]
+        return solved
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "snapshots": self.snapshots, "_last": {}}
