@@ -1,7 +1,5 @@
 """What was measured, side by side and as users' arrays bring it."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -124,13 +122,15 @@ def test_a_border_that_float32_has_rounded_is_the_border():
         field(torch.tensor([[1.001, 0.5]]))
 
 
-def labelled(latitude: np.ndarray, dims: tuple[str, ...] = ("lat", "lon"), **coords) -> SimpleNamespace:
-    """What is read of an xarray.DataArray."""
+def labelled(latitude: np.ndarray, dims: tuple[str, ...] = ("lat", "lon"), **coords):
+    """An xarray.DataArray."""
+    xarray = pytest.importorskip("xarray")
     values = np.arange(4.0 * len(latitude)).reshape(len(latitude), 4)
     values[0, 0] = np.nan
     given = {"lat": (latitude, {"units": "degrees_north"}), "lon": (np.arange(4.0), {"units": "degrees_east"})} | coords
-    named = {name: SimpleNamespace(values=v, attrs=attrs) for name, (v, attrs) in given.items()}
-    return SimpleNamespace(dims=dims, coords=named, values=values, name="sst")
+    return xarray.DataArray(
+        values, dims=dims, coords={n: (n, v, attrs) for n, (v, attrs) in given.items() if n in dims}, name="sst"
+    )
 
 
 def test_a_labelled_array_is_one_channel_with_the_domain_of_its_coordinates():
@@ -143,8 +143,9 @@ def test_a_labelled_array_is_one_channel_with_the_domain_of_its_coordinates():
     assert (first.start, first.length, first.unit) == (50.5, -3.0, "degrees_north")
     assert (second.start, second.length, second.unit) == (-0.5, 4.0, "degrees_east")
     days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], "datetime64[D]")
-    moved = labelled(days, ("time", "lon"), time=(days, {"units": "days since 1900-01-01"}))
+    moved = labelled(days, ("time", "lon"), time=(days, {}))
     assert as_signal(moved).domain.axes[0].unit == "seconds since 1970-01-01"
-    assert as_signal(labelled(np.arange(3.0), ("lat", "row"))).domain is None
-    with pytest.raises(ValueError, match="lat: coordinates are not evenly spaced"):
-        as_signal(labelled(np.array([1.0, 2.0, 9.0])))
+    with pytest.raises(ValueError, match="its dimension row has no coordinate"):
+        as_signal(labelled(np.arange(3.0), ("lat", "row")))
+    uneven = as_signal(labelled(np.array([1.0, 2.0, 9.0])))  # as points
+    assert uneven.points.values.shape == (1, 11, 1) and uneven.domain.sphere == (0, 1)

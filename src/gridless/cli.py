@@ -5,6 +5,7 @@ Errors are one line and exit code 2; --debug shows the traceback.
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -117,8 +118,25 @@ def _flag(text: str) -> Parameter:
     return Parameter(negative="", help=text)
 
 
-@app.command
-def predict(
+predict = App(
+    name="predict",
+    help="Answer pictures or readings: `gridless predict MODEL FILES … -o OUTPUT`. What the files are, their names say: "
+    "tables and archives (.csv, .parquet, .nc, .zarr) are readings, all others pictures. The options of either: "
+    "`gridless predict pictures --help`, `gridless predict readings --help`.",
+)
+app.command(predict)
+
+
+@predict.default
+def predict_any(*words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
+    from gridless.data.kinds import holds_readings
+
+    verb = "readings" if any(map(holds_readings, words[1:])) else "pictures"
+    predict[verb](words, exit_on_error=False, print_error=False, result_action="return_value")
+
+
+@predict.command(name="pictures")
+def predict_pictures(
     run: Annotated[str, Parameter(help="A run folder, a model that ships, or a Hub repository.")],
     *pictures: Annotated[
         str,
@@ -150,7 +168,7 @@ def predict(
     """Answer pictures at any scale. Grey stays grey; alpha, colour profile, EXIF and XMP are kept, 16 bits in PNG and TIFF,
     floats in TIFF, which both are written tile by tile and may be larger than memory. One failing file stops no other."""
     from gridless.model import FieldModel
-    from gridless.runs.picture_jobs import predict_pictures
+    from gridless.runs import picture_jobs
     from gridless.runs.predict_options import PredictOptions
     from gridless.training.loading import device
 
@@ -158,11 +176,53 @@ def predict(
         scale=scale, width=width, height=height, long_side=long_side, format=format, quality=quality, best=best,
         exact=exact, compare=compare, tile_wrap=tile_wrap, all_frames=all_frames, strip=strip, overwrite=overwrite,
     )  # fmt: skip
-    failures = predict_pictures(lambda: FieldModel.from_pretrained(run, device()), pictures, output, options)
+    failures = picture_jobs.predict_pictures(
+        lambda: FieldModel.from_pretrained(run, device()), pictures, output, options
+    )
     for line in failures:
         print(f"gridless: {line}", file=sys.stderr)
     if failures:
         raise SystemExit(2)
+
+
+@predict.command(name="readings")
+def predict_readings(
+    run: Annotated[str, Parameter(help="A run folder, a model that ships (sensors, kriging), or a Hub repository.")],
+    readings: Annotated[Path, Parameter(help="A table (.csv, .parquet), or gridded readings (.nc, .zarr).")],
+    *,
+    output: Annotated[Path, _output("A dataset (.nc, .zarr), a table (.csv, .parquet) or a map (.png).")],
+    coords: Annotated[list[str] | None, _many("Columns of the coordinates; lat lon if not given.")] = None,
+    value: Annotated[list[str] | None, _many("Columns of the readings, one per channel.")] = None,
+    time: Annotated[str | None, Parameter(help="Column of the time stamps: a field for each.")] = None,
+    noise: Annotated[str | None, Parameter(help="Column of the readings' standard errors.")] = None,
+    units: Annotated[list[str] | None, _many("Of columns: tmax=degC x=m.")] = None,
+    tz: Annotated[str | None, Parameter(help="Of stamps without a time zone; UTC if not given.")] = None,
+    fill_values: Annotated[list[float] | None, _many("Numbers that mean that nothing was measured.")] = None,
+    like: Annotated[Path | None, Parameter(help="Ask at the coordinates of this dataset (.nc, .zarr).")] = None,
+    grid: Annotated[str | None, Parameter(help="Ask on a regular grid of this step: 0.25deg, 500m.")] = None,
+    at: Annotated[Path | None, Parameter(help="Ask at the places of this table (.csv, .parquet).")] = None,
+    variable: Annotated[
+        str | None, Parameter(help="Of an archive that is read; else the one of --like that is the same quantity.")
+    ] = None,
+    mask: Annotated[bool, _flag("Leave out what the template's variable has masked, such as land.")] = False,
+    no_spread: Annotated[bool, _flag("The mean alone.")] = False,
+) -> None:
+    """Answer readings at other places: the mean and its standard error, by the rules of CF, in the readings' units."""
+    from gridless.runs import sensor_answers
+    from gridless.runs.reading_options import ReadingOptions
+    from gridless.training.loading import device
+
+    options = ReadingOptions(
+        coords=tuple(coords or ("lat", "lon")), value=tuple(value or ()), time=time, noise=noise, units=tuple(units or ()),
+        tz=tz, fill_values=tuple(fill_values or ()), like=like, grid=grid, at=at, variable=variable, mask=mask,
+        spread=not no_spread,
+    )  # fmt: skip
+    model = sensor_answers.model_of(run, device())
+    sensor_answers.announce(model, run)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
+        command = " ".join(["gridless", *sys.argv[1:]])
+        print(sensor_answers.predict_readings(model, readings, output, options, command))
 
 
 @app.command

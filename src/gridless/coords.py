@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -123,6 +124,25 @@ def scaled(shape: Sequence[int], scale: float | Sequence[float], domain: Domain 
         max(1, round((n - 1) * factor) + 1) if is_node else max(1, round(n * factor))
         for n, factor, is_node in zip(shape, factors, nodes, strict=True)
     )
+
+
+def asked_shape(
+    axes: int,
+    seen: tuple[int, ...] | None,
+    domain: Domain | None,
+    scale: float | Sequence[float] | None,
+    shape: Sequence[int] | None,
+) -> tuple[int, ...]:
+    """`shape` checked, or that at `scale` times the resolution of a `seen` grid. Raises ValueError for both or neither."""
+    if shape is None and scale is not None:
+        if seen is None:
+            raise ValueError("scattered samples have no grid to scale; give shape=…")
+        return scaled(seen, scale, domain)
+    if shape is None or scale is not None:
+        raise ValueError("give scale=… or shape=…, one of the two")
+    if len(shape) != axes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        raise ValueError(f"shape must be {axes} whole numbers of at least 1, got {tuple(shape)}")
+    return tuple(int(n) for n in shape)
 
 
 def ranges_of(shape: tuple[int, ...], part: tuple[slice, ...] | None) -> tuple[range, ...]:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless import config
@@ -46,7 +46,8 @@ class Domain(config.Domain):
     ) -> "Domain":
         """The domain of a grid whose samples lie at these evenly spaced coordinates, one array per axis in array order.
 
-        Latitude and longitude are recognised by name or unit; longitudes that go all the way round get a period. Raises
+        Latitude and longitude are recognised by name or unit; longitudes have a period of 360 and join at their ends where
+        they go all the way round. Raises
         ValueError for uneven steps and for a single sample, whose step nobody knows.
         """
         axes = []
@@ -57,6 +58,8 @@ class Domain(config.Domain):
                     f"axis {name}: expected a list of at least two coordinates, got shape {tuple(numbers.shape)}; "
                     "give an Axis with its start and length"
                 )
+            if _is(LONGITUDE, name, unit):  # those of a grid across the date line go on
+                numbers = np.unwrap(numbers, period=360)
             steps = np.diff(numbers)
             if not np.allclose(steps, steps.mean(), rtol=1e-3, atol=0) or steps.mean() == 0:
                 raise ValueError(
@@ -65,7 +68,7 @@ class Domain(config.Domain):
                 )
             step = (numbers[-1] - numbers[0]) / (len(numbers) - 1)
             length, period = step * len(numbers), (periods or {}).get(name)
-            if period is None and _is(LONGITUDE, name, unit) and abs(abs(length) - 360) < 1e-3 * 360:
+            if period is None and _is(LONGITUDE, name, unit) and abs(length) < (1 + 1e-3) * 360:
                 period = 360.0
             start = float(numbers[0] - step / 2)
             axes.append(Axis(name=name, unit=unit, start=start, length=float(length), samples=samples, period=period))
@@ -124,7 +127,13 @@ class Domain(config.Domain):
     def box(cls, bounds: Mapping[str, tuple[float, float]], **units: str) -> "Domain":
         """Axes between two numbers each: `Domain.box({"depth": (0, 40), "x": (0, 300)}, depth="m", x="m")`."""
         axes = [
-            Axis(name=name, unit=units.get(name, ""), start=float(low), length=float(high) - float(low))
+            Axis(
+                name=name,
+                unit=units.get(name, ""),
+                start=float(low),
+                length=float(high) - float(low),
+                period=360.0 if _is(LONGITUDE, name, units.get(name, "")) and abs(high - low) <= 360 else None,
+            )
             for name, (low, high) in bounds.items()
         ]
         return cls(axes=tuple(axes), sphere=_sphere(axes))
@@ -243,21 +252,22 @@ class Domain(config.Domain):
         point = torch.stack([phi.cos() * theta.cos(), phi.cos() * theta.sin(), phi.sin()], -1)
         return point / extent
 
+    def contains(self, coordinates: Coordinates) -> Bool[np.ndarray, "*B"]:
+        """Which places, by the names of the axes, lie inside; NaN and NaT lie nowhere. Raises ValueError for a missing
+        name."""
+        parts = [_unit(axis, _float64(axis, coordinates[axis.name])) for axis in self.axes if axis.name in coordinates]
+        if len(parts) != len(self.axes):
+            raise ValueError(f"expected the axes {', '.join(self.names)}, got {', '.join(map(str, coordinates))}")
+        inside = [((u >= -TOLERANCE) & (u <= 1 + TOLERANCE)).numpy() for u in parts]
+        return np.logical_and.reduce(np.broadcast_arrays(*inside))
+
     def _inside(self, axis: Axis, values: object) -> Float[Tensor, "*B"]:
-        if isinstance(values, Tensor):
-            x = values.double()
-        else:
-            x = torch.from_numpy(np.array(_numbers(axis.name, values, axis.unit)[1], np.float64))
+        x = _float64(axis, values)
         if bad := int((~x.isfinite()).sum()):
             raise ValueError(
                 f"{bad} of {x.numel()} coordinates on axis {axis.name} are NaN or infinite; leave them out"
             )
-        u = (x - axis.start) / axis.length
-        if axis.period is not None:
-            turn = axis.period if axis.length > 0 else -axis.period
-            turned = x - turn * torch.floor((x - axis.start) / turn)  # of whole degrees no digit changes
-            outside = (u < -TOLERANCE) | (u > 1 + TOLERANCE)  # a place within the tolerance stays where it is
-            u = torch.where(outside, (turned - axis.start) / axis.length, u)
+        u = _unit(axis, x)
         if bool(((u < -TOLERANCE) | (u > 1 + TOLERANCE)).any()):
             ends = _outside(axis, np.array([axis.start, axis.start + axis.length]))
             low, high = _outside(axis, np.array([float(x.detach().min()), float(x.detach().max())]))
@@ -267,6 +277,23 @@ class Domain(config.Domain):
                 "ask inside, or give the samples a larger domain"
             )
         return u.clamp(0, 1)
+
+
+def _float64(axis: Axis, values: object) -> Float[Tensor, "*B"]:
+    if isinstance(values, Tensor):
+        return values.double()
+    return torch.from_numpy(np.array(_numbers(axis.name, values, axis.unit)[1], np.float64))
+
+
+def _unit(axis: Axis, x: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """u of the user's numbers, also outside; after as many whole periods as bring it inside."""
+    u = (x - axis.start) / axis.length
+    if axis.period is not None:
+        turn = axis.period if axis.length > 0 else -axis.period
+        turned = x - turn * torch.floor((x - axis.start) / turn)  # of whole degrees no digit changes
+        outside = (u < -TOLERANCE) | (u > 1 + TOLERANCE)  # a place within the tolerance stays where it is
+        u = torch.where(outside, (turned - axis.start) / axis.length, u)
+    return u
 
 
 def _sphere(axes: Sequence[Axis]) -> tuple[int, int] | None:

@@ -2,18 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import Lattice, lattice, ranges_of, scaled, sizes
+from gridless.coords import Lattice, asked_shape, lattice, ranges_of, sizes
+from gridless.data.projections import on_plane
 from gridless.domain import Coordinates
-from gridless.intake import as_tensor
+from gridless.intake import as_tensor, pixel_sizes, writable
 from gridless.protocols import Answer, Base, Correction, Solved, answer_of
 from gridless.samples import Samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    import xarray as xr
+
+    from gridless.data.templates import Like
 
 CHUNK = 1 << 15  # queries handed on at once, some 100 bytes each; a network blocks them again (`nn/memory.py`)
 LATTICE_CHUNK = 1 << 20  # … of a lattice, whose points share most of their work
@@ -152,7 +161,7 @@ class Field:
         than memory.
         """
         values, domain, seen = self.samples.values, self.samples.domain, self.samples.shape
-        shape = self._grid_shape(scale, shape)
+        shape = asked_shape(self.samples.axes, seen, domain, scale, shape)
         ranges = ranges_of(shape, part)
         size = tuple(map(len, ranges))
         if self.joint and size != shape:
@@ -161,7 +170,7 @@ class Field:
             )
         axes, cell = lattice(shape, seen, domain, values.device)
         asked = Lattice(tuple(axis[inside.start : inside.stop] for axis, inside in zip(axes, ranges, strict=True)))
-        target = _target(out, (*([] if len(values) == 1 else [len(values)]), *size, self.channels), len(values))
+        target = writable(out, (*([] if len(values) == 1 else [len(values)]), *size, self.channels), len(values))
         made = values.new_empty(len(values), *(size if target is None else [0] * len(size)), self.channels)
         written: Any = made if target is None else target
         cell = cell.expand(len(values), 1, -1)
@@ -174,6 +183,34 @@ class Field:
 
     to_image = to_grid
     """The same, as one says it of a picture: (H W C)."""
+
+    def to_xarray(
+        self,
+        like: "Like",
+        *,
+        spread: bool = True,
+        variable: str | None = None,
+        mask: "bool | xr.DataArray" = False,
+        chunks: Mapping[str, int] | None = None,
+        history: str | None = None,
+    ) -> "xr.Dataset":
+        """The field on the coordinates of `like`, an xarray object or a path, by the rules of CF: the mean and, with
+        `spread`, its `_standard_error`, in units of the readings; the coordinates with all that belongs to them.
+
+        Outside the domain it is NaN, and a warning counts; what the template masks is answered unless `mask` is True (its
+        own holes) or an array. `variable`: the one of the template that is the same quantity under another name. In dask
+        chunks (the template's, or `chunks` by dimension) it is lazy. Raises ValueError for axes that one side lacks.
+        """
+        from gridless.data.answers import answered
+
+        return answered(self, like, spread=spread, variable=variable, mask=mask, chunks=chunks, history=history)
+
+    def to_table(self, points: "pd.DataFrame | str | Path", *, tz: str | None = None) -> "pd.DataFrame":
+        """A table of places (CSV, Parquet, DataFrame) with the columns `NAME_mean` and, where the field has a spread,
+        `NAME_standard_error`; NaN outside the domain. `tz`: of naive stamps."""
+        from gridless.data.answer_tables import answered_table
+
+        return answered_table(self, points, tz=tz)
 
     def gradient(
         self, coords: Points, cell: Tensor | None = None, create_graph: bool = False
@@ -193,7 +230,7 @@ class Field:
             raise ValueError("this baseline answers without torch and has no gradient; use kriging or an interpolation")
         self._check_fresh()
         x, tail = self._batched(coords)
-        cell = self._cells(cell, x)
+        cell = pixel_sizes(cell, x, self.checked)
         step = x.shape[1] if create_graph else GRADIENTS_AT_ONCE
         parts = [
             self._gradient(x[:, q : q + step], _slice(cell, q, step), create_graph)
@@ -231,7 +268,7 @@ class Field:
     ) -> Answer:
         self._check_fresh()
         x, tail = self._batched(coords)
-        cell, step = self._cells(cell, x), self._chunk(chunk, x.shape[1])
+        cell, step = pixel_sizes(cell, x, self.checked), self._chunk(chunk, x.shape[1])
         at = None if latents_at is None else self._batched(latents_at)[0]
         parts = [
             self._answer(x[:, q : q + step], _slice(cell, q, step), None if at is None else at[:, q : q + step], spread)
@@ -283,39 +320,15 @@ class Field:
         usual = LATTICE_CHUNK if lattice and hasattr(self.solved, "on_lattice") else CHUNK
         return max(1, points) if self.joint else chunk or usual
 
-    def _grid_shape(self, scale: float | Sequence[float] | None, shape: Sequence[int] | None) -> tuple[int, ...]:
-        if shape is None and scale is not None:
-            if self.samples.shape is None:
-                raise ValueError("scattered samples have no grid to scale; give shape=…")
-            return scaled(self.samples.shape, scale, self.samples.domain)
-        if shape is None or scale is not None:
-            raise ValueError("give scale=… or shape=…, one of the two")
-        if len(shape) != self.samples.axes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
-            raise ValueError(f"shape must be {self.samples.axes} whole numbers of at least 1, got {tuple(shape)}")
-        return tuple(int(n) for n in shape)
-
-    def _cells(self, cell: Tensor | None, coords: Tensor) -> Float[Tensor, "B #Q d"] | None:
-        if cell is None:
-            return None
-        cell = as_tensor(cell).to(coords.dtype)
-        points, d = coords.shape[1:]
-        if cell.ndim == 0 or cell.shape[-1] != d or (cell.ndim > 1 and cell.shape[-2] not in (1, points)):
-            expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
-            raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(cell.shape)}")
-        if self.checked and cell.device.type == "cpu" and not (cell > 0).all():
-            raise ValueError(f"cell is the size of a pixel, a positive number, got {float(cell.min()):g}")
-        cell = cell.expand(len(coords), 1, d) if cell.ndim < 2 else (cell[None] if cell.ndim == 2 else cell)
-        return cell.expand(len(coords), -1, -1)
-
     def _batched(self, coords: Points) -> tuple[Float[Tensor, "B Q d"], tuple[int, ...]]:
         """Coordinates in [0, 1] for every field of the batch, and the shape that answers have before their channels."""
         b, d, device = len(self.samples), self.samples.axes, self.samples.values.device
         if isinstance(coords, Mapping):
-            if self.samples.domain is None:
+            if (domain := self.samples.domain) is None:
                 raise ValueError(
                     "these samples have no domain, so coordinates have no names; ask with a tensor in [0, 1]"
                 )
-            u = self.samples.domain.to_unit(coords).to(device)
+            u = domain.to_unit(on_plane(domain, coords) if domain.mapping else coords).to(device)
             outer = u.shape[:-1] if b == 1 else (b, *u.shape[:-1])
             return u.reshape(-1, d).expand(b, -1, -1), tuple(outer)
         coords = as_tensor(coords)
@@ -331,15 +344,6 @@ class Field:
         count = coords.shape[-2]
         outer = (count,) if coords.ndim == 2 and b == 1 else (b, count)
         return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), outer
-
-
-def _target(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:
-    """The caller's array as (B, *shape, C), the same memory."""
-    if out is None:
-        return None
-    if out.shape != shape or not np.issubdtype(out.dtype, np.floating) or not out.flags.c_contiguous:
-        raise ValueError(f"out must be a C-contiguous float array {shape}, got {out.dtype} {out.shape}")
-    return out if batch > 1 else out[None]
 
 
 def _slice(cell: Tensor | None, start: int, size: int) -> Tensor | None:

@@ -94,8 +94,9 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with _aside(path, Path.mkdir) as part:
         yield part
-        for file in part.iterdir():
-            to_disk(file)
+        for file in part.rglob("*"):
+            if file.is_file():
+                to_disk(file)
         shutil.rmtree(path, ignore_errors=True)
         os.rename(part, path)
 

@@ -124,6 +124,30 @@ def positive(noise: Tensor | None, mask: Tensor | None) -> Tensor | None:
     return noise
 
 
+def pixel_sizes(cell: object, coords: Float[Tensor, "B Q d"], checked: bool = True) -> Float[Tensor, "B #Q d"] | None:
+    """The size of the asked pixel for every field; `checked`: none may be zero or negative, where that costs no wait."""
+    if cell is None:
+        return None
+    sizes = as_tensor(cell).to(coords.dtype)
+    points, d = coords.shape[1:]
+    if sizes.ndim == 0 or sizes.shape[-1] != d or (sizes.ndim > 1 and sizes.shape[-2] not in (1, points)):
+        expected = f"({d},), (1|{points}, {d}) or (B, 1|{points}, {d})"
+        raise ValueError(f"cell must be {expected}, the size per axis, got {tuple(sizes.shape)}")
+    if checked and sizes.device.type == "cpu" and not (sizes > 0).all():
+        raise ValueError(f"cell is the size of a pixel, a positive number, got {float(sizes.min()):g}")
+    sizes = sizes.expand(len(coords), 1, d) if sizes.ndim < 2 else (sizes[None] if sizes.ndim == 2 else sizes)
+    return sizes.expand(len(coords), -1, -1)
+
+
+def writable(out: np.ndarray | None, shape: tuple[int, ...], batch: int) -> np.ndarray | None:
+    """The caller's array as (B, *shape, C), the same memory."""
+    if out is None:
+        return None
+    if out.shape != shape or not np.issubdtype(out.dtype, np.floating) or not out.flags.c_contiguous:
+        raise ValueError(f"out must be a C-contiguous float array {shape}, got {out.dtype} {out.shape}")
+    return out if batch > 1 else out[None]
+
+
 def merged(
     coords: Tensor, values: Tensor, mask: Tensor | None, noise: Tensor | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:

@@ -23,7 +23,7 @@ from gridless.config.decoders import (
     Scent,
     SharedState,
 )
-from gridless.config.domain import Axis, Domain
+from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
     MambaEncoder,
@@ -89,6 +89,7 @@ __all__ = [
     "PositionTokens",
     "PriorData",
     "Processor",
+    "Quantity",
     "Recipe",
     "Reconstruction",
     "RelativeDecoder",

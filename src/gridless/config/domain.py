@@ -33,7 +33,23 @@ class Axis:
 
 
 @config
+class Quantity:
+    """What the values of a channel are, in the words of CF; empty where nobody said. Nothing converts units: a field
+    answers in those of its readings."""
+
+    name: str
+    unit: str = ""
+    standard_name: str = ""
+    long_name: str = ""
+    cell_methods: str = ""
+
+
+@config
 class Domain:
     axes: Annotated[tuple[Axis, ...], MinLen(1)]
     sphere: tuple[int, int] | None = None
     """Which axes are latitude and longitude in degrees: distances are then those of points on the sphere."""
+    quantities: tuple[Quantity, ...] = ()
+    """What lies there, one for each channel; empty where nobody said. Here, so that whatever carries the domain knows."""
+    mapping: tuple[tuple[str, str | float | tuple[float, ...]], ...] = ()
+    """The CF grid mapping of axes that are no latitude and longitude, such as metres of a projection; empty: none."""

@@ -240,6 +240,10 @@ class Readings(Signal):
     def domain(self) -> Domain | None:
         return self.points.domain
 
+    def samples(self) -> Samples:
+        """All of them, as one field."""
+        return self.points
+
     @cached_property
     def measured(self) -> Reading:
         """Those that the mask keeps."""

@@ -2,21 +2,26 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gridless.data.archives import is_archive, open_archive
+from gridless.data.arrays import array_signal
+from gridless.data.labelled import is_labelled, labelled_signal, read_labelled
 from gridless.data.pairs import Pair
 from gridless.data.picture_reading import read_photo
 from gridless.data.pictures import Photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
-from gridless.domain import Domain
-from gridless.intake import as_tensor, finite
+from gridless.data.snapshots import Snapshots
 from gridless.samples import Samples
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 BYTES_KEPT = 1 << 29  # of signals that were read
 FEW = 100  # signals of a slice are kept in it
@@ -106,25 +111,38 @@ def as_signal(item: object, name: str = "signal", channels: int | None = None) -
             return _picture(item, channels)
         case Samples():
             return _of_samples(item, name)
+        case str() | Path() if is_archive(Path(item)):
+            return _alone(read(item), str(item))
         case str() | Path():
             return as_signal(_opened(Path(item)), Path(item).stem, channels)
         case np.ndarray() | Tensor():
-            return _of_array(item, name)
-    if hasattr(item, "dims") and hasattr(item, "coords") and hasattr(item, "values"):
-        return _of_dataarray(item, name)
+            return array_signal(item, name)
+    if is_labelled(item) and hasattr(item, "values"):
+        return labelled_signal(item, name)  # pyright: ignore[reportArgumentType]  an array
     raise ValueError(
         f"{name} is a {type(item).__name__}; expected an array (*grid, C), Samples, a picture, a path or a Signal"
     )
 
 
-def read(path: str | Path) -> Samples:
-    """What a file holds: a picture as RGB in [0, 1], or the array (*grid, C) of a .npy file, whose NaN were not measured.
-    Raises ValueError (ImageError) for files that cannot be read."""
-    opened = _opened(Path(path))
+def read(source: "str | Path | xr.Dataset | xr.DataArray", variable: str | Sequence[str] | None = None) -> Any:
+    """What a file holds: Samples, or Snapshots (a field for each step of time, read when it is asked for).
+
+    A picture is RGB in [0, 1]; a .npy file an array (*grid, C), whose NaN were not measured; NetCDF, Zarr and xarray
+    objects are read by the rules of CF: `variable` is the data variable, or several that are channels. Raises ValueError
+    (ImageError) for files that cannot be read.
+    """
+    if is_labelled(source):
+        return read_labelled(source, variable)
+    path = Path(source)  # pyright: ignore[reportArgumentType]  nothing labelled
+    if is_archive(path):
+        return read_labelled(open_archive(path), variable, str(path))
+    if variable is not None:
+        raise ValueError(f"{path} holds one array or picture; variable={variable!r} is for NetCDF and Zarr")
+    opened = _opened(path)
     if isinstance(opened, Photo):
         values = torch.from_numpy(opened.values)
         return Samples.from_grid(values.expand(-1, -1, 3) if values.shape[-1] == 1 else values)
-    return _of_array(opened, Path(path).stem).samples()
+    return array_signal(opened, path.stem).samples()
 
 
 def _opened(path: Path) -> Photo | np.ndarray:
@@ -143,35 +161,10 @@ def _picture(photo: Photo, channels: int | None) -> GridSignal:
     return GridSignal(photo.name, pixels.astype(np.float32) / np.float32(65535))
 
 
-def _of_array(item: np.ndarray | Tensor, name: str) -> GridSignal:
-    if isinstance(item, np.ma.MaskedArray):
-        hidden = np.asarray(np.ma.getmaskarray(item).any(-1))
-        array = np.where(hidden[..., None], np.nan, item.filled(0).astype(np.promote_types(item.dtype, np.float32)))
-    else:
-        array = as_tensor(item).detach().cpu().numpy()
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] in (1, 3):
-        return Picture(name, array)
-    if array.dtype == np.uint16:
-        array = array.astype(np.float32) / np.float32(65535)
-    if not np.issubdtype(array.dtype, np.floating):
-        raise ValueError(
-            f"{name} holds {array.dtype} {array.shape}; expected floats (*grid, C), or a picture of 8 or 16 bits"
-        )
-    array = array.astype(np.promote_types(array.dtype, np.float32), copy=False)
-    measured = np.asarray(np.isfinite(array).all(-1))
-    mask = None if measured.all() else measured
-    signal = GridSignal(name, array if mask is None else np.where(mask[..., None], array, 0), mask)
-    _refuse_fill_values(signal)
-    return signal
-
-
-def _refuse_fill_values(signal: GridSignal) -> None:
-    """Before any is averaged away or cut off."""
-    mask = None if signal.mask is None else torch.from_numpy(signal.mask).reshape(1, -1)
-    try:
-        finite(torch.from_numpy(np.ascontiguousarray(signal.values)).reshape(1, -1, signal.channels), mask)
-    except ValueError as error:
-        raise ValueError(f"{signal.name}: {error}".replace("give mask=… (False there)", "make them NaN")) from None
+def _alone(item: Samples | Snapshots, name: str) -> Signal:
+    if isinstance(item, Snapshots) and len(item) != 1:
+        raise ValueError(f"{name} holds {len(item)} fields; give gl.read({name!r}) instead of a list of paths")
+    return as_signal(item[0] if isinstance(item, Snapshots) else item, name)
 
 
 def _of_samples(item: Samples, name: str) -> Signal:
@@ -182,16 +175,6 @@ def _of_samples(item: Samples, name: str) -> Signal:
     known = item.mask_on_grid()
     mask = None if known is None else known[0].cpu().numpy()
     return GridSignal(name, item.on_grid()[0].detach().cpu().numpy(), mask, item.domain)
-
-
-def _of_dataarray(item, name: str) -> GridSignal:
-    """A labelled array: every dimension an axis, one channel."""
-    signal = _of_array(np.asarray(item.values)[..., None], str(item.name or name))
-    if all(dim in item.coords for dim in item.dims):
-        units = {dim: str(item.coords[dim].attrs.get("units", "")) for dim in item.dims}
-        units = {dim: unit for dim, unit in units.items() if "since" not in unit}
-        return replace(signal, domain=Domain.of_grid({d: item.coords[d].values for d in item.dims}, units=units))
-    return signal
 
 
 def _nbytes(signal: Signal) -> int:

@@ -1,0 +1,135 @@
+"""Readings of stations or of a grid in; a CF file, a table or a map out."""
+
+import sys
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gridless.bases import Kriging
+from gridless.data.answer_tables import answered_table
+from gridless.data.answers import ERROR, answered, quantities_of
+from gridless.data.archive_writing import write_netcdf, write_zarr
+from gridless.data.kinds import kind_of_file
+from gridless.data.regular_grids import regular_grid
+from gridless.data.snapshots import FieldSeries, Snapshots
+from gridless.data.sources import read
+from gridless.data.tables import read_table
+from gridless.data.templates import Template
+from gridless.files import replacing, write_bytes, write_text
+from gridless.model import FieldModel
+from gridless.reports.maps import draw_map
+from gridless.runs.reading_options import ReadingOptions
+from gridless.samples import Samples
+from gridless.weights.pretrained import ships
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+KRIGING = ("kriging", "sensors")
+"""Names that are answered by kriging as long as no weights ship under them."""
+AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
+
+
+def model_of(name: str, device: str | torch.device = "cpu") -> Any:
+    """What answers: a run folder, a model that ships, a Hub repository, or kriging."""
+    if name in KRIGING and not ships(name) and not Path(name).exists():
+        return Kriging()
+    return FieldModel.from_pretrained(name, device)
+
+
+def predict_readings(model: Any, source: Path, output: Path, options: ReadingOptions, history: str) -> str:
+    """Writes what the model answers to the readings in `source`; a line that says what was written.
+
+    The suffix of `output` says what: a dataset (.nc, .zarr), a table (.csv, .parquet) or a map (.png). Raises ValueError
+    for readings, templates and outputs that do not fit, before anything is computed where that can be known.
+    """
+    options.check(output)
+    samples = _samples(source, options)
+    fields = samples.encode(model) if isinstance(samples, Snapshots) else model.encode(samples)
+    if options.at is not None:
+        return _write_table(fields, options.at, output, options)
+    like: Any = options.like if options.grid is None else regular_grid(domain_of_samples(samples), options.grid)
+    picture = output.suffix.lower() == ".png"
+    chunks = None if picture else _chunks(fields, like)
+    variable = options.variable if kind_of_file(source) == "table" else None
+    dataset = answered(
+        fields, like, spread=options.spread, variable=variable, mask=options.mask, chunks=chunks, history=history
+    )
+    name = quantities_of(fields)[0].name
+    if picture:
+        write_bytes(output, draw_map(dataset, name, _shown(samples, dataset, name)))
+    elif kind_of_file(output) == "archive" and output.suffix.lower() == ".zarr":
+        write_zarr(dataset, output)
+    else:
+        write_netcdf(dataset, output)
+    sizes = " × ".join(f"{n:,}" for n in dataset[name].shape)
+    also = f" and {name}{ERROR}" if name + ERROR in dataset else ""
+    return f"{output}: {name}{also}, {sizes} ({', '.join(map(str, dataset[name].dims))})"
+
+
+def domain_of_samples(samples: Samples | Snapshots):
+    """Raises ValueError where nobody said where the samples lie."""
+    if samples.domain is None:
+        raise ValueError("the file says not where its samples lie: it has no coordinates")
+    return samples.domain
+
+
+def _samples(source: Path, options: ReadingOptions) -> Samples | Snapshots:
+    if kind_of_file(source) == "archive":
+        return read(source, options.variable)
+    if not options.value:
+        raise ValueError("which column holds the readings? give --value NAME")
+    return read_table(
+        source,
+        options.coords,
+        options.value,
+        time=options.time,
+        noise=options.noise,
+        units=options.units_of_columns(),
+        tz=options.tz,
+        domain=options.like,
+        fill_values=options.fill_values,
+    )
+
+
+def _chunks(fields: Any, like: Any) -> dict[str, int] | None:
+    """One block per time where the answer is larger than memory should hold."""
+    if not isinstance(fields, FieldSeries):
+        return None
+    template = Template.of(like, "")
+    size = len(fields) * prod(n for dim, n in template.grid.sizes.items() if dim != template.time)
+    return {template.time or "time": 1} if size > AT_ONCE else None
+
+
+def _write_table(fields: Any, places: Path, output: Path, options: ReadingOptions) -> str:
+    if isinstance(fields, FieldSeries) and options.time is None:
+        raise ValueError("these are fields of several times; give --time, the column of --at that says which")
+    time = options.time if isinstance(fields, FieldSeries) else None
+    frame = answered_table(fields, places, time=time, tz=options.tz, spread=None if options.spread else False)
+    if output.suffix.lower() == ".parquet":
+        with replacing(output) as part:
+            frame.to_parquet(part)
+    else:
+        write_text(output, frame.to_csv(index=False))
+    return f"{output}: {len(frame):,} rows"
+
+
+def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str):
+    """The readings, as dots on a map of the axes that they have; not those of a grid."""
+    one = samples.samples(0) if isinstance(samples, Snapshots) else samples
+    if one.coords is None or one.domain is None or (isinstance(samples, Snapshots) and len(samples) > 1):
+        return None
+    at = one.domain.to_user(one.coords[0] if one.mask is None else one.coords[0, one.mask[0]])
+    values = one.values[0, :, 0] if one.mask is None else one.values[0, one.mask[0], 0]
+    dims = [str(dim) for dim in dataset[name].squeeze().dims]
+    if len(dims) != 2 or any(dim not in at for dim in dims):
+        return None
+    return at[dims[0]], at[dims[1]], values.numpy()
+
+
+def announce(model: Any, name: str) -> None:
+    """Says who answers where the name alone does not."""
+    if isinstance(model, Kriging) and name != "kriging":
+        print(f"gridless: no weights ship as {name!r} yet; kriging answers", file=sys.stderr)
