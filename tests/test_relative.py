@@ -94,10 +94,10 @@ def test_the_network_knows_what_the_base_says():
         assert float((reader(q, cell, None, base) - reader(q, cell, None, wider)).abs().max()) > 1e-3
 
 
-def test_a_base_that_cannot_leave_readings_out_is_told():
+def test_without_a_base_there_is_nothing_to_know():
     model = awake(base={"kind": "none"})
-    with pytest.raises(ValueError, match="leave readings out"):
-        model.encode(gl.Samples(torch.rand(1, 5, 1), coords=torch.rand(1, 5, 2)))
+    assert model.known is None and model.tokenizer.base is None
+    assert model.encode(gl.Samples(torch.rand(1, 5, 1), coords=torch.rand(1, 5, 2)))(torch.rand(3, 2)).isfinite().all()
 
 
 def test_crps_is_the_integral():

@@ -26,6 +26,7 @@ from gridless.network.building import (
     build_head,
     build_tokenizer,
     check_read,
+    informed,
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
@@ -91,8 +92,7 @@ class FieldModel(
         check_read(config, self.local is not None)
         direct = isinstance(config.decoder, c.Direct)  # the waves know the cell
         self.cell = None if direct or signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
-        informed = isinstance(config.tokenizer, c.Points) and config.tokenizer.base
-        self.known = nn.Linear(2 * signal.channels, self.local_width) if informed else None
+        self.known = nn.Linear(2 * signal.channels, self.local_width) if informed(config) else None
         self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base: Base = build_base(config)
@@ -188,7 +188,7 @@ class FieldModel(
         values = units.standard(points.values).to(self._dtype)
         place, base = self.frame(points)(points.point_coords).to(self._dtype), None
         if self.known is not None and solved is not None:
-            base = units.standard_answer(left_out(solved))
+            base = left_out(solved, units)
         tokens = self.tokenizer(place, values, points.mask, base)
         return self.processor(self.encoder(tokens)[0])
 

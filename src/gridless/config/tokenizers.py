@@ -40,7 +40,7 @@ class Points:
     """Whether a token knows its place; false for an encoder that sees differences of places alone."""
     base: bool = False
     """Tokens and questions know what the base says there, and how sure it is: of a reading's place, without that reading.
-    The base must be able to leave readings out, as kriging is."""
+    Kriging can leave readings out; where a base cannot, tokens know nothing of it."""
     product: bool = True
     """The features times the value stand beside both: their mean over the readings is a spectrum."""
 

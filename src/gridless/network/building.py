@@ -31,7 +31,13 @@ def build_tokenizer(config: c.Model) -> PatchTokenizer | PointTokenizer:
                 config.tokenizer, config.signal, config.width, not isinstance(config.encoder, c.NoEncoder)
             )
         case c.Points():
-            return PointTokenizer(config.tokenizer, config.signal, config.width)
+            return PointTokenizer(config.tokenizer, config.signal, config.width, informed(config))
+
+
+def informed(config: c.Model) -> bool:
+    """Whether tokens and questions know what the base says there."""
+    knows = isinstance(config.base, c.Kriging | c.Oi | c.Own)
+    return isinstance(config.tokenizer, c.Points) and config.tokenizer.base and knows
 
 
 def build_encoder(config: c.Model, positions: bool) -> Encoder:

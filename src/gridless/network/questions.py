@@ -53,12 +53,10 @@ def added(first: Tensor | None, second: Tensor) -> Tensor:
     return second if first is None else first + second
 
 
-def left_out(solved: Solved) -> Answer:
-    """What a base says at each reading without it. Raises ValueError for one that cannot leave readings out."""
+def left_out(solved: Solved, units: Units) -> Answer | None:
+    """What a base says at each reading without it, in standard units; None of one that cannot leave readings out."""
     answer = getattr(solved, "left_out", None)
-    if answer is None:
-        raise ValueError("tokenizer.base needs a base that can leave readings out: base.kind 'kriging'")
-    return answer()
+    return None if answer is None else units.standard_answer(answer())
 
 
 def units_seen(signal: c.Signal, samples: Samples) -> Units:

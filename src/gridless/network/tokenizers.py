@@ -90,12 +90,12 @@ class PointTokenizer(nn.Module):
 
     stem = None
 
-    def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int):
+    def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int, informed: bool = False):
         super().__init__()
         self.fourier = GaussianFourier(tokenizer.fourier, signal.places) if tokenizer.place else None
         self.product, times = tokenizer.product, 1 + signal.channels * tokenizer.product
         features = 0 if self.fourier is None else self.fourier.width * times
-        self.base = nn.Linear(3 * signal.channels, width) if tokenizer.base else None
+        self.base = nn.Linear(3 * signal.channels, width) if informed else None
         self.embed = nn.Linear(features + signal.channels, width)
 
     def forward(
