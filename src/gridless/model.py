@@ -125,17 +125,15 @@ class FieldModel(
         target: Float[Tensor, "B Q C"] | None = None,
         measured: Bool[Tensor, "B Q"] | None = None,
         loss: str | None = None,
+        solved: Solved | None = None,
     ) -> Tensor:
         """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
-        a head that answers a value alone; where `measured` is False the target does not count."""
+        a head that answers a value alone; where `measured` is False the target does not count. `solved`: the base, where
+        it is solved already."""
         if target is None:
             return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
-        return self.head.loss(
-            self,
-            accepted(samples, self.config, self.domain),
-            Question(coords, cell, target, latents_at, measured),
-            loss,
-        )
+        question = Question(coords, cell, target, latents_at, measured, solved)
+        return self.head.loss(self, accepted(samples, self.config, self.domain), question, loss)
 
     def solve_base(self, samples: Samples) -> Solved:
         """The base of these samples; in training, a base may have a quicker or a more complete answer."""

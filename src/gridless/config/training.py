@@ -42,6 +42,9 @@ class Train:
     """torch.compile the model: minutes at the start, faster steps where it has a backend."""
     workers: Natural = 0
     """Processes that draw the batches ahead, the same ones; 0: drawn between the steps."""
+    reuse: Count = 1
+    """Every batch is shown so many times, with other questions, and its base is solved once: of a head that corrects a base
+    relative to it (head.relative)."""
     seed: Natural = 0
     validate_every: Count = 500
     checkpoint_every: Count = 500
