@@ -7,6 +7,7 @@ from gridless.bases.modes_fitting import enough_fields, fit_modes
 from gridless.bases.oi import Oi
 from gridless.bases.regression import Regression
 from gridless.bases.scattered import SCATTERED, Scattered
+from gridless.bases.wave_kriging import WaveKriging
 
 __all__ = [
     "BASELINES",
@@ -18,6 +19,7 @@ __all__ = [
     "Oi",
     "Regression",
     "Scattered",
+    "WaveKriging",
     "enough_fields",
     "fit_modes",
 ]

@@ -6,7 +6,7 @@ from annotated_types import Ge
 from pydantic import Discriminator
 
 from gridless.config.frozen import config
-from gridless.config.numbers import Count
+from gridless.config.numbers import Count, Natural
 from gridless.config.own import Own
 
 
@@ -32,6 +32,8 @@ class Kriging:
 
     kind: Literal["kriging"] = "kriging"
     trend: Literal["constant", "linear", "either"] = "either"
+    waves: Natural = 0
+    """At most so many plane waves are sought in the readings; the rest is kriged, and both answers are weighed by evidence."""
 
 
 @config

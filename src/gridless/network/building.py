@@ -3,7 +3,7 @@
 from math import prod
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Kriging, Modes, Oi
+from gridless.bases import Constant, Interpolation, Kriging, Modes, Oi, WaveKriging
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.direct import DirectDecoder
 from gridless.network.decoders.joint import JointDecoder
@@ -165,10 +165,11 @@ def build_base(config: c.Model) -> Base:
                     f"base.kind {kind!r} interpolates grids, tokenizer.kind 'points' reads scattered values"
                 )
             return Interpolation(kind, exact, fill)
-        case c.Kriging(trend=trend):
+        case c.Kriging(trend=trend, waves=waves):
             if not points:
                 raise ValueError("base.kind 'kriging' answers scattered readings, it needs tokenizer.kind 'points'")
-            return Kriging(trend=trend)
+            kriging = Kriging(trend=trend)
+            return WaveKriging(kriging, waves) if waves else kriging
         case c.Pod():
             if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'pod' needs tokenizer.kind 'points' and head.kind 'gaussian'")
