@@ -141,6 +141,20 @@ def test_between_the_samples_training_asks_their_interpolation():
     assert inside.min() >= 1 / 16 and inside.max() <= 15 / 16
 
 
+def test_pairs_turn_both_signals_alike():
+    one, orders = pair(8), set()
+    for seed in range(8):
+        turned = one.turned(np.random.default_rng(seed))
+        swapped = not np.array_equal(turned.seen.values, one.seen.values)
+        expected = [s.values.transpose(1, 0, 2) if swapped else s.values for s in (one.seen, one.asked)]
+        assert np.array_equal(turned.seen.values, expected[0]) and np.array_equal(turned.asked.values, expected[1])
+        orders.add(swapped)
+    assert orders == {True, False}
+    wide = gl.Pair("wide", gl.GridSignal("wide", np.ones((4, 6, 1))), gl.GridSignal("asked", np.ones((4, 6, 1))))
+    with pytest.raises(ValueError, match=r"wide: its axes \(4, 6\) are not alike"):
+        gl.Operator(turned=True).draw([wide], np.random.default_rng(0), window=(4, 6), batch=4, queries=None)
+
+
 def test_a_model_learns_pairs():
     model = trained(steps=150, train=gl.Train(batch=6, optimizer={"lr": 3e-3}))
     rows = gl.evaluate({"model": model}, [pair(i) for i in range(6)], gl.Operator())
