@@ -128,6 +128,20 @@ def measured_alone(name: str, count: int) -> dict[str, float]:
         return pool.submit(cost, name, count).result()
 
 
+def table(report: dict) -> str:
+    """As the page has it."""
+    names = [row["method"] for row in report["rows"]]
+    head = [f"{name}: {what}" for name in names for what in ("encode, s", "GiB", "RMSE")]
+    lines = [f"| readings | {' | '.join(head)} |", f"| ---: |{' ---: |' * len(head)}"]
+    for i, count in enumerate(COUNTS):
+        cells = []
+        for row in report["rows"]:
+            at = row["by_count"][i]
+            cells += [f"{at['encode_seconds']:.2f}", f"{at['gib']:.2f}", f"{at['mean_rmse']:.3f}"]
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main(argv: list[str]) -> None:
     options = common.parser(__doc__)
     options.add_argument("--seconds", type=float, default=300.0, help="of training, for each encoder")
