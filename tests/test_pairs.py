@@ -54,6 +54,17 @@ def test_both_quantities_have_units_of_their_own(model):
     assert (field(gl.grid(5, 5)) - 300).abs().max() < 500
 
 
+def test_a_model_asked_before_training_answers_in_the_units_of_training_after_it():
+    model = tiny("hybrid", {"signal": {"channels": 1}, "base": {"kind": "none"}, "local": None})
+    fine = pair(3, 16).seen.samples()
+    model.eval().encode(fine)  # keeps a copy for answering
+    gl.fit(model, [pair(i) for i in range(6)], gl.Operator(), steps=1, quiet=True)
+    answer = model.encode(fine)(gl.grid(5, 5))
+    again = gl.FieldModel(model.config)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(answer, again.eval().encode(fine)(gl.grid(5, 5)))
+
+
 def test_saved_and_loaded_it_answers_in_the_same_units(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = gl.FieldModel.from_pretrained(tmp_path / "saved")

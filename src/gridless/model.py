@@ -88,6 +88,12 @@ class FieldModel(
         self.base: Base = build_base(config)
         self.domain = None if config.domain is None else Domain(**vars(config.domain))
 
+    def adopt(self, config: c.Model) -> None:
+        """Takes over what data say: the units, domain and step of `config`, whose parts are the model's own."""
+        self.config, self.domain = config, None if config.domain is None else Domain(**vars(config.domain))
+        self.base = build_base(config) if isinstance(config.base, c.NoBase) else self.base
+        self.__dict__.pop("_frozen", None)  # the copy for answering has the units of before
+
     # --- fields ---------------------------------------------------------------------------------------------------
 
     def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field:
