@@ -168,7 +168,8 @@ def main(argv: list[str]) -> None:
     args = options.parse_args(argv)
     torch.set_num_threads(1)
     if args.keep:
-        rows = json.loads(args.keep.read_text(encoding="utf-8"))["rows"][: len(ENCODERS)]
+        earlier = json.loads(args.keep.read_text(encoding="utf-8"))
+        rows = [{"commit": earlier["commit"]} | row for row in earlier["rows"][: len(ENCODERS)]]
     else:
         rows = [trained_row(name, args.seconds) for name in ENCODERS]
     rows.append({"method": "kriging", "by_count": [{"readings": count} for count in COUNTS]})

@@ -31,7 +31,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
-from gridless.network.extent import PlacedReader, in_domain
+from gridless.network.extent import in_domain, placed
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
@@ -92,7 +92,7 @@ class FieldModel(
         """Takes over what data say: the units, domain and step of `config`, whose parts are the model's own."""
         self.config, self.domain = config, None if config.domain is None else Domain(**vars(config.domain))
         self.base = build_base(config) if isinstance(config.base, c.NoBase) else self.base
-        self.__dict__.pop("_frozen", None)  # the copy for answering has the units of before
+        self.__dict__.pop("_frozen", None)  # has the units of before
 
     # --- fields ---------------------------------------------------------------------------------------------------
 
@@ -145,8 +145,7 @@ class FieldModel(
     def reader(self, samples: Samples, pad: bool = True) -> Reader:
         """What the network says of these samples, anywhere."""
         fitted, placement = in_domain(samples, self.config, self.domain)
-        reader = self._reader(fitted, pad)
-        return reader if placement is None else PlacedReader(reader, placement)
+        return placed(self._reader(fitted, pad), placement)
 
     def _reader(self, samples: Samples, pad: bool) -> Reader:
         if self.points:
