@@ -184,7 +184,15 @@ def main(argv: list[str]) -> None:
                 round(float(first), 5),
                 round(float(np.mean(base["rmse"]) - first), 5),
             )
-    facts = {"width": WIDTH, "depth": DEPTH, "nearest": NEAREST, "trained_on": TRAINED, "fields": TESTED, "seed": SEED}
+    facts = {
+        "width": WIDTH,
+        "depth": DEPTH,
+        "nearest": NEAREST,
+        "trained_on": TRAINED,
+        "fields": TESTED,
+        "kriged": KRIGED,
+        "seed": SEED,
+    }
     command = "python benchmarks/many_readings.py --json results/many-readings.json"
     common.finish("many-readings", {"command": command} | facts | {"rows": rows}, args.json)
 
