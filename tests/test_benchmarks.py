@@ -38,6 +38,15 @@ def test_the_page_of_waves_is_that_of_the_committed_results():
     assert waves.main_table(found) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_tables_of_concepts_are_those_of_the_committed_results():
+    import darcy
+    import many_readings
+
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    for benchmark, file in ((darcy, "darcy"), (many_readings, "many-readings")):
+        assert benchmark.table(json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))) in page
+
+
 def test_the_public_parts_compute_the_same():
     pytest.importorskip("mambapy")
     import train_step

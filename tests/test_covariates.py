@@ -173,3 +173,12 @@ def test_pooled_hypotheses_know_the_quantities():
     small = gl.bases.Kriging(kernels=("matern32",), lengths=(0.1, 0.5), noises=(0.03, 0.2), ratios=(1.0, 64.0))
     pooled = gl.bases.Kriging.pooled(fields, small)
     assert len(pooled.extent) == 4 and pooled.encode(fields[0])(torch.rand(5, 3)).isfinite().all()
+
+
+def test_known_noise_and_several_channels_beside_covariates():
+    where, truth, reading = stations(5, 6.5, 50)
+    values = np.stack([reading, -reading], -1)
+    samples = gl.Samples.from_points(where, values, noise=np.full(50, 0.3), domain=HIGH)
+    mean, std = KRIGING.encode(samples).mean_and_std(where)
+    assert (std > 0).all() and np.sqrt(np.square(mean[:, 0].numpy() - truth).mean()) < 0.3
+    torch.testing.assert_close(mean[:, 0], -mean[:, 1], rtol=1e-4, atol=1e-4)

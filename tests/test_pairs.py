@@ -54,6 +54,17 @@ def test_both_quantities_have_units_of_their_own(model):
     assert (field(gl.grid(5, 5)) - 300).abs().max() < 500
 
 
+def test_a_model_asked_before_training_answers_in_the_units_of_training_after_it():
+    model = tiny("hybrid", {"signal": {"channels": 1}, "base": {"kind": "none"}, "local": None})
+    fine = pair(3, 16).seen.samples()
+    model.eval().encode(fine)  # keeps a copy for answering
+    gl.fit(model, [pair(i) for i in range(6)], gl.Operator(), steps=1, quiet=True)
+    answer = model.encode(fine)(gl.grid(5, 5))
+    again = gl.FieldModel(model.config)
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(answer, again.eval().encode(fine)(gl.grid(5, 5)))
+
+
 def test_saved_and_loaded_it_answers_in_the_same_units(model, tmp_path):
     model.save_pretrained(tmp_path / "saved")
     again = gl.FieldModel.from_pretrained(tmp_path / "saved")
@@ -139,6 +150,20 @@ def test_between_the_samples_training_asks_their_interpolation():
     assert (away[:, :10] < 1e-4).all() and (away[:, 10:] > 1e-4).all()
     inside = batch.coords[:, 10:]
     assert inside.min() >= 1 / 16 and inside.max() <= 15 / 16
+
+
+def test_pairs_turn_both_signals_alike():
+    one, orders = pair(8), set()
+    for seed in range(8):
+        turned = one.turned(np.random.default_rng(seed))
+        swapped = not np.array_equal(turned.seen.values, one.seen.values)
+        expected = [s.values.transpose(1, 0, 2) if swapped else s.values for s in (one.seen, one.asked)]
+        assert np.array_equal(turned.seen.values, expected[0]) and np.array_equal(turned.asked.values, expected[1])
+        orders.add(swapped)
+    assert orders == {True, False}
+    wide = gl.Pair("wide", gl.GridSignal("wide", np.ones((4, 6, 1))), gl.GridSignal("asked", np.ones((4, 6, 1))))
+    with pytest.raises(ValueError, match=r"wide: its axes \(4, 6\) are not alike"):
+        gl.Operator(turned=True).draw([wide], np.random.default_rng(0), window=(4, 6), batch=4, queries=None)
 
 
 def test_a_model_learns_pairs():

@@ -30,7 +30,7 @@ from gridless.network.building import (
     latent_count,
 )
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
-from gridless.network.extent import PlacedReader, in_domain
+from gridless.network.extent import in_domain, placed
 from gridless.network.frames import Frame
 from gridless.network.frozen import frozen, outside_inference, same_memory
 from gridless.network.heads import PointHead
@@ -98,6 +98,12 @@ class FieldModel(
         self.base: Base = build_base(config)
         self.domain = None if config.domain is None else Domain(**vars(config.domain))
 
+    def adopt(self, config: c.Model) -> None:
+        """Takes over what data say: the units, domain and step of `config`, whose parts are the model's own."""
+        self.config, self.domain = config, None if config.domain is None else Domain(**vars(config.domain))
+        self.base = build_base(config) if isinstance(config.base, c.NoBase) else self.base
+        self.__dict__.pop("_frozen", None)  # has the units of before
+
     # --- fields ---------------------------------------------------------------------------------------------------
 
     def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field:
@@ -147,8 +153,7 @@ class FieldModel(
     def reader(self, samples: Samples, pad: bool = True, solved: Solved | None = None) -> Reader:
         """What the network says of these samples, anywhere. `solved`: their base, for a network that knows it."""
         fitted, placement = in_domain(samples, self.config, self.domain)
-        reader = self._reader(fitted, pad, solved)
-        return reader if placement is None else PlacedReader(reader, placement)
+        return placed(self._reader(fitted, pad, solved), placement)
 
     def _reader(self, samples: Samples, pad: bool, solved: Solved | None) -> Reader:
         if self.points:
@@ -173,12 +178,8 @@ class FieldModel(
 
     def standard_grid(self, samples: Samples) -> Float[Tensor, "B *grid C"]:
         """The values of a grid as the network sees them."""
-        return (
-            units_seen(self.config.signal, samples)
-            .standard(samples.values)
-            .to(self._dtype)
-            .unflatten(1, samples.grid_shape)
-        )
+        values = units_seen(self.config.signal, samples).standard(samples.values)
+        return values.to(self._dtype).unflatten(1, samples.grid_shape)
 
     def latent(self, points: Samples, solved: Solved | None = None) -> Tokens:
         """Latents of scattered readings."""

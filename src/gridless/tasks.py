@@ -271,6 +271,7 @@ class Operator(config.Operator):
         """Whole signals; `queries` of what is asked (None: all), other ones for each field."""
         count = None if self.sensors is None else round(np.exp(rng.uniform(*np.log(self.sensors))))
         pairs = [pair_of(pick(signals, rng)) for _ in range(batch)]
+        pairs = [pair.turned(rng) for pair in pairs] if self.turned else pairs
         samples = Samples.stack([pair.samples(rng, count) for pair in pairs])
         asked = [self._asked(pair, rng, queries) for pair in pairs]
         coords, target, measured = padded(asked)

@@ -126,6 +126,8 @@ class Operator:
     """For every sample of a grid that training asks, so many places between samples, whose truth is the grid's bicubic
     interpolation: asked at its samples alone, a network learns nothing of what lies between. Evaluation asks what was
     measured."""
+    turned: bool = False
+    """Training pairs come with their axes in any order, both signals alike: of problems that prefer no axis."""
     size: Count = 32
     """Evaluation asks a formula on a size × size grid; of grids and stations it asks all that was measured."""
 

@@ -1,7 +1,7 @@
 """Pairs of signals: what is seen, and another quantity that is asked, such as a coefficient and the solution it has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,12 @@ class Pair(Signal):
     def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
         raise ValueError(f"{self.name} is a pair of signals, which task.kind operator reads; give one of the two")
 
+    def turned(self, rng: np.random.Generator) -> "Pair":
+        """Both signals with their axes in the same random order. Raises ValueError for axes that are unlike, and for signals
+        that lie on no grid."""
+        order = [int(axis) for axis in rng.permutation(self.axes)]
+        return replace(self, seen=reordered(self.seen, order), asked=reordered(self.asked, order))
+
     def samples(self, rng: np.random.Generator, count: int | None = None) -> Samples:
         """What is seen: all of it, or `count` random samples of it as points."""
         if count is None and isinstance(self.seen, GridSignal):
@@ -100,6 +106,22 @@ class Pair(Signal):
         if seen is None or asked is None or seen == asked:
             return coords
         return seen.to_unit(asked.to_user(coords)).to(coords.dtype)
+
+
+def reordered(signal: Signal, order: Sequence[int]) -> GridSignal:
+    """A grid with its axes in another order, which must all be alike."""
+    if not isinstance(signal, GridSignal):
+        raise ValueError(f"{signal.name} lies on no grid and has no axes to swap; set task.turned to false")
+    axes = [(n, None) for n in signal.shape]
+    if signal.domain is not None:
+        unlike = [replace(axis, name="") for axis in signal.domain.axes]
+        axes = list(zip(signal.shape, unlike, strict=True))
+    if any(axis != axes[0] for axis in axes):
+        raise ValueError(
+            f"{signal.name}: its axes {signal.shape} are not alike and cannot be swapped; set task.turned to false"
+        )
+    mask = None if signal.mask is None else signal.mask.transpose(order)
+    return replace(signal, values=signal.values.transpose(*order, signal.axes), mask=mask)
 
 
 def pair_of(signal: Signal) -> Pair:

@@ -41,6 +41,11 @@ class PlacedReader:
         return PlacedReader(self.reader.to(network, device), self.placement)
 
 
+def placed(reader: Reader, placement: Placement | None) -> Reader:
+    """The reader, asked in the unit coordinates of the samples."""
+    return reader if placement is None else PlacedReader(reader, placement)
+
+
 def in_domain(samples: Samples, config: c.Model, domain: Domain | None) -> tuple[Samples, Placement | None]:
     """The samples in the model's domain, on its own grid if it sees grids, and where their coordinates lie there (None:
     where they are). Raises ValueError for axes of other names and for samples that reach beyond the model's domain."""
@@ -58,6 +63,6 @@ def in_domain(samples: Samples, config: c.Model, domain: Domain | None) -> tuple
     placement = placement_of(samples, domain, reach)
     if points:
         scattered = samples.as_points()
-        placed = placement(scattered.point_coords.double()).to(scattered.point_coords.dtype)
-        return replace(scattered, coords=placed, domain=domain), None if same else placement
+        coords = placement(scattered.point_coords.double()).to(scattered.point_coords.dtype)
+        return replace(scattered, coords=coords, domain=domain), None if same else placement
     return resampled(samples, signal.windows, domain, placement), None if same else placement

@@ -12,7 +12,6 @@ from gridless.data.pairs import levels, pair_of
 from gridless.data.signals import GridSignal, Signal
 from gridless.data.sources import Source
 from gridless.model import FieldModel
-from gridless.network.building import build_base
 from gridless.protocols import Task
 
 MEASURED = 256  # pairs whose values say the units, spread evenly over all
@@ -37,8 +36,7 @@ def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task)
     step = None
     if task.kind == "reconstruction" and isinstance(looked_at[0], GridSignal):
         step = tuple(abs(axis.length) / n for axis, n in zip(domain.axes, looked_at[0].shape, strict=True))
-    model.config = replace(model.config, domain=domain, step=step)
-    model.domain = domain
+    model.adopt(replace(model.config, domain=domain, step=step))
 
 
 def adopt_units(model: FieldModel, data: Sequence[Signal] | Source) -> None:
@@ -60,9 +58,7 @@ def adopt_units(model: FieldModel, data: Sequence[Signal] | Source) -> None:
             units |= _units("", *levels([pair.seen for pair in pairs]))
         if signal.out_mean is None:
             units |= _units("out_", *levels([pair.asked for pair in pairs]))
-    model.config = replace(model.config, signal=replace(signal, **units))
-    if isinstance(model.config.base, c.NoBase):
-        model.base = build_base(model.config)
+    model.adopt(replace(model.config, signal=replace(signal, **units)))
 
 
 def _units(of: str, mean: torch.Tensor, std: torch.Tensor) -> dict[str, tuple[float, ...]]:
