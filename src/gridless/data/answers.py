@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gridless.config import Quantity
+from gridless.data.labelled import belongings
 from gridless.data.optional import optional
 from gridless.data.snapshots import FieldSeries
 from gridless.data.templates import Places, Template, matched
@@ -281,10 +282,12 @@ def _described(
             if name in dataset:
                 dataset[name].attrs = attributes
                 dataset[name].encoding = {"_FillValue": FILL, "dtype": PRECISION}
+                if coordinates := _auxiliary(dataset, name):
+                    dataset[name].encoding["coordinates"] = " ".join(coordinates)
                 if mapping is not None and mapping in dataset.coords:
                     dataset[name].encoding["grid_mapping"] = mapping
     for name in dataset.coords:
-        dataset[name].encoding = _coordinate_encoding(dataset[name])
+        dataset[name].encoding = _coordinate_encoding(dataset[name], set(dataset.variables))
     dataset.attrs = _global_attributes(template, source, history)
     return dataset
 
@@ -308,19 +311,32 @@ def _attributes(template: Template, quantity: Quantity) -> dict[str, Any]:
     return about | ({"units": quantity.unit} if quantity.unit else {})
 
 
-def _coordinate_encoding(coordinate: "xr.DataArray") -> dict[str, Any]:
-    kept = {key: coordinate.encoding[key] for key in ("units", "calendar", "dtype") if key in coordinate.encoding}
-    unit = str(kept.get("units", ""))
-    if np.issubdtype(coordinate.dtype, np.datetime64) and (not unit or re.search(r"month|year|[+-]\d\d?:?\d\d$", unit)):
+def _auxiliary(dataset: "xr.Dataset", name: str) -> list[str]:
+    """Coordinates of the variable that are no dimension, bounds or mapping: xarray would take a name within another for
+    one of bounds."""
+    belonging = belongings(c for c in dataset.coords.values())
+    over = [
+        n for n, c in dataset[name].coords.items() if n not in dataset[name].dims and "grid_mapping_name" not in c.attrs
+    ]
+    return sorted(str(n) for n in over if n not in belonging)
+
+
+def _coordinate_encoding(coordinate: "xr.DataArray", names: set) -> dict[str, Any]:
+    """Its calendar and what belongs to it, where that is there; no fill value, which CF forbids."""
+    before = coordinate.encoding
+    kept = {key: before[key] for key in ("bounds", "climatology") if before.get(key) in names}
+    kept |= {"_FillValue": None}
+    dates, unit = np.issubdtype(coordinate.dtype, np.datetime64), str(before.get("units", ""))
+    if dates and (not unit or re.search(r"month|year|[+-]\d\d?:?\d\d$", unit)):
         days = coordinate.values.astype("datetime64[D]") == coordinate.values
-        kept = {
+        return kept | {
             "units": f"{'days' if days.all() else 'seconds'} since 1970-01-01",
             "calendar": "standard",
             "dtype": "int64",
         }
-    elif not np.issubdtype(coordinate.dtype, np.datetime64) and coordinate.dtype != object:
-        kept = {}
-    return kept | {"_FillValue": None}
+    if dates or coordinate.dtype == object:
+        kept |= {key: before[key] for key in ("units", "calendar", "dtype") if key in before}
+    return kept
 
 
 def _global_attributes(template: Template, source: "Field | FieldSeries", history: str | None) -> dict[str, Any]:
