@@ -196,6 +196,23 @@ def test_outside_the_domain_is_nan_and_said():
     assert np.isfinite(KRIGING.encode(around).to_xarray(template(lat=[1.0, 2.0, 50.0])).v).all()
 
 
+def test_a_domain_over_readings_and_a_template_holds_both_whichever_way_round():
+    lon = np.arange(-150.0, 151.0, 25.0)
+    wide = pd.DataFrame({"lat": np.linspace(0, 3, len(lon)), "lon": lon, "v": np.arange(float(len(lon)))})
+    samples = gl.read_table(wide, values="v", domain=template())
+    assert samples.values.shape[1] == len(lon) and samples.domain.axes[1].length > 300
+    across = gl.read_table(stations(), values="v", domain=template(lon=[355.0, 358.0, 2.0]))
+    assert across.domain.axes[1].length < 12
+
+
+def test_times_of_the_fields_replace_those_that_the_template_has_for_other_things():
+    days = np.array(["2021-01-01", "2021-01-02", "2021-01-03"], "datetime64[ns]")
+    ds = template(time=("time", days), age=("time", [1.0, 2.0, 3.0])).assign(v=(("lat", "lon"), np.zeros((3, 2))))
+    table = pd.concat([stations(when=day) for day in ("2020-01-01", "2020-01-02")])
+    answer = gl.read_table(table, values="v", time="when").encode(KRIGING).to_xarray(ds)
+    assert answer.v.dims == ("time", "lat", "lon") and answer.time.dt.year.values.tolist() == [2020, 2020]
+
+
 def test_channels_names_and_a_field_without_spread(tmp_path):
     table = stations().rename(columns={"v": "T max (°C)"}).assign(w=1.0 + np.arange(12))
     field = gl.bases.Scattered("idw").encode(gl.read_table(table, values=("T max (°C)", "w")))

@@ -194,17 +194,16 @@ def _with_times(template: Template, source: FieldSeries, xarray: Any) -> tuple[T
     """A template with an axis of time where one is needed, and its name."""
     if template.time is not None:
         return template, template.time
-    scalar = [
-        name
-        for name, c in template.grid.coords.items()
-        if c.ndim == 0 and (c.attrs.get("standard_name") == "time" or name == "time")
+    coords = template.grid.coords
+    others = [
+        n
+        for n, c in coords.items()
+        if "time" in (n, *c.dims) or (not c.ndim and c.attrs.get("standard_name") == "time")
     ]
-    grid = template.grid.drop_vars(scalar)
     about = {"standard_name": "time", "axis": "T"}
-    grid = grid.assign_coords(time=("time", source.times, about))
-    variable = (
-        None if template.variable is None else template.variable.drop_vars(scalar, errors="ignore").expand_dims("time")
-    )
+    grid = template.grid.drop_vars(others).assign_coords(time=("time", source.times, about))
+    variable = template.variable
+    variable = None if variable is None else variable.drop_vars(others, errors="ignore").expand_dims("time")
     return Template(grid, variable, template.same), "time"
 
 

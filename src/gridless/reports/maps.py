@@ -45,6 +45,9 @@ def draw_map(
         drawn = axes.pcolormesh(x, y, np.ma.masked_invalid(shown), shading="nearest", rasterized=True, **shades)
         if readings is not None:
             north, east, seen = readings
+            if x.attrs.get("units") == "degrees_east":  # by the names that the map has for them
+                first = float(np.min(x)) - (float(np.max(x)) - float(np.min(x))) / max(len(x) - 1, 1)
+                east = first + np.mod(east - first, 360)
             dots: dict[str, Any] = {"c": seen, "edgecolors": "white", **shades}
             if column > 0:
                 dots = {"c": "none", "edgecolors": "#30343b"}

@@ -12,6 +12,7 @@ from gridless.data.answer_tables import answered_table
 from gridless.data.answers import ERROR, answered, quantities_of
 from gridless.data.archive_writing import write_netcdf, write_zarr
 from gridless.data.kinds import kind_of_file
+from gridless.data.projections import attributes_of, projected
 from gridless.data.regular_grids import regular_grid
 from gridless.data.snapshots import FieldSeries, Snapshots
 from gridless.data.sources import read
@@ -96,11 +97,14 @@ def _samples(source: Path, options: ReadingOptions) -> Samples | Snapshots:
 
 def _chunks(fields: Any, like: Any) -> dict[str, int] | None:
     """One block per time where the answer is larger than memory should hold."""
-    if not isinstance(fields, FieldSeries):
+    template, several = Template.of(like, ""), isinstance(fields, FieldSeries)
+    sizes = {str(dim): n for dim, n in template.grid.sizes.items() if dim in template.grid.indexes}
+    if several and template.time is None:
+        sizes = {"time": len(fields)} | sizes
+    if not sizes or prod(sizes.values()) <= AT_ONCE:
         return None
-    template = Template.of(like, "")
-    size = len(fields) * prod(n for dim, n in template.grid.sizes.items() if dim != template.time)
-    return {template.time or "time": 1} if size > AT_ONCE else None
+    first = (template.time or "time") if several else max(sizes, key=lambda dim: sizes[dim])
+    return {first: 1 if several else max(1, AT_ONCE * sizes[first] // prod(sizes.values()))}
 
 
 def _write_table(fields: Any, places: Path, output: Path, options: ReadingOptions) -> str:
@@ -124,6 +128,11 @@ def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str):
     at = one.domain.to_user(one.coords[0] if one.mask is None else one.coords[0, one.mask[0]])
     values = one.values[0, :, 0] if one.mask is None else one.values[0, one.mask[0], 0]
     dims = [str(dim) for dim in dataset[name].squeeze().dims]
+    mapping = [attributes_of(c.attrs) for c in dataset.coords.values() if "grid_mapping_name" in c.attrs]
+    if one.domain.sphere is not None and mapping and mapping[0] and not one.domain.mapping:
+        latitude, longitude = (at[one.domain.names[i]] for i in one.domain.sphere)
+        east, north = projected(mapping[0], latitude, longitude)
+        return north, east, values.numpy()
     if len(dims) != 2 or any(dim not in at for dim in dims):
         return None
     return at[dims[0]], at[dims[1]], values.numpy()
