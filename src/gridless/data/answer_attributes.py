@@ -23,20 +23,9 @@ CONVENTIONS = "CF-1.11"
 ERROR = "_standard_error"
 FILL = np.float32(1e20)
 PRECISION = "float32"  # finer than any spread
-TEMPERATURES = [
-    "k",
-    "kelvin",
-    "degc",
-    "°c",
-    "celsius",
-    "degree_c",
-    "degree_celsius",
-    "degrees_celsius",
-    "degf",
-    "°f",
-    "degree_f",
-    "fahrenheit",
-]
+TEMPERATURES = (
+    "k", "kelvin", "degc", "°c", "celsius", "degree_c", "degree_celsius", "degrees_celsius", "degf", "°f", "fahrenheit",
+)  # fmt: skip
 OF_ITS_VALUES = (
     "ancillary_variables", "coordinates", "grid_mapping", "cell_measures", "units", "units_metadata", "_FillValue",
     "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "actual_range", "flag_values",
