@@ -10,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gridless.coords import Lattice, asked_shape, lattice, ranges_of, sizes
-from gridless.data.projections import on_plane
 from gridless.domain import Coordinates
 from gridless.intake import as_tensor, pixel_sizes, writable
 from gridless.protocols import Answer, Base, Correction, Solved, answer_of
@@ -197,10 +196,9 @@ class Field:
         """The field on the coordinates of `like`, an xarray object or a path, by the rules of CF: the mean and, with
         `spread`, its `_standard_error`, in units of the readings; the coordinates with all that belongs to them.
 
-        Outside the domain it is NaN, and a warning counts; what the template masks is answered unless `mask` is True (its
-        own holes) or an array. `variable`: the one of the template that is the same quantity under another name. In dask
-        chunks (the template's, or `chunks` by dimension) it is lazy. Raises ValueError for axes that one side lacks.
-        """
+        Outside the domain: NaN, and a warning counts. Land that the template masks is answered, unless `mask` is True (its
+        own holes) or an array. `variable`: the template's that is the same quantity under another name. In dask chunks (the
+        template's, or `chunks` by dimension): lazy. Raises ValueError for axes that one side lacks."""
         from gridless.data.answers import answered
 
         return answered(self, like, spread=spread, variable=variable, mask=mask, chunks=chunks, history=history)
@@ -325,10 +323,12 @@ class Field:
         b, d, device = len(self.samples), self.samples.axes, self.samples.values.device
         if isinstance(coords, Mapping):
             if (domain := self.samples.domain) is None:
-                raise ValueError(
-                    "these samples have no domain, so coordinates have no names; ask with a tensor in [0, 1]"
-                )
-            u = domain.to_unit(on_plane(domain, coords) if domain.mapping else coords).to(device)
+                raise ValueError("these samples have no domain that names coordinates; ask with a tensor in [0, 1]")
+            if domain.mapping:
+                from gridless.data.projections import on_plane
+
+                coords = on_plane(domain, coords)
+            u = domain.to_unit(coords).to(device)
             outer = u.shape[:-1] if b == 1 else (b, *u.shape[:-1])
             return u.reshape(-1, d).expand(b, -1, -1), tuple(outer)
         coords = as_tensor(coords)

@@ -33,7 +33,8 @@ class Kriging:
     kind: Literal["kriging"] = "kriging"
     trend: Literal["constant", "linear", "either"] = "either"
     waves: Natural = 0
-    """At most so many plane waves are sought in the readings; the rest is kriged, and both answers are weighed by evidence."""
+    """At most so many plane waves are sought in the readings; the rest is kriged, and evidence weighs both
+    answers."""
 
 
 @config

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gridless.data.answers import domain_of, quantities_of
+from gridless.data.answer_attributes import domain_of, quantities_of
 from gridless.data.snapshots import FieldSeries
 from gridless.data.stamps import rows, utc_stamps
 from gridless.data.tables import coordinate_column, table_frame

@@ -4,17 +4,15 @@ The mean keeps the name of what was measured, its spread is `NAME_standard_error
 the field's domain the answer is NaN. A template in dask chunks is answered lazily, block by block.
 """
 
-import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gridless.config import Quantity
+from gridless.data.answer_attributes import ERROR, PRECISION, described, domain_of, quantities_of
 from gridless.data.optional import optional
 from gridless.data.snapshots import FieldSeries
 from gridless.data.templates import Places, Template, matched
@@ -25,29 +23,6 @@ if TYPE_CHECKING:
 
     from gridless.data.templates import Like
     from gridless.field import Field
-
-CONVENTIONS = "CF-1.11"
-ERROR = "_standard_error"
-FILL = np.float32(1e20)
-PRECISION = "float32"
-TEMPERATURES = (
-    "k",
-    "kelvin",
-    "degc",
-    "°c",
-    "celsius",
-    "degree_c",
-    "degree_celsius",
-    "degrees_celsius",
-    "degf",
-    "degree_f",
-)
-OF_ITS_VALUES = (
-    "ancillary_variables", "coordinates", "grid_mapping", "cell_measures", "units", "units_metadata", "_FillValue",
-    "missing_value", "scale_factor", "add_offset", "valid_min", "valid_max", "valid_range", "actual_range", "flag_values",
-    "flag_meanings", "flag_masks",
-)  # fmt: skip
-"""Attributes of a template's variable that say nothing of the answer."""
 
 
 def answered(
@@ -88,7 +63,7 @@ def answered(
     keep = _mask(template, mask)
     if keep is not None:
         dataset = dataset.assign({name: dataset[name].where(keep).transpose(*dims) for name in block.outputs})
-    return _described(dataset, template, of, spread, source, history)
+    return described(dataset, template, of, spread, source, history)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,54 +131,20 @@ def _sent(block: Block) -> Any:
         return block
 
 
-def domain_of(source: "Field | FieldSeries") -> Domain:
-    """Raises ValueError for a field that has none, and for a batch of fields."""
-    if isinstance(source, FieldSeries):
-        return source.domain
-    if source.samples.domain is None:
-        raise ValueError(
-            "these samples have no domain, so that nobody knows where they lie; make them with domain=…, read_table or read"
-        )
-    if len(source.samples) != 1:
-        raise ValueError(f"this field holds a batch of {len(source.samples)}; encode them one by one, or as Snapshots")
-    return source.samples.domain
-
-
-def quantities_of(source: "Field | FieldSeries") -> tuple[Quantity, ...]:
-    """What the channels of the answer are; `value` where nobody said. Names as a file may have them."""
-    domain = domain_of(source)
-    channels = len(domain.quantities) or 1 if isinstance(source, FieldSeries) else source.channels
-    known = domain.quantities if len(domain.quantities) == channels else ()
-    if not known:
-        known = tuple(Quantity(name="value" if channels == 1 else f"value_{i}") for i in range(channels))
-    return tuple(_writable(quantity) for quantity in known)
-
-
-def _writable(quantity: Quantity) -> Quantity:
-    name = re.sub(r"\W+", "_", quantity.name, flags=re.ASCII).strip("_") or "value"
-    name = name if name[0].isalpha() else f"value_{name}"
-    return (
-        quantity
-        if name == quantity.name
-        else replace(quantity, name=name, long_name=quantity.long_name or quantity.name)
-    )
-
-
 def _with_times(template: Template, source: FieldSeries, xarray: Any) -> tuple[Template, str | None]:
     """A template with an axis of time where one is needed, and its name."""
     if template.time is not None:
         return template, template.time
-    scalar = [
-        name
-        for name, c in template.grid.coords.items()
-        if c.ndim == 0 and (c.attrs.get("standard_name") == "time" or name == "time")
+    coords = template.grid.coords
+    others = [
+        n
+        for n, c in coords.items()
+        if "time" in (n, *c.dims) or (not c.ndim and c.attrs.get("standard_name") == "time")
     ]
-    grid = template.grid.drop_vars(scalar)
     about = {"standard_name": "time", "axis": "T"}
-    grid = grid.assign_coords(time=("time", source.times, about))
-    variable = (
-        None if template.variable is None else template.variable.drop_vars(scalar, errors="ignore").expand_dims("time")
-    )
+    grid = template.grid.drop_vars(others).assign_coords(time=("time", source.times, about))
+    variable = template.variable
+    variable = None if variable is None else variable.drop_vars(others, errors="ignore").expand_dims("time")
     return Template(grid, variable, template.same), "time"
 
 
@@ -251,86 +192,3 @@ def _mask(template: Template, mask: "bool | xr.DataArray") -> "xr.DataArray | No
             f"mask is {mask!r}; expected True (the template's own holes) or an xarray.DataArray of truth values"
         )
     return mask.astype(bool)
-
-
-def _described(
-    dataset: "xr.Dataset",
-    template: Template,
-    of: Sequence[Quantity],
-    spread: bool,
-    source: "Field | FieldSeries",
-    history: str | None,
-) -> "xr.Dataset":
-    """With the attributes and encodings that CF asks for; nothing of the template's packing."""
-    mapping, dataset = template.mapping_name, dataset.copy()
-    for quantity in of:
-        about = _attributes(template, quantity)
-        temperature = quantity.unit.lower() in TEMPERATURES
-        error = {
-            "long_name": f"standard error of {about.get('long_name') or about.get('standard_name') or quantity.name}"
-        }
-        if "standard_name" in about:
-            error["standard_name"] = f"{about['standard_name']} standard_error"
-        if quantity.unit:
-            error["units"] = quantity.unit
-        if temperature:
-            about["units_metadata"], error["units_metadata"] = "temperature: on_scale", "temperature: difference"
-        if spread:
-            about["ancillary_variables"] = quantity.name + ERROR
-        for name, attributes in ((quantity.name, about), (quantity.name + ERROR, error)):
-            if name in dataset:
-                dataset[name].attrs = attributes
-                dataset[name].encoding = {"_FillValue": FILL, "dtype": PRECISION}
-                if mapping is not None and mapping in dataset.coords:
-                    dataset[name].encoding["grid_mapping"] = mapping
-    for name in dataset.coords:
-        dataset[name].encoding = _coordinate_encoding(dataset[name])
-    dataset.attrs = _global_attributes(template, source, history)
-    return dataset
-
-
-def _attributes(template: Template, quantity: Quantity) -> dict[str, Any]:
-    said = {
-        "standard_name": quantity.standard_name,
-        "long_name": quantity.long_name,
-        "cell_methods": quantity.cell_methods,
-    }
-    about: dict[str, Any] = {}
-    if template.same and template.variable is not None:
-        unit = template.variable.attrs.get("units")
-        if unit and not quantity.unit:
-            raise ValueError(
-                f"the template's {template.variable.name} is in {unit}, the unit of {quantity.name} is not known; give the "
-                f"readings theirs, e.g. units={{{quantity.name!r}: {unit!r}}}"
-            )
-        about = {key: value for key, value in template.variable.attrs.items() if key not in OF_ITS_VALUES}
-    about |= {key: value for key, value in said.items() if value}
-    return about | ({"units": quantity.unit} if quantity.unit else {})
-
-
-def _coordinate_encoding(coordinate: "xr.DataArray") -> dict[str, Any]:
-    kept = {key: coordinate.encoding[key] for key in ("units", "calendar", "dtype") if key in coordinate.encoding}
-    unit = str(kept.get("units", ""))
-    if np.issubdtype(coordinate.dtype, np.datetime64) and (not unit or re.search(r"month|year|[+-]\d\d?:?\d\d$", unit)):
-        days = coordinate.values.astype("datetime64[D]") == coordinate.values
-        kept = {
-            "units": f"{'days' if days.all() else 'seconds'} since 1970-01-01",
-            "calendar": "standard",
-            "dtype": "int64",
-        }
-    elif not np.issubdtype(coordinate.dtype, np.datetime64) and coordinate.dtype != object:
-        kept = {}
-    return kept | {"_FillValue": None}
-
-
-def _global_attributes(template: Template, source: "Field | FieldSeries", history: str | None) -> dict[str, Any]:
-    from gridless import __version__
-
-    model = source.model if isinstance(source, FieldSeries) else source.solved
-    about = dict(template.grid.attrs)
-    about["Conventions"] = CONVENTIONS
-    about.setdefault("title", f"{', '.join(q.name for q in quantities_of(source))} by gridless")
-    about["source"] = f"gridless {__version__}, {getattr(model, 'name', type(model).__name__)}"
-    line = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {history or 'gridless: to_xarray'}"
-    about["history"] = f"{about['history']}\n{line}" if about.get("history") else line
-    return about

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Like = xr.Dataset | xr.DataArray | str | Path
 
+ALONG = 65  # places along an axis that stand for all
 MARGIN = 0.01  # of the extent, around readings and a template
 NORTHING, EASTING = ("projection_y_coordinate", "grid_latitude"), ("projection_x_coordinate", "grid_longitude")
 
@@ -172,8 +173,10 @@ def domain_over(domain: Domain, like: "Like") -> Domain:
     template = Template.of(like, "")
     places = Places.of(domain, template)
     at = places.coordinates(template.grid, places.dims(template.grid))
-    ends = domain.to_user(torch.tensor([[0.0] * len(domain.axes), [1.0] * len(domain.axes)]))
-    every = {axis.name: np.concatenate([ends[axis.name], at[axis.name].ravel()]) for axis in domain.axes}
+    inside = domain.to_user(
+        torch.linspace(0, 1, ALONG)[:, None].expand(-1, len(domain.axes))
+    )  # which way round the globe
+    every = {axis.name: np.concatenate([inside[axis.name], at[axis.name].ravel()]) for axis in domain.axes}
     around = Domain.around(every, units={axis.name: axis.unit for axis in domain.axes}, margin=MARGIN)
     return replace(domain, axes=around.axes, sphere=around.sphere)
 

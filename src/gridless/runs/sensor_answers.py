@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gridless.bases import Kriging
+from gridless.data.answer_attributes import ERROR, quantities_of
 from gridless.data.answer_tables import answered_table
-from gridless.data.answers import ERROR, answered, quantities_of
+from gridless.data.answers import answered
 from gridless.data.archive_writing import write_netcdf, write_zarr
 from gridless.data.kinds import kind_of_file
+from gridless.data.projections import attributes_of, projected
 from gridless.data.regular_grids import regular_grid
 from gridless.data.snapshots import FieldSeries, Snapshots
 from gridless.data.sources import read
@@ -19,7 +21,7 @@ from gridless.data.tables import read_table
 from gridless.data.templates import Template
 from gridless.files import replacing, write_bytes, write_text
 from gridless.model import FieldModel
-from gridless.reports.maps import draw_map
+from gridless.reports.maps import Dots, draw_map
 from gridless.runs.reading_options import ReadingOptions
 from gridless.samples import Samples
 from gridless.weights.pretrained import ships
@@ -96,11 +98,14 @@ def _samples(source: Path, options: ReadingOptions) -> Samples | Snapshots:
 
 def _chunks(fields: Any, like: Any) -> dict[str, int] | None:
     """One block per time where the answer is larger than memory should hold."""
-    if not isinstance(fields, FieldSeries):
+    template, several = Template.of(like, ""), isinstance(fields, FieldSeries)
+    sizes = {str(dim): n for dim, n in template.grid.sizes.items() if dim in template.grid.indexes}
+    if several and template.time is None:
+        sizes = {"time": len(fields)} | sizes
+    if not sizes or prod(sizes.values()) <= AT_ONCE:
         return None
-    template = Template.of(like, "")
-    size = len(fields) * prod(n for dim, n in template.grid.sizes.items() if dim != template.time)
-    return {template.time or "time": 1} if size > AT_ONCE else None
+    first = (template.time or "time") if several else max(sizes, key=lambda dim: sizes[dim])
+    return {first: 1 if several else max(1, AT_ONCE * sizes[first] // prod(sizes.values()))}
 
 
 def _write_table(fields: Any, places: Path, output: Path, options: ReadingOptions) -> str:
@@ -116,17 +121,24 @@ def _write_table(fields: Any, places: Path, output: Path, options: ReadingOption
     return f"{output}: {len(frame):,} rows"
 
 
-def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str):
+def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str) -> Dots | None:
     """The readings, as dots on a map of the axes that they have; not those of a grid."""
     one = samples.samples(0) if isinstance(samples, Snapshots) else samples
     if one.coords is None or one.domain is None or (isinstance(samples, Snapshots) and len(samples) > 1):
         return None
-    at = one.domain.to_user(one.coords[0] if one.mask is None else one.coords[0, one.mask[0]])
-    values = one.values[0, :, 0] if one.mask is None else one.values[0, one.mask[0], 0]
-    dims = [str(dim) for dim in dataset[name].squeeze().dims]
-    if len(dims) != 2 or any(dim not in at for dim in dims):
-        return None
-    return at[dims[0]], at[dims[1]], values.numpy()
+    real = slice(None) if one.mask is None else one.mask[0]
+    at, values = one.domain.to_user(one.coords[0, real]), one.values[0, real, 0].numpy()
+    answer = dataset[name].squeeze()
+    mapping = [attributes_of(c.attrs) for c in dataset.coords.values() if "grid_mapping_name" in c.attrs]
+    if one.domain.sphere is not None and not one.domain.mapping:
+        latitude, longitude = (at[one.domain.names[i]] for i in one.domain.sphere)
+        if {answer[dim].attrs.get("units") for dim in answer.dims} == {"degrees_north", "degrees_east"}:
+            return latitude, longitude, values
+        if any(mapping):
+            east, north = projected(next(filter(None, mapping)), latitude, longitude)
+            return north, east, values
+    dims = [str(dim) for dim in answer.dims]
+    return (at[dims[0]], at[dims[1]], values) if len(dims) == 2 and set(dims) <= set(at) else None
 
 
 def announce(model: Any, name: str) -> None:

@@ -1,8 +1,8 @@
-"""Batches that are shown several times, with other questions each time and their base solved once: where solving a base costs
-more than a step.
+"""Batches that are shown several times, with other questions each time and their base solved once: where solving a base
+costs more than a step.
 
-BLOCK batches are drawn, shown `train.reuse` times in another order each time, and given up for the next ones. Which batch and
-which questions a step sees depends on the seed and the step alone.
+BLOCK batches are drawn, shown `train.reuse` times in another order each time, and given up for the next ones. Which batch
+and which questions a step sees depends on the seed and the step alone.
 """
 
 from collections.abc import Iterator
