@@ -22,11 +22,11 @@ from gridless.bases.covariance import JITTER, KERNELS, correlation, squared_dist
 from gridless.bases.mode_mixture import NEGLIGIBLE
 from gridless.samples import joined, mapped, moved_parts
 
-MODE_VARIANCES, RESIDUAL_VARIANCES = (0.3, 1.0, 3.0), (0.5, 1.0, 2.0, 4.0)
+MODE_VARIANCES, RESIDUAL_VARIANCES = (0.3, 1.0, 3.0), (0.5, 1.0, 2.2)
 """Over those of past fields: a field may be livelier than most."""
-NOISES = (0.003, 0.03, 0.1, 0.3)  # standard deviations of a reading, over that of past fields
+NOISES = (0.003, 0.08, 0.3)  # standard deviations of a reading, over that of past fields
 TAPER = list(KERNELS).index("matern32")
-KEPT = 8  # hypotheses that an answer is made of
+KEPT = 6  # hypotheses that an answer is made of
 NUMBERS_AT_ONCE = 1 << 22
 
 
@@ -83,6 +83,11 @@ class OiPosterior:
     root: Float[Tensor, "B T n n"]
     """Lower Cholesky root of the readings' covariance."""
     log_evidence: Float[Tensor, " B"]
+
+    def chosen(self, hypothesis: Int[Tensor, " B"]) -> "OiPosterior":
+        """One hypothesis of each field."""
+        rows = torch.arange(len(hypothesis), device=hypothesis.device)
+        return mapped(self, lambda t: t if t.ndim == 1 else t[rows, hypothesis][:, None])
 
 
 @dataclass(frozen=True, eq=False)
