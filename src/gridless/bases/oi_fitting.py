@@ -238,11 +238,11 @@ class Judge:
         return Readings(places, anomaly.flatten(1), measured.flatten(1))
 
     def log_evidence(self, shapes: Sequence[Shape], most: int = JUDGED) -> Float[Tensor, "S K V"]:
-        """Of each field (of `most` of them) under each hypothesis."""
+        """Of each field (of `most` of them) under each hypothesis without noise: an archive's cells are read as they are."""
         prior = self.prior(shapes)
         cases = sorted(self.cases[:: -(-len(self.cases) // most)], key=lambda case: case.seen)
         parts = [cases[i : i + TOGETHER] for i in range(0, len(cases), TOGETHER)]
-        return torch.cat([prior.log_evidence(self.readings(part, shapes)) for part in parts])
+        return torch.cat([prior.log_evidence(self.readings(part, shapes), exact=True) for part in parts])
 
     def search(self, axes: tuple[int, ...], kept: int) -> list[Shape]:
         """The best shapes of all that were tried, best first."""
@@ -275,18 +275,19 @@ class Judge:
             best = max(tried, key=score)
             yield best
         for axis, stretch in product(axes, STRETCHES):
-            yield replace(best, axis=axis, stretch=stretch)
+            yield replace(best, axis=axis if stretch != 1 else 0, stretch=stretch)
 
     def weighed(self, shapes: Sequence[Shape]) -> tuple[OiPrior, float]:
         """The prior that makes the readings of all fields most likely; and what the spread has to be multiplied by, so
         that an interval holds as much of these fields as it says."""
         prior = self.prior(shapes)
-        evidence = self.log_evidence(shapes).flatten(1)
-        log_prior = prior.log_prior.flatten()
+        evidence = self.log_evidence(shapes)
+        log_prior = torch.zeros_like(evidence[0]).flatten()
         for _ in range(PRIOR_ROUNDS):
-            log_prior = (evidence + log_prior).softmax(1).mean(0).clamp(min=1e-12).log()
-        share = (1 - OPEN) * log_prior.softmax(0) + OPEN / len(log_prior)
-        prior = replace(prior, log_prior=share.log().view_as(prior.log_prior))
+            log_prior = (evidence.flatten(1) + log_prior).softmax(1).mean(0).clamp(min=1e-12).log()
+        share = torch.full_like(prior.log_prior, OPEN / prior.log_prior.numel())
+        share[:, :: len(NOISES)] += (1 - OPEN) * log_prior.softmax(0).view_as(evidence[0])
+        prior = replace(prior, log_prior=share.log())
         return prior, self._widening(prior, shapes)
 
     def _widening(self, prior: OiPrior, shapes: Sequence[Shape]) -> float:

@@ -131,16 +131,18 @@ class OiPrior:
             residual = residual * same.repeat(near.shape[1], near.shape[2])
         return low, residual
 
-    def log_evidence(self, readings: Readings) -> Float[Tensor, "B K V"]:
-        """Logarithm of the density of the readings under each hypothesis."""
+    def log_evidence(self, readings: Readings, exact: bool = False) -> Float[Tensor, "B K V"]:
+        """Logarithm of the density of the readings under each hypothesis, or (`exact`) those with the least noise."""
         variants, (batch, count) = self.variants, readings.anomaly.shape
+        if exact:
+            variants = tuple(part[:: len(NOISES)] for part in variants)
         step = max(1, NUMBERS_AT_ONCE // (count * count * len(variants[0])))
-        parts = [self._log_evidence(readings.select(slice(i, i + step))) for i in range(0, batch, step)]
-        return torch.cat(parts)
+        return torch.cat(
+            [self._log_evidence(readings.select(slice(i, i + step)), *variants) for i in range(0, batch, step)]
+        )
 
     @torch.no_grad()
-    def _log_evidence(self, readings: Readings) -> Float[Tensor, "b K V"]:
-        a, b, noise = self.variants
+    def _log_evidence(self, readings: Readings, a: Tensor, b: Tensor, noise: Tensor) -> Float[Tensor, "b K V"]:
         scores = []
         for k in range(len(self.rank)):
             shape = torch.full((len(readings.anomaly),), k, device=self.rank.device)
