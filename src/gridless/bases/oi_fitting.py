@@ -98,7 +98,8 @@ def fit_prior(
     whole = Archive.of(Anomalies(fields, range(len(fields)), phase, usual), periodic, usual.shape[-2])
     positions = grid(*usual.shape[:-2], dtype=torch.float64)
     positions = positions if domain is None else domain.embed(positions)
-    spectrum, residual, cases = [], None, []
+    spectrum, cases = [], []
+    residual, total = torch.zeros(len(RANKS), *whole.mean.shape, dtype=torch.float64), torch.zeros_like(whole.mean)
     for fold, chosen in enumerate(folds):
         usual_of_others = sums.coefficients([other for other in every if other != fold], harmonics)
         others = [number for number in range(len(fields)) if number not in chosen]
@@ -110,9 +111,8 @@ def fit_prior(
         for number in range(len(chosen)):
             anomaly, measured, weights = unseen.explained(number, parts)
             spectrum.append(weights.square())
-            left = _left_out(anomaly, modes, weights) * measured
-            residual = left if residual is None else residual + left
-            total = measured if len(spectrum) == 1 else total + measured
+            residual += _left_out(anomaly, modes, weights) * measured
+            total += measured
             if number in judged:
                 cases.append(_case(positions, modes, anomaly, measured, len(cases)))
     width = min(len(each) for each in spectrum)
