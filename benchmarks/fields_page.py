@@ -79,9 +79,11 @@ def page(found: dict) -> str:
 Written by `python benchmarks/fields.py --page` from `results/fields.json` (`{found["command"]}`;
 commits {commits};
 {hardware["cpu"]}, {hardware["threads"]} thread, shared with other work).
-{len(found["seeds"])} draws of sensors (or of stations left out); means with their 95 % t-intervals over the draws. On grids all measured cells are asked, those that are
-read included, and weighted by their area; the intervals are of the *field*. Of stations, readings that were left out are asked; the intervals
-are of a *reading*. CRPS and the shares inside the 50 % and 90 % intervals are for the counts of sensors in the same order.
+
+{len(found["seeds"])} draws of sensors (or of stations left out); means with their 95 % t-intervals over the draws. On
+grids all measured cells are asked, those that are read included, and weighted by their area; the intervals are of the
+*field*. Of stations, readings that were left out are asked; the intervals are of a *reading*. CRPS and the shares inside
+the 50 % and 90 % intervals are for the counts of sensors in the same order.
 Seconds are those of all draws and counts of a row together, fitting included.
 
 What a row sees decides what it can be compared with: nothing of the day (climatology), its readings, past fields too, or

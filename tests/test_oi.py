@@ -9,7 +9,7 @@ import torch
 from conftest import tiny
 
 import gridless as gl
-from gridless.bases import Kriging, Modes, Oi, oi_fitting
+from gridless.bases import Kriging, Modes, Oi, oi_fitting, oi_prior
 from gridless.bases.climatology import Sums, design, harmonics_of, phases, runs
 
 SHAPE = (10, 14)
@@ -271,3 +271,22 @@ def test_what_cannot_be_fitted_or_answered_is_named(oi, samples):
         Oi(gl.config.Oi(), SIGNAL).fit([readings(fields(1), 9)] * 5)
     with pytest.raises(ValueError, match="head.kind 'gaussian'"):
         gl.FieldModel(gl.preset("sensors", "tiny", base={"kind": "oi"}, head={"kind": "point"}))
+
+
+def test_hypotheses_of_many_readings_are_weighed_by_some_and_too_many_are_refused(oi, monkeypatch):
+    samples = readings(fields(3, seed=6), 70)
+    padded = replace(
+        samples,
+        values=torch.nn.functional.pad(samples.values, (0, 0, 0, 9)),
+        coords=torch.nn.functional.pad(samples.coords, (0, 0, 0, 9)),
+        mask=torch.nn.functional.pad(torch.ones(3, 70, dtype=torch.bool), (0, 9)),
+    )
+    cells = CELLS.expand(3, -1, -1)
+    whole = oi.solve(samples)(cells)
+    monkeypatch.setattr(oi_prior, "WHOLE", 30)
+    some, of_padded = oi.solve(samples)(cells), oi.solve(padded)(cells)
+    assert (some - whole).square().mean().sqrt() < 0.1 * whole.std()
+    torch.testing.assert_close(of_padded, some, rtol=0, atol=1e-8)
+    monkeypatch.setattr(oi_prior, "LARGEST", 50)
+    with pytest.raises(ValueError, match="at most 50 readings of a field at once, got 70; thin them out"):
+        oi.solve(samples)
