@@ -156,42 +156,34 @@ class Pod(OfAnomalies):
 
 @dataclass(eq=False)
 class GappyEof(OfAnomalies):
-    """DINEOF: a truncated decomposition of past and asked fields together, whose unread cells are filled by it, again and
-    again; the rank is that which best tells a tenth of the readings that was held back."""
+    """The leading modes of past fields, fitted to the readings by least squares without a prior (gappy POD; what iterated
+    truncated decompositions such as DINEOF settle at); the rank is that which best tells a fifth of the readings that was
+    held back."""
 
     name: str = "gappy EOF"
     model: object = None
-    sees: str = f"{READ}, of all steps at once, {PAST}"
-    ranks: tuple[int, ...] = (1, 2, 4, 8, 12)
-    rounds: int = 30
+    sees: str = f"{READ}, {PAST}"
+    ranks: tuple[int, ...] = (1, 2, 3, 4, 6, 8, 12, 16)
 
     def fit(self, data: Archive, question: Question) -> None:
         super().fit(data, question)
-        self.past = data.flat[data.past] - self.climatology.usual(data.times[data.past])
-        self.past = self.past[:: max(1, len(self.past) // 96)]
-        self.root = np.sqrt(data.weights)
+        past = (data.flat[data.past] - self.climatology.usual(data.times[data.past])) * np.sqrt(data.weights)
+        left = np.linalg.eigh(past @ past.T)[1][:, ::-1][:, : max(self.ranks)]
+        modes = (left.T @ past) / np.sqrt(data.weights)
+        self.modes = modes / np.sqrt(np.square(modes).mean(1, keepdims=True))
 
     def answer(self, question: Question) -> Answer:
         usual = self.climatology.usual(question.times)
         read = question.samples.values[..., 0].numpy() - usual[:, question.places]
-        held = np.random.default_rng(0).random(read.shape) < 0.1
-        errors = []
-        for rank in self.ranks:
-            filled = self._filled(read, question.places, ~held, rank)
-            errors.append(np.square(filled[:, question.places] - read)[held].mean())
-        best = self.ranks[int(np.argmin(errors))]
-        return usual + self._filled(read, question.places, np.ones_like(held), best), None
+        held, seen = np.random.default_rng(0).random(read.shape[1]) < 0.2, self.modes[:, question.places]
 
-    def _filled(self, read: np.ndarray, places: np.ndarray, known: np.ndarray, rank: int) -> np.ndarray:
-        gaps = np.zeros((len(read), self.past.shape[1]))
-        for _ in range(self.rounds):
-            gaps[:, places] = np.where(known, read, gaps[:, places])
-            whole = np.concatenate([self.past, gaps]) * self.root
-            left = np.linalg.eigh(whole @ whole.T)[1][:, -rank:]
-            before, gaps = gaps, (left[len(self.past) :] @ (left.T @ whole)) / self.root
-            if np.abs(gaps - before).max() < 1e-3 * self.past.std():
-                break
-        return gaps
+        def weights(rank: int, known: np.ndarray) -> np.ndarray:
+            return np.linalg.lstsq(seen[:rank, known].T, read[:, known].T, rcond=None)[0].T
+
+        ranks = [rank for rank in self.ranks if rank <= (~held).sum()]
+        errors = [np.square(weights(rank, ~held) @ seen[:rank] - read)[:, held].mean() for rank in ranks]
+        best = ranks[int(np.argmin(errors))]
+        return usual + weights(best, np.ones_like(held)) @ self.modes[:best], None
 
 
 @dataclass(eq=False)
@@ -261,17 +253,43 @@ class Scikit:
 
 
 @dataclass(eq=False)
-class PooledStations(OfSamples):
-    """Kriging with the prior that past days of the known stations teach."""
+class PooledStations:
+    """Kriging with the prior that past days of the known stations teach. `plane`: on a plane whose axes may count
+    otherwise, instead of the sphere; `logarithm`: of log(1 + value), a mean and a deviation of the value again."""
 
     name: str = "kriging, pooled"
-    model: object = None
+    plane: bool = False
+    logarithm: bool = False
     sees: str = f"{READ}, past days: covariance"
 
     def fit(self, data: Stations, question: Question) -> None:
         days = data.taught[:: max(1, len(data.taught) // (3 * POOLED))]
-        past = data.samples(days, question.places)
-        self.model = Kriging.pooled([past.select(slice(b, b + 1)) for b in range(len(past))])
+        past = self._seen(data.samples(days, question.places))
+        base = Kriging(anisotropy=(0.6, 1.0, 1.6)) if self.plane else Kriging()
+        self.model = Kriging.pooled([past.select(slice(b, b + 1)) for b in range(len(past))], base)
+
+    def answer(self, question: Question) -> Answer:
+        coords = self._placed(question.samples, question.coords)
+        seen = replace(question, samples=self._seen(question.samples), coords=coords)
+        mean, std = asked(self.model.encode(seen.samples), seen)
+        if not self.logarithm:
+            return mean, std
+        usual, variance = np.exp(mean + std**2 / 2), std**2
+        return usual - 1, usual * np.sqrt(np.expm1(variance))
+
+    def _seen(self, samples: gl.Samples) -> gl.Samples:
+        values = samples.values.clamp(min=0).log1p() if self.logarithm else samples.values
+        domain = None if self.plane else samples.domain
+        return replace(samples, values=values, coords=self._placed(samples, samples.point_coords), domain=domain)
+
+    def _placed(self, samples: gl.Samples, coords: torch.Tensor) -> torch.Tensor:
+        """In a plane of equal units, in [0, 1]."""
+        if not self.plane:
+            return coords
+        latitude, longitude = samples.domain.axes
+        wide = longitude.length * np.cos(np.radians(latitude.start + latitude.length / 2))
+        sides = torch.tensor([latitude.length, wide], dtype=coords.dtype)
+        return coords * sides / sides.max()
 
 
 def asked(model_field, question: Question) -> Answer:
@@ -281,6 +299,9 @@ def asked(model_field, question: Question) -> Answer:
     with torch.no_grad():
         if not model_field.has_spread:
             return model_field(question.coords).reshape(question.truth.shape).double().numpy(), None
+        if hasattr(model_field.solved, "mean_and_std") and not question.readings:
+            mean, std = model_field.solved.mean_and_std(question.coords.expand(len(question.truth), -1, -1))
+            return mean[..., 0].numpy(), std[..., 0].numpy()
         reading = question.readings and hasattr(model_field.solved, "reading_variance")
         parts = model_field.mean_and_std(question.coords, reading=reading)
         mean, std = (part.reshape(question.truth.shape).double().numpy() for part in parts)
@@ -295,7 +316,10 @@ def methods(data: Archive | Stations) -> list[Method]:
     kriged = {"scikit-learn RBF-ARD": rbf, "scikit-learn Matérn-ARD": matern, "kriging": Kriging()}
     if isinstance(data, Stations):
         rows = {"mean": Scattered("mean"), **scattered, **kriged}
-        return [*(OfSamples(name, model) for name, model in rows.items()), PooledStations()]
+        pooled = [PooledStations(), PooledStations("kriging, pooled, anisotropic", plane=True)]
+        if data.positive:
+            pooled.append(PooledStations("kriging, pooled, of logarithms", logarithm=True))
+        return [*(OfSamples(name, model) for name, model in rows.items()), *pooled]
     return [
         Climatology(), Persistence(False), Persistence(True), OfSamples("inverse distance, raw", Scattered("idw")),
         *(OfAnomalies(name, model) for name, model in {**scattered, **kriged}.items()),

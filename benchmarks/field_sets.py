@@ -203,8 +203,9 @@ def pm10(folder: Path) -> Stations:
     values = data["pm10"][enough].T.astype(np.float64)
     place = np.stack([data["lat"][enough], data["lon"][enough]], -1)
     full = np.isfinite(values).sum(1) >= 15
-    return Stations("pm10", "µg/m³", values, times, place, _box(place), np.flatnonzero(full & (year >= 2003) & (year < 2008)),
-                    np.flatnonzero(full & (year >= 2008))[::5], positive=True)  # fmt: skip
+    taught, asked = full & (year >= 2003) & (year < 2008), full & (year >= 2008)
+    return Stations("pm10", "µg/m³", values, times, place, _box(place), np.flatnonzero(taught),
+                    np.flatnonzero(asked)[::5], positive=True)  # fmt: skip
 
 
 def _box(place: np.ndarray) -> gl.Domain:

@@ -47,6 +47,50 @@ def test_the_tables_of_concepts_are_those_of_the_committed_results():
         assert benchmark.table(json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))) in page
 
 
+def test_the_page_of_real_fields_is_that_of_the_committed_results():
+    import fields_page
+
+    found = json.loads((ROOT / "results" / "fields.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "fields.md").read_text(encoding="utf-8") == fields_page.page(found)
+
+
+def test_rows_of_real_fields_join_those_that_are_there_by_their_names():
+    pytest.importorskip("sklearn")
+    import fields
+
+    row = {"set": "ostia", "method": "OI", "sensors": 25, "rmse": 0.5}
+    before = fields.joined(None, [row, {**row, "sensors": 50}], {"ostia": {}})
+    after = fields.joined(before, [{**row, "rmse": 0.4}, {**row, "method": "mine"}], {"noaa": {}})
+    assert [(r["method"], r["sensors"], r["rmse"]) for r in after["rows"]] == [
+        ("OI", 25, 0.4),
+        ("OI", 50, 0.5),
+        ("mine", 25, 0.5),
+    ]
+    assert list(after["sets"]) == ["ostia", "noaa"]
+
+
+def test_scores_of_real_fields_are_those_of_their_definitions():
+    pytest.importorskip("sklearn")
+    import fields
+    import numpy as np
+    from field_sets import Question
+
+    from gridless.scoring import metrics
+
+    rng = np.random.default_rng(0)
+    truth, answer, std = rng.normal(size=(3, 40)), rng.normal(size=(3, 40)), rng.uniform(0.5, 2, (3, 40))
+    samples = gl.Samples.from_points(torch.rand(3, 2), torch.rand(3, 1))
+    steps = np.arange(3)
+    question = Question(samples, torch.rand(40, 2), truth, np.full(40, 1 / 40), steps, 0, 3, False, steps, steps)
+    scores = fields.scores(answer, std, question)
+    assert scores["rmse"] == pytest.approx(metrics.rmse(answer, truth))
+    assert scores["crps"] == pytest.approx(metrics.crps(answer, std, truth))
+    assert scores["coverage_90"] == pytest.approx(metrics.coverage(answer, std, truth, 0.9))
+    assert fields.scores(answer, None, question)["crps"] is None
+    truth[0, 3] = np.nan  # nobody knows
+    assert fields.scores(answer, std, question)["rmse"] < scores["rmse"] * 1.1
+
+
 def test_the_public_parts_compute_the_same():
     pytest.importorskip("mambapy")
     import train_step

@@ -44,6 +44,19 @@ class Oi(nn.Module):
 
     name = "oi"
     has_spread = True
+    usual: Tensor
+    modes: Tensor
+    residual_std: Tensor
+    inside: Tensor
+    rank: Tensor
+    taper_rate: Tensor
+    kernel: Tensor
+    rate: Tensor
+    log_prior: Tensor
+    variance: Tensor
+    widening: Tensor
+    anchors: Tensor
+    joins: Tensor
 
     def __init__(self, oi: config.Oi, signal: config.Signal, fallback: Base | None = None):
         super().__init__()

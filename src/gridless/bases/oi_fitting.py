@@ -28,8 +28,10 @@ LENGTHS = (0.02, 0.03, 0.045, 0.07, 0.1, 0.15, 0.22, 0.33, 0.5, 0.8, 1.2)  # in 
 TAPERS = (0.0, 2.0, 1.2, 0.8, 0.5, 0.33, 0.22)  # 0: none
 STRETCHES = (0.4, 0.6, 0.8, 1.0, 1.25, 1.6, 2.5, 4.0)  # of one axis
 LOCAL = (0.0, 0.5, 1.0)  # how much of the residual's variance is that of the cell, rather than of all cells
-SENSORS = (15, 150)  # readings of a field that is left out, from … to
+SENSORS = (15, 120)  # readings of a field that is left out, from … to
 JUDGED, ASKED = 64, 200  # fields that are read, and further cells of each that are asked, for the spread
+TOGETHER = 7  # of about as many readings, whose evidence is worked out at once
+SEARCHED = 28  # of these fields, by which shapes are searched
 ROUNDS = 2  # through all options
 PRIOR_ROUNDS = 40  # of expectation–maximisation
 OPEN = 0.1  # of the prior is left to every hypothesis alike: readings may be noisier than past fields were
@@ -96,7 +98,8 @@ def fit_prior(
     whole = Archive.of(Anomalies(fields, range(len(fields)), phase, usual), periodic, usual.shape[-2])
     positions = grid(*usual.shape[:-2], dtype=torch.float64)
     positions = positions if domain is None else domain.embed(positions)
-    spectrum, residual, cases = [], None, []
+    spectrum, cases = [], []
+    residual, total = torch.zeros(len(RANKS), *whole.mean.shape, dtype=torch.float64), torch.zeros_like(whole.mean)
     for fold, chosen in enumerate(folds):
         usual_of_others = sums.coefficients([other for other in every if other != fold], harmonics)
         others = [number for number in range(len(fields)) if number not in chosen]
@@ -108,9 +111,8 @@ def fit_prior(
         for number in range(len(chosen)):
             anomaly, measured, weights = unseen.explained(number, parts)
             spectrum.append(weights.square())
-            left = _left_out(anomaly, modes, weights) * measured
-            residual = left if residual is None else residual + left
-            total = measured if len(spectrum) == 1 else total + measured
+            residual += _left_out(anomaly, modes, weights) * measured
+            total += measured
             if number in judged:
                 cases.append(_case(positions, modes, anomaly, measured, len(cases)))
     width = min(len(each) for each in spectrum)
@@ -224,22 +226,23 @@ class Judge:
         )
 
     def readings(self, cases: Sequence[LeftOut], shapes: Sequence[Shape], asked: bool = False) -> Readings:
-        """Of several fields that have as many: what is seen of them, or asked."""
+        """What is seen of some fields, or asked; those with fewer are padded."""
         stds = torch.stack([self.residual(shape).sqrt() for shape in shapes], -1)
-        part = slice(cases[0].seen, None) if asked else slice(cases[0].seen)
-        index = torch.stack([case.cells[part] for case in cases])
-        places = Places(
-            torch.stack([case.x[part] for case in cases]),
-            torch.stack([case.modes[part, :, : len(self.variances)] for case in cases]) * self.variances.sqrt(),
-            stds[index],
+        parts = [slice(case.seen, None) if asked else slice(case.seen) for case in cases]
+        of_cases = [(case.x[i], case.modes[i], case.cells[i], case.anomaly[i], case.measured[i])
+                    for case, i in zip(cases, parts, strict=True)]  # fmt: skip
+        x, modes, cells, anomaly, measured = (
+            torch.nn.utils.rnn.pad_sequence(list(each), batch_first=True) for each in zip(*of_cases, strict=True)
         )
-        anomaly = torch.stack([case.anomaly[part] for case in cases]).flatten(1)
-        return Readings(places, anomaly, torch.stack([case.measured[part] for case in cases]).flatten(1))
+        places = Places(x, modes[..., : len(self.variances)] * self.variances.sqrt(), stds[cells])
+        return Readings(places, anomaly.flatten(1), measured.flatten(1))
 
-    def log_evidence(self, shapes: Sequence[Shape]) -> Float[Tensor, "S K V"]:
-        """Of each field under each hypothesis."""
+    def log_evidence(self, shapes: Sequence[Shape], most: int = JUDGED) -> Float[Tensor, "S K V"]:
+        """Of each field (of `most` of them) under each hypothesis without noise: an archive's cells are read as they are."""
         prior = self.prior(shapes)
-        return torch.cat([prior.log_evidence(self.readings([case], shapes)) for case in self.cases])
+        cases = sorted(self.cases[:: -(-len(self.cases) // most)], key=lambda case: case.seen)
+        parts = [cases[i : i + TOGETHER] for i in range(0, len(cases), TOGETHER)]
+        return torch.cat([prior.log_evidence(self.readings(part, shapes), exact=True) for part in parts])
 
     def search(self, axes: tuple[int, ...], kept: int) -> list[Shape]:
         """The best shapes of all that were tried, best first."""
@@ -247,7 +250,7 @@ class Judge:
 
         def score(shape: Shape) -> float:
             if shape not in scores:
-                each = self.log_evidence([shape])[:, 0]
+                each = self.log_evidence([shape], SEARCHED)[:, 0]
                 scores[shape] = float(each.logsumexp(1).sum())
             return scores[shape]
 
@@ -272,18 +275,19 @@ class Judge:
             best = max(tried, key=score)
             yield best
         for axis, stretch in product(axes, STRETCHES):
-            yield replace(best, axis=axis, stretch=stretch)
+            yield replace(best, axis=axis if stretch != 1 else 0, stretch=stretch)
 
     def weighed(self, shapes: Sequence[Shape]) -> tuple[OiPrior, float]:
         """The prior that makes the readings of all fields most likely; and what the spread has to be multiplied by, so
         that an interval holds as much of these fields as it says."""
         prior = self.prior(shapes)
-        evidence = self.log_evidence(shapes).flatten(1)
-        log_prior = prior.log_prior.flatten()
+        evidence = self.log_evidence(shapes)
+        log_prior = torch.zeros_like(evidence[0]).flatten()
         for _ in range(PRIOR_ROUNDS):
-            log_prior = (evidence + log_prior).softmax(1).mean(0).clamp(min=1e-12).log()
-        share = (1 - OPEN) * log_prior.softmax(0) + OPEN / len(log_prior)
-        prior = replace(prior, log_prior=share.log().view_as(prior.log_prior))
+            log_prior = (evidence.flatten(1) + log_prior).softmax(1).mean(0).clamp(min=1e-12).log()
+        share = torch.full_like(prior.log_prior, OPEN / prior.log_prior.numel())
+        share[:, :: len(NOISES)] += (1 - OPEN) * log_prior.softmax(0).view_as(evidence[0])
+        prior = replace(prior, log_prior=share.log())
         return prior, self._widening(prior, shapes)
 
     def _widening(self, prior: OiPrior, shapes: Sequence[Shape]) -> float:

@@ -20,13 +20,15 @@ from torch import Tensor
 
 from gridless.bases.covariance import JITTER, KERNELS, correlation, squared_distances
 from gridless.bases.mode_mixture import NEGLIGIBLE
+from gridless.bases.neighbourhoods import bisected
 from gridless.samples import joined, mapped, moved_parts
 
-MODE_VARIANCES, RESIDUAL_VARIANCES = (0.3, 1.0, 3.0), (0.5, 1.0, 2.0, 4.0)
+MODE_VARIANCES, RESIDUAL_VARIANCES = (0.3, 1.0, 3.0), (0.5, 1.0, 2.2)
 """Over those of past fields: a field may be livelier than most."""
-NOISES = (0.003, 0.03, 0.1, 0.3)  # standard deviations of a reading, over that of past fields
+NOISES = (0.003, 0.08, 0.3)  # standard deviations of a reading, over that of past fields
 TAPER = list(KERNELS).index("matern32")
-KEPT = 8  # hypotheses that an answer is made of
+WHOLE, LARGEST = 256, 3000  # places by which hypotheses are weighed, and which are solved at once
+KEPT = 6  # hypotheses that an answer is made of
 NUMBERS_AT_ONCE = 1 << 22
 
 
@@ -68,6 +70,24 @@ class Readings:
         """Some of the fields."""
         return mapped(self, lambda t: t[index])
 
+    def thinned(self, most: int) -> "Readings":
+        """At most so many places of each field, spread over all that were read."""
+        x, channels = self.places.x, self.places.modes.shape[2]
+        if x.shape[1] <= most:
+            return self
+        index, real = [], self.measured.unflatten(1, (-1, channels)).any(-1)
+        for row in range(len(x)):
+            read = real[row].nonzero()[:, 0]
+            order = torch.cat([read[leaf] for leaf in bisected(x[row, read].detach(), 8)]) if len(read) else read
+            chosen = order[torch.linspace(0, len(order) - 1, min(most, len(order)), device=x.device).long()]
+            others = (~real[row]).nonzero()[:, 0][: most - len(chosen)]
+            index.append(torch.cat([chosen, others]))
+        rows, columns = torch.arange(len(x), device=x.device)[:, None], torch.stack(index)
+        places = mapped(self.places, lambda t: t[rows, columns])
+        flat = (columns[..., None] * channels + torch.arange(channels, device=x.device)).flatten(1)
+        noise = None if self.noise_variance is None else self.noise_variance[rows, flat]
+        return Readings(places, self.anomaly[rows, flat], self.measured[rows, flat], noise)
+
 
 @dataclass(frozen=True, eq=False)
 class OiPosterior:
@@ -83,6 +103,11 @@ class OiPosterior:
     root: Float[Tensor, "B T n n"]
     """Lower Cholesky root of the readings' covariance."""
     log_evidence: Float[Tensor, " B"]
+
+    def chosen(self, hypothesis: Int[Tensor, " B"]) -> "OiPosterior":
+        """One hypothesis of each field."""
+        rows = torch.arange(len(hypothesis), device=hypothesis.device)
+        return mapped(self, lambda t: t if t.ndim == 1 else t[rows, hypothesis][:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +151,18 @@ class OiPrior:
             residual = residual * same.repeat(near.shape[1], near.shape[2])
         return low, residual
 
-    def log_evidence(self, readings: Readings) -> Float[Tensor, "B K V"]:
-        """Logarithm of the density of the readings under each hypothesis."""
+    def log_evidence(self, readings: Readings, exact: bool = False) -> Float[Tensor, "B K V"]:
+        """Logarithm of the density of the readings under each hypothesis, or (`exact`) those with the least noise."""
         variants, (batch, count) = self.variants, readings.anomaly.shape
+        if exact:
+            variants = tuple(part[:: len(NOISES)] for part in variants)
         step = max(1, NUMBERS_AT_ONCE // (count * count * len(variants[0])))
-        parts = [self._log_evidence(readings.select(slice(i, i + step))) for i in range(0, batch, step)]
-        return torch.cat(parts)
+        return torch.cat(
+            [self._log_evidence(readings.select(slice(i, i + step)), *variants) for i in range(0, batch, step)]
+        )
 
     @torch.no_grad()
-    def _log_evidence(self, readings: Readings) -> Float[Tensor, "b K V"]:
-        a, b, noise = self.variants
+    def _log_evidence(self, readings: Readings, a: Tensor, b: Tensor, noise: Tensor) -> Float[Tensor, "b K V"]:
         scores = []
         for k in range(len(self.rank)):
             shape = torch.full((len(readings.anomaly),), k, device=self.rank.device)
@@ -146,14 +173,19 @@ class OiPrior:
         return torch.stack(scores, 1)
 
     def posterior(self, readings: Readings) -> OiPosterior:
-        """Of each field alone."""
+        """Of each field alone. Raises ValueError for more than LARGEST places."""
         batch, count = readings.anomaly.shape
+        if readings.places.x.shape[1] > LARGEST:
+            raise ValueError(
+                f"optimal interpolation solves at most {LARGEST} readings of a field at once, got "
+                f"{readings.places.x.shape[1]}; thin them out, or use base.kind 'pod' or 'kriging'"
+            )
         step = max(1, 2 * NUMBERS_AT_ONCE // (KEPT * count * count))
         return joined([self._posterior(readings.select(slice(i, i + step))) for i in range(0, batch, step)])
 
     def _posterior(self, readings: Readings) -> OiPosterior:
         """The likeliest hypotheses, and what readings say under each; differentiable by readings and places."""
-        chosen = (self.log_evidence(readings) + self.log_prior).flatten(1)
+        chosen = (self.log_evidence(readings.thinned(WHOLE)) + self.log_prior).flatten(1)
         index = chosen.topk(min(KEPT, chosen.shape[1]), 1).indices
         variants = len(self.log_prior[0])
         shape, variant = index // variants, index % variants

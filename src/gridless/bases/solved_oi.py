@@ -64,16 +64,22 @@ class SolvedOi:
     differentiable = True
 
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
-        coords = shared(coords)
-        anomaly, _ = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), False)
-        return self._within(self.fields.usual_at(coords, self.season) + anomaly, coords)
+        return self._moments(coords, False)[0]
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """Standard deviations of the field, without a reading's noise, as wide as fields that were left out asked for."""
+        return self._moments(coords, True)[1]
+
+    def mean_and_std(self, coords: Float[Tensor, "B Q d"]) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
+        """Both, for the price of the second."""
+        return self._moments(coords, True)
+
+    def _moments(self, coords: Tensor, spread: bool) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
         coords = shared(coords)
-        _, variance = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), True)
+        anomaly, variance = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), spread)
+        mean = self._within(self.fields.usual_at(coords, self.season) + anomaly, coords)
         variance = variance.clamp(min=SMALLEST**2 * self.prior.variance) * self.widening**2
-        return self._within((variance + self.doubt[:, None, None]).sqrt(), coords)
+        return mean, self._within((variance + self.doubt[:, None, None]).sqrt(), coords)
 
     def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 1"]:
         """Of a reading around the field."""
@@ -150,7 +156,7 @@ class OiDraws:
             rate, kernel = prior.rate[shape], prior.kernel[shape]
             taper = prior.taper_rate[shape][:, None] * rate / rate.amin(1, keepdim=True)
             numbers = RandomNumbers.stack([RandomNumbers.draw(rng, rate.shape[1]) for _ in range(channels + 1)])
-            numbers = mapped(numbers, lambda t: t.to(rate))
+            numbers = moved_parts(numbers, rate.device)
             draw = OiDraw(
                 chosen,
                 _functions(mapped(numbers, lambda t: t[:-1]), kernel[:, None], rate[:, None]),
@@ -172,9 +178,9 @@ class OiDraws:
         asked, usual = solved.fields.places(coords), solved.fields.usual_at(coords, solved.season)
         seen, posterior = solved.readings.places, solved.posterior
         mean, _ = solved.prior.moments(posterior, seen, asked, False)
-        rows, out = torch.arange(len(usual), device=usual.device), []
+        out = []
         for draw in self.drawn:
-            of_draw = mapped(posterior, lambda t: t if t.ndim == 1 else t[rows, draw.hypothesis][:, None])
+            of_draw = posterior.chosen(draw.hypothesis)
             update = (solved.prior.covariance(of_draw, 0, asked, seen) @ draw.update[..., None])[..., 0]
             anomaly = draw.before(solved, asked) + update.view_as(mean)
             out.append(solved._within(usual + mean + solved.widening * (anomaly - mean), coords))
