@@ -57,7 +57,7 @@ def left_out(solved: Solved) -> Answer:
     """What a base says at each reading without it. Raises ValueError for one that cannot leave readings out."""
     answer = getattr(solved, "left_out", None)
     if answer is None:
-        raise ValueError("tokenizer.base needs a base that can leave readings out: base.kind 'kriging'")
+        raise ValueError("tokenizer.base needs a base that can leave readings out: base.kind 'kriging' or 'oi'")
     return answer()
 
 

@@ -220,11 +220,11 @@ def measure(answer: Prediction, case: Case, further: Mapping[str, Measure]) -> d
 
 def psnr(answer: Prediction, case: Case) -> float:
     """Of the floats, against the range of the values."""
-    mean, truth = _known(answer.mean, case)
+    mean, truth = known_values(answer.mean, case)
     return metrics.psnr(mean / case.peak, truth / case.peak)
 
 
-def _known(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
+def known_values(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Answer and truth where the truth was measured."""
     truth = case.truth.astype(np.float64) / (255 if case.truth.dtype == np.uint8 else 1)
     values = np.asarray(values, np.float64)
@@ -232,15 +232,15 @@ def _known(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rmse(answer: Prediction, case: Case) -> float:
-    return metrics.rmse(*_known(answer.mean, case))
+    return metrics.rmse(*known_values(answer.mean, case))
 
 
 def _relative(answer: Prediction, case: Case) -> float:
-    return metrics.relative_l2(*_known(answer.mean, case))
+    return metrics.relative_l2(*known_values(answer.mean, case))
 
 
 def _r2(answer: Prediction, case: Case) -> float:
-    return metrics.r2(*_known(answer.mean, case))
+    return metrics.r2(*known_values(answer.mean, case))
 
 
 def _coverage_50(answer: Prediction, case: Case) -> float | None:
@@ -254,15 +254,15 @@ def _coverage_90(answer: Prediction, case: Case) -> float | None:
 def _coverage(answer: Prediction, case: Case, level: float) -> float | None:
     if answer.std is None:
         return None
-    mean, truth = _known(answer.mean, case)
-    return metrics.coverage(mean, _known(answer.std, case)[0], truth, level)
+    mean, truth = known_values(answer.mean, case)
+    return metrics.coverage(mean, known_values(answer.std, case)[0], truth, level)
 
 
 def _crps(answer: Prediction, case: Case) -> float | None:
     if answer.std is None:
         return None
-    mean, truth = _known(answer.mean, case)
-    return metrics.crps(mean, _known(answer.std, case)[0], truth)
+    mean, truth = known_values(answer.mean, case)
+    return metrics.crps(mean, known_values(answer.std, case)[0], truth)
 
 
 def _psnr_apart(answer: Prediction, case: Case) -> float | None:

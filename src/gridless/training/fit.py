@@ -107,6 +107,7 @@ def _fit(
         write_profile(trial(model, train, draw), run.folder / "profile.txt")
     if state is None:
         base = fit_base(model, data, quiet)
+        average = build_average(model, train)  # that of a base which was fitted too
         base_seconds = base["base_seconds"]
         start = getattr(model, "trained_steps", 0)
         count = train.steps or steps_within(train.seconds - base_seconds, trial(model, train, draw))
