@@ -11,6 +11,7 @@ from gridless.config.errors import ConfigError
 from gridless.data.signals import Signal
 from gridless.model import FieldModel
 from gridless.protocols import Task
+from gridless.reports.field_maps import map_fields
 from gridless.reports.field_plots import picture_fields
 from gridless.runs.baselines import classical, climatology
 from gridless.scoring.evaluate import Baseline, evaluate
@@ -68,6 +69,7 @@ def evaluate_run(
         shutil.rmtree(fields, ignore_errors=True)
         if pictures:
             picture_fields(model, asked, task, fields)
+            map_fields(model, asked, task, fields)
         # what was kept of an earlier evaluation goes when the new one is complete: the numbers first, whose writing may fail
         write_results(rows, run / "results.csv")
         _take(aside, run / "predictions")
