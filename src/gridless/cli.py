@@ -68,7 +68,10 @@ def train(
     output = output or Path("runs", Path(recipe).stem)
     facts = train_run(parsed, output, profile=profile)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s")
+        kept = f"; kept: the weights of step {facts['kept_step']}" if "kept_step" in facts else ""
+        print(
+            f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s{kept}"
+        )
 
 
 @app.command(name="eval")

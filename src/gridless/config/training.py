@@ -43,5 +43,7 @@ class Train:
     workers: Natural = 0
     """Processes that draw the batches ahead, the same ones; 0: drawn between the steps."""
     seed: Natural = 0
+    keep: Literal["last", "best"] = "last"
+    """`best`: in the end, the weights that validated best, those of the untrained model among them."""
     validate_every: Count = 500
     checkpoint_every: Count = 500
