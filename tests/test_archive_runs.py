@@ -94,7 +94,19 @@ def test_every_row_stands_beside_the_model_with_its_skill(run):
     from gridless.scoring.results import grouped, headline, read_results
 
     rows = read_results(run / "results.csv")
-    names = {"climatology", "nearest", "idw", "linear", "rbf", "gp", "kriging", "oi", "sensors"}
+    names = {
+        "climatology",
+        "nearest",
+        "idw",
+        "linear",
+        "rbf",
+        "gp",
+        "kriging",
+        "idw-anomalies",
+        "kriging-anomalies",
+        "oi",
+        "sensors",
+    }
     assert {row["model"] for row in rows} == names and {row["sensors"] for row in rows} == {8, 20}
     assert list(grouped(rows)) == ["sparse-field, sst.nc sst (K), test, noise 0"] and headline(rows) == "rmse"
     value = {(r["model"], r["metric"], r["image"], r["sensors"]): r["value"] for r in rows}

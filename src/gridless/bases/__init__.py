@@ -1,6 +1,6 @@
 """Classical answers: what a user would reach for today. The start of a model's field, and baseline rows of a report."""
 
-from gridless.bases.climatology import Climatology
+from gridless.bases.climatology import Climatology, OfAnomalies
 from gridless.bases.interpolation import BASELINES, Constant, Interpolation
 from gridless.bases.kriging import Kriging
 from gridless.bases.modes import Modes
@@ -17,6 +17,7 @@ __all__ = [
     "Interpolation",
     "Kriging",
     "Modes",
+    "OfAnomalies",
     "Oi",
     "Regression",
     "Scattered",

@@ -5,7 +5,7 @@ were years. `Climatology` is the mean alone, as an answer to any readings: what 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import pi
 from typing import Any, Literal
@@ -17,9 +17,11 @@ from torch import Tensor
 
 from gridless.bases.archive import GriddedField
 from gridless.bases.spatial import GridNodes
+from gridless.data.signals import GridSignal
 from gridless.data.sources import signals as as_signals
 from gridless.domain import Domain
 from gridless.field import Field
+from gridless.protocols import Answer, Base, Solved, answer_of
 from gridless.samples import Samples, moved_parts
 
 Cycle = Literal["none", "year", "day"]
@@ -161,9 +163,11 @@ class Climatology:
 
     def fit(self, data: Sequence) -> dict[str, float | int]:
         """Fitted to fields on one grid; NaN is not measured. Says how many. Raises ValueError for fewer than two."""
-        fields = as_signals(data)
+        fields: Any = as_signals(data)
         if len(fields) < 2:
             raise ValueError(f"a climatology is made of at least two past fields, got {len(fields)}")
+        if not isinstance(fields[0], GridSignal):
+            raise ValueError(f"a climatology is made of fields on one grid, got {type(fields[0]).__name__}")
         sums = Sums.of(fields, torch.zeros(len(fields), dtype=torch.float64), "none", [range(len(fields))])
         usual, count = sums.coefficients([0], 0), sums.normal[0, ..., 0, 0]
         anomalies = Anomalies(fields, range(len(fields)), torch.zeros(len(fields), dtype=torch.float64), usual)
@@ -225,3 +229,60 @@ class SolvedClimatology:
     def _at(self, coords: Float[Tensor, "B Q d"], part: int) -> Float[Tensor, "B Q C"]:
         values = self.nodes.evaluate(coords.double(), self.parts[..., part])
         return values.where(self.nodes.contains(coords), torch.nan).to(coords.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class OfAnomalies:
+    """Another base, of what readings depart from a climatology: what past fields teach a method that knows only one."""
+
+    base: Base
+    usual: Climatology
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}-anomalies"
+
+    def solve(self, samples: Samples) -> "SolvedAnomalies":
+        """Raises ValueError before the climatology was fitted, and in another domain."""
+        points, usual = samples.as_points(), self.usual.solve(samples)
+        anomaly = points.values - usual(points.point_coords)
+        return SolvedAnomalies(self.base.solve(replace(points, values=anomaly)), usual)
+
+    def encode(self, samples: Samples) -> Field:
+        """As a baseline: samples in, field out."""
+        return Field.of_base(self, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedAnomalies:
+    """The climatology and what the readings add to it; as unsure as what they add."""
+
+    anomaly: Solved
+    usual: SolvedClimatology
+
+    differentiable = False
+
+    @property
+    def spread(self) -> bool:
+        return self.anomaly.spread
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self.usual(coords) + self.anomaly(coords, cell)
+
+    def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"] | None:
+        return self.anomaly.std(coords, cell)
+
+    def mean_and_std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
+        """Both at once, for the price of one."""
+        answer = answer_of(self.anomaly, coords, cell)
+        return Answer(self.usual(coords) + answer.mean, answer.std)
+
+    def draws(self, n: int, seed: int) -> None:
+        """None."""
+        return None
+
+    def gate(self, cell: Tensor) -> float:
+        return 1.0
+
+    def to(self, device) -> "SolvedAnomalies":
+        return SolvedAnomalies(self.anomaly.to(device), self.usual.to(device))

@@ -32,16 +32,16 @@ def draw_map(
     return draw_panels(panels, Ground(y.values, x.values, (str(y.name), str(x.name)), units))
 
 
-def _panel(array: "xr.DataArray", label: str, colours: str, dots: Dots | None) -> Panel:
+def _panel(array: "xr.DataArray", label: tuple[str, str], colours: str, dots: Dots | None) -> Panel:
     values = array.values
     every = [values[np.isfinite(values)].ravel(), *([] if dots is None or dots[2] is None else [dots[2]])]
     numbers = np.concatenate(every)
     if not numbers.size:
         raise ValueError("the answer is NaN everywhere: no place of it lies in the field's domain")
-    return Panel("", values, label, colours, float(numbers.min()), float(numbers.max()), dots)
+    title, unit = label
+    return Panel(title, values, unit, colours, float(numbers.min()), float(numbers.max()), dots)
 
 
-def _label(array: "xr.DataArray", name: str, what: str = "") -> str:
-    unit = array.attrs.get("units", "")
-    text = f"{name}, {what}" if what else name
-    return f"{text} ({unit})" if unit else text
+def _label(array: "xr.DataArray", name: str, what: str = "") -> tuple[str, str]:
+    """What a panel shows, and in which unit."""
+    return f"{name}, {what}" if what else name, str(array.attrs.get("units", ""))

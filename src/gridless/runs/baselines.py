@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gridless import config as c
-from gridless.bases import BASELINES, SCATTERED, Climatology, Interpolation, Kriging, Oi, Scattered
+from gridless.bases import BASELINES, SCATTERED, Climatology, Interpolation, Kriging, OfAnomalies, Oi, Scattered
 from gridless.model import FieldModel
 from gridless.protocols import Task
 from gridless.scoring.evaluate import Baseline, Encoder
@@ -11,7 +11,18 @@ from gridless.training.loading import load_data
 
 READ = (*SCATTERED, "kriging")
 ROWS = {
-    "archive": ("climatology", "nearest", "idw", "linear", "rbf", "gp", "kriging", "oi"),
+    "archive": (
+        "climatology",
+        "nearest",
+        "idw",
+        "linear",
+        "rbf",
+        "gp",
+        "kriging",
+        "idw-anomalies",
+        "kriging-anomalies",
+        "oi",
+    ),
 }
 """Of scattered readings, by the kind of data; READ if it is not here. An oracle of waves says nothing of other fields."""
 
@@ -38,6 +49,10 @@ def _encoder(name: str, recipe: c.Recipe, model: FieldModel) -> Encoder:
             return Kriging()
         case "climatology":
             return climatology(recipe)
+        case "idw-anomalies":
+            return OfAnomalies(Scattered("idw"), climatology(recipe))
+        case "kriging-anomalies":
+            return OfAnomalies(Kriging(), climatology(recipe))
         case "oi":
             if isinstance(model.base, Oi):
                 return Baseline(model.base)

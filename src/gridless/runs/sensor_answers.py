@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 KRIGING = ("kriging", "sensors")
 """Names that are answered by kriging as long as no weights ship under them."""
+DEGREES = {"degrees_north": LATITUDE, "degrees_east": LONGITUDE}
+"""Names of the columns that hold them."""
 AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
 
 
@@ -118,7 +120,9 @@ def grid_of(like: Path | None, fields: Any) -> Any:
     warnings.warn(
         f"{like} has {steps} times and these readings have none: they are answered on its grid, without a time"
     )
-    return open_archive(like).isel({time: 0}, drop=True)
+    grid = open_archive(like).isel({time: 0}, drop=True)
+    grid.encoding.pop("unlimited_dims", None)  # it has none any more
+    return grid
 
 
 def domain_of_columns(trained: Domain, options: ReadingOptions) -> Domain:
@@ -143,7 +147,7 @@ def domain_of_columns(trained: Domain, options: ReadingOptions) -> Domain:
 
 def _column(axis: Axis, columns: Sequence[str]) -> str:
     """The column that holds an axis: of its name, or latitude and longitude by whatever name."""
-    known = {"degrees_north": LATITUDE, "degrees_east": LONGITUDE}.get(axis.unit, ())
+    known = DEGREES.get(axis.unit, ())
     alike = [name for name in columns if name == axis.name or name.lower() in known]
     if len(alike) != 1:
         raise ValueError(
@@ -182,10 +186,12 @@ def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str):
         return None
     at = one.domain.to_user(one.coords[0] if one.mask is None else one.coords[0, one.mask[0]])
     values = one.values[0, :, 0] if one.mask is None else one.values[0, one.mask[0], 0]
+    degrees = {axis.unit: axis.name for axis in one.domain.axes if axis.unit in DEGREES}
     dims = [str(dim) for dim in dataset[name].squeeze().dims]
-    if len(dims) != 2 or any(dim not in at for dim in dims):
+    names = [dim if dim in at else degrees.get(str(dataset[dim].attrs.get("units"))) for dim in dims]
+    if len(names) != 2 or None in names:
         return None
-    return at[dims[0]], at[dims[1]], values.numpy()
+    return at[str(names[0])], at[str(names[1])], values.numpy()
 
 
 def announce(model: Any, name: str) -> None:

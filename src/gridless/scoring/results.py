@@ -26,7 +26,7 @@ COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
 """A file without some of the tags is read as one with blanks."""
 CLASSICAL = (
     "nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "idw", "gp", "kriging", "pod", "base", "oracle",
-    "climatology", "oi",
+    "climatology", "idw-anomalies", "kriging-anomalies", "oi",
 )  # fmt: skip
 
 
