@@ -21,6 +21,32 @@ def test_its_table_is_that_of_the_committed_results():
     assert markdown_table(rows, "psnr_rgb") in README.read_text(encoding="utf-8")
 
 
+def test_its_fields_are_those_of_the_committed_run():
+    import json
+
+    import numpy as np
+
+    from gridless.scoring.results import markdown_table, read_results
+
+    folder, text = README.parent / "results" / "fields-quickstart", README.read_text(encoding="utf-8")
+    rows = read_results(folder / "results.csv")
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    best = min(line["val_crps"] for line in lines if "val_crps" in line)
+    untrained = run["untrained"]["val_crps"]
+    held = [r for r in rows if (r["model"], r["metric"]) == ("sensors", "coverage_90")]
+    inside = [100 * np.mean([r["value"] for r in held if r["sensors"] == n]) for n in (25, 50, 100)]
+    assert markdown_table(rows, "rmse") in text
+    assert run["kept_step"] == 0 and best > untrained
+    for figure in (
+        f"{run['base_fields']} months are learnt from, four validate",
+        f"trained for {run['steps']} steps and validated no better than the untrained model (CRPS {best:.4f} against "
+        f"{untrained:.4f} K)",
+        f"intervals hold {min(inside):.0f} … {max(inside):.0f} % of the truth",
+    ):
+        assert figure in " ".join(text.split()), figure
+
+
 def test_its_photo_figures_are_those_of_the_committed_benchmark():
     import json
 

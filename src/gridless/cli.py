@@ -28,7 +28,8 @@ Run = Annotated[Path, Parameter(help="A folder written by `gridless train`.")]
 Data = Annotated[
     Path | None,
     Parameter(
-        help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches."
+        help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches; for "
+        "fields, an archive over time (.nc, .zarr)."
     ),
 ]
 Pictures = Annotated[
@@ -50,6 +51,7 @@ def train(
     *flags: Flags,
     output: Annotated[Path | None, _output("The run folder; runs/RECIPE if not given.")] = None,
     data: Data = None,
+    variable: Annotated[list[str] | None, _many("Of the archive; several are channels.")] = None,
     preset: Annotated[
         str | None, Parameter(help="Another system than the recipe's, such as mamba-ginr or lainr.")
     ] = None,
@@ -62,11 +64,14 @@ def train(
     """
     from gridless.runs.train import train_run
 
-    parsed = _recipe(recipe, flags, data, preset, size)[0]
+    parsed = _recipe(recipe, flags, data, preset, size, variable)[0]
     output = output or Path("runs", Path(recipe).stem)
     facts = train_run(parsed, output, profile=profile)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
-        print(f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s")
+        kept = f"; kept: the weights of step {facts['kept_step']}" if "kept_step" in facts else ""
+        print(
+            f"{output}: {facts['params']:,} parameters, {facts['steps']} steps in {facts['train_seconds']:.0f} s{kept}"
+        )
 
 
 @app.command(name="eval")
@@ -255,7 +260,14 @@ def sweep(
         raise ValueError(f"{len(failed)} failed, the same command tries again what failed: {errors}")
 
 
-def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | None = None, size: str | None = None):
+def _recipe(
+    name: str,
+    flags: tuple[str, ...],
+    data: Path | None,
+    preset: str | None = None,
+    size: str | None = None,
+    variable: list[str] | None = None,
+):
     from gridless.config.merging import merge, parse_flags, recipe, recipe_table
 
     short: dict[str, object] = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
@@ -263,6 +275,8 @@ def _recipe(name: str, flags: tuple[str, ...], data: Path | None, preset: str | 
     if data is not None:
         kind = table.get("data", {}).get("kind", "photos")
         short["data"] = {"kind": "folder" if kind == "photos" else kind, "path": str(data)}
+    if variable:
+        short["data"] = {**short.get("data", {}), "variable": variable}  # pyright: ignore[reportGeneralTypeIssues]
     return recipe(table, merge(parse_flags(list(flags)), short))
 
 

@@ -1,5 +1,6 @@
 """Classical answers: what a user would reach for today. The start of a model's field, and baseline rows of a report."""
 
+from gridless.bases.climatology import Climatology, OfAnomalies
 from gridless.bases.interpolation import BASELINES, Constant, Interpolation
 from gridless.bases.kriging import Kriging
 from gridless.bases.modes import Modes
@@ -12,10 +13,12 @@ from gridless.bases.wave_kriging import WaveKriging
 __all__ = [
     "BASELINES",
     "SCATTERED",
+    "Climatology",
     "Constant",
     "Interpolation",
     "Kriging",
     "Modes",
+    "OfAnomalies",
     "Oi",
     "Regression",
     "Scattered",

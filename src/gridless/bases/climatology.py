@@ -1,11 +1,11 @@
 """What a place is usually like: a mean, and where times are known the harmonics of the year or of the day.
 
 How many harmonics is chosen by leaving runs of fields out: a mean of every month would be a mean of as few fields as there
-were years.
+were years. `Climatology` is the mean alone, as an answer to any readings: what every method has to beat.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import pi
 from typing import Any, Literal
@@ -16,6 +16,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless.bases.archive import GriddedField
+from gridless.bases.spatial import GridNodes
+from gridless.data.signals import GridSignal
+from gridless.data.sources import signals as as_signals
+from gridless.domain import Domain
+from gridless.field import Field
+from gridless.protocols import Answer, Base, Solved, answer_of
+from gridless.samples import Samples, moved_parts
 
 Cycle = Literal["none", "year", "day"]
 HARMONICS = 3  # at most
@@ -138,3 +145,144 @@ def _values(field: GriddedField) -> Float[Tensor, "*grid C"]:
     if field.mask is None:
         return values
     return values.where(torch.as_tensor(field.mask)[..., None], torch.nan)
+
+
+class Climatology:
+    """The mean of past fields at every place and how far they lay around it, whatever the readings say."""
+
+    name = "climatology"
+    has_spread = True
+
+    def __init__(self):
+        self.solved: SolvedClimatology | None = None
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether it has seen no fields yet."""
+        return self.solved is None
+
+    def fit(self, data: Sequence) -> dict[str, float | int]:
+        """Fitted to fields on one grid; NaN is not measured. Says how many. Raises ValueError for fewer than two."""
+        fields: Any = as_signals(data)
+        if len(fields) < 2:
+            raise ValueError(f"a climatology is made of at least two past fields, got {len(fields)}")
+        if not isinstance(fields[0], GridSignal):
+            raise ValueError(f"a climatology is made of fields on one grid, got {type(fields[0]).__name__}")
+        sums = Sums.of(fields, torch.zeros(len(fields), dtype=torch.float64), "none", [range(len(fields))])
+        usual, count = sums.coefficients([0], 0), sums.normal[0, ..., 0, 0]
+        anomalies = Anomalies(fields, range(len(fields)), torch.zeros(len(fields), dtype=torch.float64), usual)
+        square = sum(anomalies[i].values.nan_to_num().square() for i in range(len(fields)))
+        std = (square / (count - 1).clamp(min=1)).sqrt()
+        domain = fields[0].domain
+        known = (count > 0).flatten(0, -2)
+        periodic = (False,) * (count.ndim - 1) if domain is None else domain.joins
+        nodes = GridNodes(tuple(count.shape[:-1]), periodic, "linear", known)
+        parts = torch.stack([usual[..., 0], std], -1).flatten(0, -3)
+        parts = torch.stack([nodes.extended(parts[:, c], known[:, c]) for c in range(parts.shape[1])], 1)
+        self.solved = SolvedClimatology(nodes, parts, domain)
+        return {"fields": len(fields)}
+
+    def solve(self, samples: Samples) -> "SolvedClimatology":
+        """The same for all samples of the domain. Raises ValueError before it was fitted, and in another domain."""
+        if self.solved is None:
+            raise ValueError("this climatology has seen no fields; fit it to past ones first")
+        if samples.domain is not None and self.solved.domain not in (None, samples.domain):
+            raise ValueError(
+                "these samples lie in another domain than the past fields; give domain=… of the archive to them"
+            )
+        return self.solved
+
+    def encode(self, samples: Samples) -> Field:
+        """As a baseline: samples in, field out, and how sure it is."""
+        return Field.of_base(self, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedClimatology:
+    """The same answer for every field; NaN where nothing was ever measured."""
+
+    nodes: GridNodes
+    parts: Float[Tensor, "P C 2"]
+    """Mean and deviation at the cells; linear in between."""
+    domain: Domain | None
+
+    spread = True
+    differentiable = True
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self._at(coords, 0)
+
+    def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        """Standard deviations of past fields around their mean."""
+        return self._at(coords, 1)
+
+    def draws(self, n: int, seed: int) -> None:
+        """None: past fields are functions, their spread alone is none."""
+        return None
+
+    def gate(self, cell: Tensor) -> float:
+        return 1.0
+
+    def to(self, device) -> "SolvedClimatology":
+        return moved_parts(self, device)
+
+    def _at(self, coords: Float[Tensor, "B Q d"], part: int) -> Float[Tensor, "B Q C"]:
+        values = self.nodes.evaluate(coords.double(), self.parts[..., part])
+        return values.where(self.nodes.contains(coords), torch.nan).to(coords.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class OfAnomalies:
+    """Another base, of what readings depart from a climatology: what past fields teach a method that knows only one."""
+
+    base: Base
+    usual: Climatology
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}-anomalies"
+
+    def solve(self, samples: Samples) -> "SolvedAnomalies":
+        """Raises ValueError before the climatology was fitted, and in another domain."""
+        points, usual = samples.as_points(), self.usual.solve(samples)
+        anomaly = points.values - usual(points.point_coords)
+        return SolvedAnomalies(self.base.solve(replace(points, values=anomaly)), usual)
+
+    def encode(self, samples: Samples) -> Field:
+        """As a baseline: samples in, field out."""
+        return Field.of_base(self, samples)
+
+
+@dataclass(frozen=True, eq=False)
+class SolvedAnomalies:
+    """The climatology and what the readings add to it; as unsure as what they add."""
+
+    anomaly: Solved
+    usual: SolvedClimatology
+
+    differentiable = False
+
+    @property
+    def spread(self) -> bool:
+        return self.anomaly.spread
+
+    def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
+        return self.usual(coords) + self.anomaly(coords, cell)
+
+    def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"] | None:
+        return self.anomaly.std(coords, cell)
+
+    def mean_and_std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
+        """Both at once, for the price of one."""
+        answer = answer_of(self.anomaly, coords, cell)
+        return Answer(self.usual(coords) + answer.mean, answer.std)
+
+    def draws(self, n: int, seed: int) -> None:
+        """None."""
+        return None
+
+    def gate(self, cell: Tensor) -> float:
+        return 1.0
+
+    def to(self, device) -> "SolvedAnomalies":
+        return SolvedAnomalies(self.anomaly.to(device), self.usual.to(device))

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless.bases.mode_mixture import NEGLIGIBLE
+from gridless.protocols import Answer
 from gridless.samples import Samples
 
 FAMILIAR = 0.99  # prior probability that a field is like the training fields
@@ -96,6 +97,18 @@ class ReadingMixture(SolvedMixture):
         p, parts = self.familiarity[:, None, None], (self.first, self.second)
         first, second = (part.reading_variance(coords) for part in parts)  # pyright: ignore[reportAttributeAccessIssue]
         return (p * first + (1 - p) * second).to(second)
+
+    def left_out(self) -> Answer:
+        """What would be answered at each reading's place without it, as much of either base as all readings say. Raises
+        ValueError where one of them cannot leave readings out."""
+        parts = [getattr(part, "left_out", None) for part in (self.first, self.second)]
+        if None in parts:
+            raise ValueError("one of these bases cannot leave readings out")
+        first, second = (part() for part in parts)  # pyright: ignore[reportOptionalCall]
+        p = self.familiarity[:, None, None].to(first.mean)
+        apart = p * (1 - p) * (first.mean - second.mean).square()
+        variance = p * first.deviation().square() + (1 - p) * second.deviation().square() + apart
+        return Answer(p * first.mean + (1 - p) * second.mean, variance.sqrt())
 
 
 def familiarity(log_evidence: Float[Tensor, " B"], fallback: Float[Tensor, " B"]) -> Float[Tensor, " B"]:

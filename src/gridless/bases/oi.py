@@ -172,7 +172,8 @@ class Oi(nn.Module):
         grid = GridNodes(tuple(self.inside.shape[:-1]), self._periodic, "cubic", self.inside.flatten(0, -2))
         fields = ArchiveFields(grid, replace(grid, kernel="linear"), self.usual.double(), self.modes.double(),
                                self.residual_std.double(), samples.domain)  # fmt: skip
-        anomaly = (values.where(measured, 0) - fields.usual_at(coords, season)).where(measured, 0)
+        usual = fields.usual_at(coords, season)
+        anomaly = (values.where(measured, 0) - usual).where(measured, 0)
         noise = points.noise
         if noise is not None:
             noise = noise.double().square()[..., None].expand_as(values).flatten(1)
@@ -183,7 +184,7 @@ class Oi(nn.Module):
         if not self.fitted:
             doubt = anomaly.detach().square().sum((1, 2)) / measured.sum((1, 2)).clamp(min=1)
         return SolvedOi(
-            fields, prior, readings, prior.posterior(readings), season, float(self.widening), doubt,
+            fields, prior, readings, prior.posterior(readings), usual, season, float(self.widening), doubt,
             self.config.outside == "nearest", samples.values.dtype,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from gridless.bases.oi_prior import TAPER, OiPosterior, OiPrior, Places, Reading
 from gridless.bases.solved_modes import shared
 from gridless.bases.spatial import GridNodes
 from gridless.domain import Domain
+from gridless.protocols import Answer
 from gridless.samples import mapped, moved_parts
 
 SMALLEST = 1e-4  # of the spread, relative to the fields' standard deviation
@@ -53,6 +54,8 @@ class SolvedOi:
     prior: OiPrior
     readings: Readings
     posterior: OiPosterior
+    usual: Float[Tensor, "B N C"]
+    """The climatology at the readings' places."""
     season: Float[Tensor, "B H"]
     widening: float
     doubt: Float[Tensor, " B"]
@@ -68,18 +71,39 @@ class SolvedOi:
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """Standard deviations of the field, without a reading's noise, as wide as fields that were left out asked for."""
-        return self._moments(coords, True)[1]
+        return self.mean_and_std(coords, cell).deviation()
 
-    def mean_and_std(self, coords: Float[Tensor, "B Q d"]) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
-        """Both, for the price of the second."""
-        return self._moments(coords, True)
+    def mean_and_std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Answer:
+        """Both at once, for the price of one."""
+        return Answer(*self._moments(coords, True))
 
     def _moments(self, coords: Tensor, spread: bool) -> tuple[Float[Tensor, "B Q C"], Float[Tensor, "B Q C"]]:
         coords = shared(coords)
         anomaly, variance = self.prior.moments(self.posterior, self.readings.places, self.fields.places(coords), spread)
         mean = self._within(self.fields.usual_at(coords, self.season) + anomaly, coords)
+        return mean, self._within(self._deviation(variance), coords)
+
+    def left_out(self) -> Answer:
+        """What would be answered at each reading's place without it (all its channels), under the hypotheses that all
+        readings weigh: mean and standard deviation of the reading, from the inverse of the readings' covariance
+        (Rasmussen and Williams, 2006, equations 5.10 to 5.12)."""
+        posterior, channels = self.posterior, self.usual.shape[-1]
+        precision = torch.cholesky_inverse(posterior.root).unflatten(3, (-1, channels)).unflatten(2, (-1, channels))
+        precision = precision.diagonal(dim1=2, dim2=4).movedim(-1, 2)  # (B T N C C)
+        within = torch.linalg.inv(precision)
+        rest = (within @ posterior.weights.unflatten(2, (-1, channels))[..., None])[..., 0]
+        each, share = (
+            self.readings.anomaly.unflatten(1, (-1, channels))[:, None] - rest,
+            posterior.share[..., None, None],
+        )
+        mean = (share * each).sum(1)
+        variance = (share * (within.diagonal(dim1=-2, dim2=-1) + (each - mean[:, None]).square())).sum(1)
+        return Answer((self.usual + mean).to(self.dtype), self._deviation(variance).to(self.dtype))
+
+    def _deviation(self, variance: Float[Tensor, "B N C"]) -> Float[Tensor, "B N C"]:
+        """As wide as fields that were left out asked for."""
         variance = variance.clamp(min=SMALLEST**2 * self.prior.variance) * self.widening**2
-        return mean, self._within((variance + self.doubt[:, None, None]).sqrt(), coords)
+        return (variance + self.doubt[:, None, None]).sqrt()
 
     def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 1"]:
         """Of a reading around the field."""

@@ -7,7 +7,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 
 from gridless.config.attention import Attention, Bias
 from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
-from gridless.config.data import AnyData, Data, Family, FieldKind, PriorData, WaveData
+from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
@@ -47,6 +47,7 @@ from gridless.config.training import Optimizer, Train
 
 __all__ = [
     "AnyData",
+    "ArchiveData",
     "Attention",
     "AttentionLayer",
     "Axis",

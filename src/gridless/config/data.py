@@ -1,12 +1,12 @@
-"""What is learnt from: pictures, waves with a formula, or random fields of many kinds."""
+"""What is learnt from: pictures, waves with a formula, random fields of many kinds, or an archive of fields over time."""
 
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Discriminator
+from pydantic import BeforeValidator, Discriminator
 
 from gridless.config.frozen import config
-from gridless.config.numbers import Count
+from gridless.config.numbers import Count, NonNegative
 
 Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
 FieldKind = Literal["stationary", "trend", "waves", "fronts", "patches", "plumes", "nonstationary", "skewed"]
@@ -44,4 +44,29 @@ class PriorData:
     each: Count = 32
 
 
-AnyData = Annotated[Data | WaveData | PriorData, Discriminator("kind")]
+def _several(value):
+    return (value,) if isinstance(value, str) else value
+
+
+@config
+class ArchiveData:
+    """Fields over time in a file of NetCDF or Zarr, one for each step, read when they are drawn. The last steps are the
+    test, those before them validate, and all earlier ones are learnt from: neighbours in time look alike, and steps
+    drawn here and there would give one another's answers away."""
+
+    kind: Literal["archive"] = "archive"
+    path: str | None = None
+    variable: Annotated[tuple[str, ...], BeforeValidator(_several)] | None = None
+    """The data variable, or several, which are channels then; None: the only one."""
+    val: NonNegative = 0.1
+    """Below 1 a share of the steps, else a number of them."""
+    test: NonNegative = 0.2
+
+    def __post_init__(self):
+        for name in ("val", "test"):
+            size = getattr(self, name)
+            if size >= 1 and size != int(size):
+                raise ValueError(f"data.{name} is a share below 1 or a whole number of steps, got {size:g}")
+
+
+AnyData = Annotated[Data | WaveData | PriorData | ArchiveData, Discriminator("kind")]

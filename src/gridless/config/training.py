@@ -46,5 +46,7 @@ class Train:
     """Every batch is shown so many times, with other questions, and its base is solved once: of a head that corrects a base
     relative to it (head.relative)."""
     seed: Natural = 0
+    keep: Literal["last", "best"] = "last"
+    """`best`: in the end, the weights that validated best, those of the untrained model among them."""
     validate_every: Count = 500
     checkpoint_every: Count = 500

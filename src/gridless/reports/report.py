@@ -23,7 +23,16 @@ from typing import Any
 from PIL import Image
 
 from gridless.reports import plots
-from gridless.reports.methods import FIELDS_METHOD, FIELDS_TITLE, GRIDS_METHOD, GRIDS_TITLE, METHOD, TITLE
+from gridless.reports.methods import (
+    ARCHIVE_METHOD,
+    ARCHIVE_TITLE,
+    FIELDS_METHOD,
+    FIELDS_TITLE,
+    GRIDS_METHOD,
+    GRIDS_TITLE,
+    METHOD,
+    TITLE,
+)
 from gridless.reports.pages import FACTS, embed, fact_lines, render, write_file
 from gridless.scoring.results import (
     CLASSICAL,
@@ -33,6 +42,7 @@ from gridless.scoring.results import (
     Line,
     Table,
     grouped,
+    headline,
     image_key,
     is_trained,
     number,
@@ -153,6 +163,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     titles = [_title(run) for run in runs]
     photos, pictures = [], {}
     fields = all(row.get("sensors") is not None for row in rows)
+    archived = fields and headline(rows) == "rmse"
     photographed = any(row["metric"] == "psnr_rgb" for row in rows)
     names = dict.fromkeys(row["image"] for row in rows if row.get("sensors") is None)
     pictured = [name for name in names if any((run.folder / "predictions" / name).is_dir() for run in runs)]
@@ -187,7 +198,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     ours = ("base", "oracle")  # a part of the model, and no fair baseline
     usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {
-        "title": FIELDS_TITLE if fields else TITLE if photographed else GRIDS_TITLE,
+        "title": ARCHIVE_TITLE if archived else FIELDS_TITLE if fields else TITLE if photographed else GRIDS_TITLE,
         "lead": (
             "A model turns scattered readings into a continuous field"
             if fields
@@ -197,7 +208,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
         )
         + (f", beside what people use today: {usual}." if usual else "."),
         "reference": "kriging" if fields else "bicubic",
-        "method": FIELDS_METHOD if fields else METHOD if photographed else GRIDS_METHOD,
+        "method": ARCHIVE_METHOD if archived else FIELDS_METHOD if fields else METHOD if photographed else GRIDS_METHOD,
         "groups": _groups(rows),
         "photos": photos,
         "fields": shown,
@@ -224,7 +235,8 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     result = []
     for caption, members in grouped(rows).items():
         metrics = dict.fromkeys(row["metric"] for row in members)
-        known = sorted(metrics, key=lambda m: order.index(m) if m in order else len(order))
+        first = headline(members)
+        known = sorted(metrics, key=lambda m: (m != first, order.index(m) if m in order else len(order)))
         result.append({"caption": caption, "tables": [summarise(members, m) for m in known]})
     return result
 

@@ -7,13 +7,16 @@ from math import inf
 from pathlib import Path
 
 from gridless import config as c
-from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scattered
 from gridless.config.errors import ConfigError
+from gridless.data.signals import Signal
 from gridless.model import FieldModel
 from gridless.protocols import Task
+from gridless.reports.field_maps import map_fields
 from gridless.reports.field_plots import picture_fields
-from gridless.scoring.evaluate import Baseline, Encoder, evaluate
+from gridless.runs.baselines import classical, climatology
+from gridless.scoring.evaluate import Baseline, evaluate
 from gridless.scoring.results import read_results, write_results
+from gridless.scoring.skill import Skill
 from gridless.tasks import SuperResolution, task_of
 from gridless.training.loading import device, load_data, load_run
 from gridless.training.locking import held
@@ -36,14 +39,13 @@ def evaluate_run(
     """
     run = Path(run)
     model, recipe, facts = load_run(run)
-    source, task = recipe.data, asked_task(recipe, scales)
-    if data is not None:
-        if source.kind in ("waves", "prior"):
-            raise ConfigError(f"data.kind {source.kind!r} comes from no folder; leave --data out")
-        source = replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(data))
-    label = Path(source.path).name if source.kind == "folder" and source.path else source.kind
+    task = asked_task(recipe, scales)
+    source = recipe.data if data is None else other_data(recipe.data, data)
     asked = load_data(source, split, each=getattr(recipe.task, "fields", 64))
-    rivals = {name: rival for name, rival in classical(task).items() if baselines is None or name in baselines}
+    if not len(asked):
+        raise ConfigError(f"the data have no split {split}; ask another with --split, or leave some fields to it")
+    rivals = classical(task, recipe, model, baselines)
+    skill = {"skill": Skill(climatology(recipe))} if source.kind == "archive" else {}
     if getattr(model.base, "has_spread", False) and model.base.name not in rivals:
         rivals["base"] = Baseline(model.base)
     others = {Path(name).name: FieldModel.from_pretrained(name, device()) for name in beside}
@@ -54,12 +56,20 @@ def evaluate_run(
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         rows = evaluate(
-            models, asked, task, label=label, split=split, facts={model.name: facts}, save=aside if pictures else None
+            models,
+            asked,
+            task,
+            label=label_of(source, asked),
+            split=split,
+            facts={model.name: facts},
+            save=aside if pictures else None,
+            measures=skill,
         )
         fields = run / ".fields.part"
         shutil.rmtree(fields, ignore_errors=True)
         if pictures:
             picture_fields(model, asked, task, fields)
+            map_fields(model, asked, task, fields)
         # what was kept of an earlier evaluation goes when the new one is complete: the numbers first, whose writing may fail
         write_results(rows, run / "results.csv")
         _take(aside, run / "predictions")
@@ -79,14 +89,23 @@ def asked_task(recipe: c.Recipe, scales: Sequence[float] | None) -> Task:
     return replace(task, scales=tuple(scales))
 
 
-def classical(task: Task) -> dict[str, Encoder]:
-    """What a user would reach for today, for this kind of question."""
-    if task.kind == "super-resolution":
-        return {kind: Interpolation(kind) for kind in BASELINES}
-    if task.kind == "sparse-field":
-        scattered: dict[str, Encoder] = {kind: Scattered(kind) for kind in SCATTERED}
-        return {**scattered, "kriging": Kriging()}
-    return {}
+def other_data(source: c.AnyData, path: str | Path) -> c.AnyData:
+    """The same kind of data from another place. Raises ConfigError for data that come from none."""
+    if isinstance(source, c.Data):
+        return replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(path))
+    if isinstance(source, c.ArchiveData):
+        return replace(source, path=str(path))
+    raise ConfigError(f"data.kind {source.kind!r} comes from no folder; leave --data out")
+
+
+def label_of(source: c.AnyData, asked: Sequence[Signal]) -> str:
+    """What rows call the data: the name of a folder or a file, and the units of its values."""
+    path = getattr(source, "path", None)
+    if path is None or source.kind not in ("folder", "archive"):
+        return source.kind
+    domain = asked[0].domain if source.kind == "archive" else None
+    quantities = () if domain is None else domain.quantities
+    return " ".join([Path(path).name, *(f"{q.name} ({q.unit})" if q.unit else q.name for q in quantities)])
 
 
 def _take(aside: Path, place: Path) -> None:

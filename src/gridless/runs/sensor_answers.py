@@ -1,6 +1,9 @@
 """Readings of stations or of a grid in; a CF file, a table or a map out."""
 
 import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from gridless.bases import Kriging
+from gridless.config import Axis
 from gridless.data.answer_attributes import ERROR, quantities_of
 from gridless.data.answer_tables import answered_table
 from gridless.data.answers import answered
 from gridless.data.archive_writing import write_netcdf, write_zarr
+from gridless.data.archives import open_archive
 from gridless.data.kinds import kind_of_file
 from gridless.data.projections import attributes_of, projected
 from gridless.data.regular_grids import regular_grid
@@ -19,9 +24,11 @@ from gridless.data.snapshots import FieldSeries, Snapshots
 from gridless.data.sources import read
 from gridless.data.tables import read_table
 from gridless.data.templates import Template
+from gridless.domain import LATITUDE, LONGITUDE, TIME, Domain
 from gridless.files import replacing, write_bytes, write_text
 from gridless.model import FieldModel
-from gridless.reports.maps import Dots, draw_map
+from gridless.reports.maps import draw_map
+from gridless.reports.panels import Dots
 from gridless.runs.reading_options import ReadingOptions
 from gridless.samples import Samples
 from gridless.weights.pretrained import ships
@@ -31,6 +38,8 @@ if TYPE_CHECKING:
 
 KRIGING = ("kriging", "sensors")
 """Names that are answered by kriging as long as no weights ship under them."""
+DEGREES = {"degrees_north": LATITUDE, "degrees_east": LONGITUDE}
+"""Names of the columns that hold them."""
 AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
 
 
@@ -48,11 +57,15 @@ def predict_readings(model: Any, source: Path, output: Path, options: ReadingOpt
     for readings, templates and outputs that do not fit, before anything is computed where that can be known.
     """
     options.check(output)
-    samples = _samples(source, options)
+    samples = _samples(source, options, getattr(model, "domain", None))
     fields = samples.encode(model) if isinstance(samples, Snapshots) else model.encode(samples)
     if options.at is not None:
         return _write_table(fields, options.at, output, options)
-    like: Any = options.like if options.grid is None else regular_grid(domain_of_samples(samples), options.grid)
+    like: Any = (
+        grid_of(options.like, fields)
+        if options.grid is None
+        else regular_grid(domain_of_samples(samples), options.grid)
+    )
     picture = output.suffix.lower() == ".png"
     chunks = None if picture else _chunks(fields, like)
     variable = options.variable if kind_of_file(source) == "table" else None
@@ -78,11 +91,12 @@ def domain_of_samples(samples: Samples | Snapshots):
     return samples.domain
 
 
-def _samples(source: Path, options: ReadingOptions) -> Samples | Snapshots:
+def _samples(source: Path, options: ReadingOptions, trained: Domain | None) -> Samples | Snapshots:
     if kind_of_file(source) == "archive":
         return read(source, options.variable)
     if not options.value:
         raise ValueError("which column holds the readings? give --value NAME")
+    domain = options.like if trained is None else domain_of_columns(trained, options)
     return read_table(
         source,
         options.coords,
@@ -91,9 +105,59 @@ def _samples(source: Path, options: ReadingOptions) -> Samples | Snapshots:
         noise=options.noise,
         units=options.units_of_columns(),
         tz=options.tz,
-        domain=options.like,
+        domain=domain,
         fill_values=options.fill_values,
     )
+
+
+def grid_of(like: Path | None, fields: Any) -> Any:
+    """A template with several times, of which readings without a time know none, as its grid alone; and a warning. Any other
+    as it is."""
+    if like is None or isinstance(fields, FieldSeries):
+        return like
+    template = Template.of(like, "")
+    time, axes = template.time, () if fields.samples.domain is None else fields.samples.domain.axes
+    steps = 1 if time is None or time not in template.grid.sizes else template.grid.sizes[time]
+    if steps == 1 or any(axis.name == time or axis.unit == TIME for axis in axes):
+        return like
+    warnings.warn(
+        f"{like} has {steps} times and these readings have none: they are answered on its grid, without a time"
+    )
+    grid = open_archive(like).isel({time: 0}, drop=True)
+    grid.encoding.pop("unlimited_dims", None)  # it has none any more
+    return grid
+
+
+def domain_of_columns(trained: Domain, options: ReadingOptions) -> Domain:
+    """That of a model which was trained in one, its axes and quantities called as the columns of a table are. Readings whose
+    unit nobody says are in the model's. Raises ValueError for columns that are none of its axes, and other units."""
+    axes = [replace(axis, name=_column(axis, options.coords)) for axis in trained.axes]
+    units, learnt = options.units_of_columns(), trained.quantities
+    if len(learnt) != len(options.value):
+        return replace(trained, axes=tuple(axes), quantities=())
+    quantities = []
+    for name, quantity in zip(options.value, learnt, strict=True):
+        unit = units.get(name, quantity.unit)
+        if unit != quantity.unit:
+            raise ValueError(
+                f"{name} is in {unit}, this model learnt {quantity.name} in {quantity.unit}; convert it first"
+            )
+        if unit and name not in units:
+            warnings.warn(f"{name} is taken to be in {unit}, as what this model learnt; --units {name}={unit} says so")
+        quantities.append(replace(quantity, name=name))
+    return replace(trained, axes=tuple(axes), quantities=tuple(quantities))
+
+
+def _column(axis: Axis, columns: Sequence[str]) -> str:
+    """The column that holds an axis: of its name, or latitude and longitude by whatever name."""
+    known = DEGREES.get(axis.unit, ())
+    alike = [name for name in columns if name == axis.name or name.lower() in known]
+    if len(alike) != 1:
+        raise ValueError(
+            f"this model lies in a domain with the axis {axis.name} ({axis.unit or 'no unit'}), the coordinates are "
+            f"{', '.join(columns)}; say which column it is: --coords"
+        )
+    return alike[0]
 
 
 def _chunks(fields: Any, like: Any) -> dict[str, int] | None:

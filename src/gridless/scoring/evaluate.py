@@ -7,6 +7,7 @@ kind of data alone (`MEASURES`).
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -101,7 +102,7 @@ def evaluate(
 
 
 def validation_scores(model: FieldModel, data: Sequence, task: Task) -> dict[str, float]:
-    """While a model trains: its mean PSNR, and how much it has more than its base where grids are asked finer."""
+    """While a model trains: its mean PSNR, CRPS if it has a spread, and the gain over its base where grids are finer."""
     scores: dict[str, list[float]] = {}
     model.eval()
     task = task.for_validation()
@@ -114,10 +115,16 @@ def validation_scores(model: FieldModel, data: Sequence, task: Task) -> dict[str
                 names.append(f"{names[0]}_{case.tags['family']}")
             for name in names:
                 scores.setdefault(name, []).append(value)
+            if (crps := _crps(answer, case)) is not None:
+                scores.setdefault("val_crps", []).append(crps)
             if scale not in (None, 1.0):
                 base = psnr(predictions(Baseline(model.base), [case])[0], case)
                 scores.setdefault(f"val_gain_x{_text(scale)}", []).append(value - base)
-    return {name: round(float(np.mean(values)), 4) for name, values in scores.items() if np.isfinite(values).all()}
+    return {
+        name: round(float(np.mean(values)), 4 + 2 * ("crps" in name))
+        for name, values in scores.items()
+        if np.isfinite(values).all()
+    }
 
 
 def named(models: Mapping[str, Encoder] | Sequence[Encoder] | Encoder) -> dict[str, Encoder]:
@@ -220,11 +227,11 @@ def measure(answer: Prediction, case: Case, further: Mapping[str, Measure]) -> d
 
 def psnr(answer: Prediction, case: Case) -> float:
     """Of the floats, against the range of the values."""
-    mean, truth = _known(answer.mean, case)
+    mean, truth = known_values(answer.mean, case)
     return metrics.psnr(mean / case.peak, truth / case.peak)
 
 
-def _known(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
+def known_values(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
     """Answer and truth where the truth was measured."""
     truth = case.truth.astype(np.float64) / (255 if case.truth.dtype == np.uint8 else 1)
     values = np.asarray(values, np.float64)
@@ -232,37 +239,29 @@ def _known(values: np.ndarray, case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _rmse(answer: Prediction, case: Case) -> float:
-    return metrics.rmse(*_known(answer.mean, case))
+    return metrics.rmse(*known_values(answer.mean, case))
 
 
 def _relative(answer: Prediction, case: Case) -> float:
-    return metrics.relative_l2(*_known(answer.mean, case))
+    return metrics.relative_l2(*known_values(answer.mean, case))
 
 
 def _r2(answer: Prediction, case: Case) -> float:
-    return metrics.r2(*_known(answer.mean, case))
-
-
-def _coverage_50(answer: Prediction, case: Case) -> float | None:
-    return _coverage(answer, case, 0.5)
-
-
-def _coverage_90(answer: Prediction, case: Case) -> float | None:
-    return _coverage(answer, case, 0.9)
+    return metrics.r2(*known_values(answer.mean, case))
 
 
 def _coverage(answer: Prediction, case: Case, level: float) -> float | None:
     if answer.std is None:
         return None
-    mean, truth = _known(answer.mean, case)
-    return metrics.coverage(mean, _known(answer.std, case)[0], truth, level)
+    mean, truth = known_values(answer.mean, case)
+    return metrics.coverage(mean, known_values(answer.std, case)[0], truth, level)
 
 
 def _crps(answer: Prediction, case: Case) -> float | None:
     if answer.std is None:
         return None
-    mean, truth = _known(answer.mean, case)
-    return metrics.crps(mean, _known(answer.std, case)[0], truth)
+    mean, truth = known_values(answer.mean, case)
+    return metrics.crps(mean, known_values(answer.std, case)[0], truth)
 
 
 def _psnr_apart(answer: Prediction, case: Case) -> float | None:
@@ -310,8 +309,8 @@ VALUES = {
     "rmse": _rmse,
     "relative_l2": _relative,
     "r2": _r2,
-    "coverage_50": _coverage_50,
-    "coverage_90": _coverage_90,
+    "coverage_50": partial(_coverage, level=0.5),
+    "coverage_90": partial(_coverage, level=0.9),
     "crps": _crps,
     "psnr_apart": _psnr_apart,
 }
@@ -321,7 +320,7 @@ PICTURE = {
     "psnr_y_shave": _finer(_psnr_y_shave),
     "ssim": _finer(_ssim),
     "lr_consistency": _finer(_lr_consistency),
-    "coverage_90": _coverage_90,
+    "coverage_90": partial(_coverage, level=0.9),
     "crps": _crps,
 }
 MEASURES: dict[str, dict[str, Measure]] = {"values": VALUES, "picture": PICTURE}

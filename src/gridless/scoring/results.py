@@ -26,6 +26,7 @@ COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
 """A file without some of the tags is read as one with blanks."""
 CLASSICAL = (
     "nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "idw", "gp", "kriging", "pod", "base", "oracle",
+    "climatology", "idw-anomalies", "kriging-anomalies", "oi",
 )  # fmt: skip
 
 
@@ -48,6 +49,7 @@ METRICS = {
     "psnr": Metric("PSNR of the floats", "dB", 2, 1),
     "rmse": Metric("RMSE", "", 4, -1),
     "relative_l2": Metric("Relative L2 error", "", 4, -1),
+    "skill": Metric("Skill against climatology", "1 − MSE / MSE of climatology", 3, 1),
     "r2": Metric("R²", "", 4, 1),
     "crps": Metric("CRPS", "", 4, -1),
     "coverage_50": Metric("Truth inside the 50 % interval", "", 3, 0),
@@ -110,8 +112,10 @@ class Table:
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The metric that comes first: that of the floats where there is one, which no rounding makes infinite."""
-    return "psnr" if any(row["metric"] == "psnr" for row in rows) else "psnr_rgb"
+    """The metric that comes first: the error in units where answers are held against a climatology; else the PSNR of the
+    floats where there is one, which no rounding makes infinite."""
+    metrics = {row["metric"] for row in rows}
+    return "rmse" if "skill" in metrics else "psnr" if "psnr" in metrics else "psnr_rgb"
 
 
 def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -1,6 +1,8 @@
 """A run folder on disk, and how an interrupted run goes on. Tensors as safetensors, the rest as JSON; never pickle."""
 
 import shutil
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import torch
@@ -19,6 +21,7 @@ from gridless.files import (
     write_text,
 )
 from gridless.model import FieldModel
+from gridless.training.best import BestWeights
 from gridless.training.plan import Plan, State
 from gridless.weights.pretrained import load_weights, read_tensors, save, tensor_header, write_tensors
 
@@ -36,20 +39,22 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.metrics = self.folder / "metrics.jsonl"
 
-    def begin(self, facts: dict, state: State, model: nn.Module, optimizer, average) -> None:
+    def begin(self, facts: dict, state: State, model: nn.Module, optimizer, average, best=None) -> None:
         """A new run, or a finished one that goes on: its first checkpoint, then its facts. The other way round, a kill in
         between would lose a finished run's weights."""
         if self.write:
             if state.step == facts["start"]:
                 write_text(self.metrics, "")
-            self.checkpoint(state, model, optimizer, average)
+            self.checkpoint(state, model, optimizer, average, best)
             write_json(self.folder / "run.json", {**facts, "complete": False})
 
     def log(self, record: dict) -> None:
         if self.write:
             append_json(self.metrics, record)
 
-    def checkpoint(self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, average) -> None:
+    def checkpoint(
+        self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer, average, best: BestWeights | None = None
+    ) -> None:
         if not self.write:
             return
         moments = {
@@ -63,6 +68,10 @@ class RunFolder:
             write_tensors(part / "optimizer.safetensors", moments)
             if average is not None:
                 write_tensors(part / "average.safetensors", average.state_dict())
+            if best is not None:
+                write_tensors(part / "best.safetensors", best.model.state_dict())
+                known = None if best.score == inf else best.score
+                state = replace(state, best_score=known, best_step=best.step)
             write_json(part / "state.json", dump(state))
         for old in self.checkpoints()[:-1]:
             shutil.rmtree(old)
@@ -73,7 +82,12 @@ class RunFolder:
         return sorted(numbered, key=lambda p: int(p.name.removeprefix("checkpoint-")))
 
     def resume(
-        self, settings: dict, model: nn.Module, optimizer: torch.optim.Optimizer, average
+        self,
+        settings: dict,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        average,
+        best: BestWeights | None = None,
     ) -> tuple[dict, State | None]:
         """The facts of the run in the folder (none: empty) and where it stands, with its weights in the model. None: it
         has not begun, or it is complete.
@@ -102,7 +116,7 @@ class RunFolder:
             return facts, plan and State(step=plan.begin, train_seconds=plan.seconds, plan=plan)
         if not self.checkpoints():
             return {}, None
-        state = self._restore(self.checkpoints()[-1], model, optimizer, average)
+        state = self._restore(self.checkpoints()[-1], model, optimizer, average, best)
         self._cut_metrics(state.step)
         return facts, state
 
@@ -120,7 +134,9 @@ class RunFolder:
             raise ConfigError(f"{file} does not say {', '.join(wrong)}; remove {self.folder} and train again")
         return facts
 
-    def _restore(self, checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average) -> State:
+    def _restore(
+        self, checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, average, best: BestWeights | None
+    ) -> State:
         remedy = f"remove {checkpoint} and the run begins anew"
         file = checkpoint / "state.json"
         try:
@@ -133,6 +149,9 @@ class RunFolder:
         load_weights(model, checkpoint / "model.safetensors", remedy)
         if average is not None:
             load_weights(average, checkpoint / "average.safetensors", remedy)
+        if best is not None and state.best_score is not None:
+            load_weights(best.model, checkpoint / "best.safetensors", remedy)
+            best.score, best.step = state.best_score, state.best_step
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         return state
 

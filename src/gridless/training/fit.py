@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from gridless.model import FieldModel
 from gridless.protocols import Learned, Task
 from gridless.scoring.evaluate import validation_scores
 from gridless.training.adoption import adopt_data
+from gridless.training.best import BestWeights
 from gridless.training.checkpoints import RunFolder
 from gridless.training.fingerprint import of_data, of_task
 from gridless.training.locking import held
@@ -68,6 +70,8 @@ def fit(
     if train.steps is None and train.seconds is None:
         raise ConfigError("how long? give steps=…, or train.steps or train.seconds in the recipe")
     check_loss(model, train)
+    if train.keep == "best" and not len(validation):
+        raise ConfigError("train.keep 'best' needs fields that validate; leave some to them, or set it to 'last'")
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     with nullcontext() if folder is None else held(folder):
@@ -94,11 +98,12 @@ def _fit(
     quiet = quiet or not main
     trainee = accelerator.prepare(torch.compile(model) if train.compile else model)
     optimizer, average = build_optimizer(model, train), build_average(model, train)
+    best = BestWeights(model) if train.keep == "best" else None
     draw = Batches(task, data, model.config.signal.windows, train, accelerator.process_index)
     settings = {"train": dump(train), "config": dump(model.config), "task": of_task(task), "data": of_data(data)}
     settings["processes"] = accelerator.num_processes
     run = RunFolder(folder, write=main) if folder is not None else None
-    facts, state = run.resume(settings, model, optimizer, average) if run else ({}, None)
+    facts, state = run.resume(settings, model, optimizer, average, best) if run else ({}, None)
     accelerator.wait_for_everyone()  # nobody writes before all have read
     if facts and state is None:
         model.eval()
@@ -107,6 +112,7 @@ def _fit(
         write_profile(trial(model, train, draw), run.folder / "profile.txt")
     if state is None:
         base = fit_base(model, data, quiet)
+        average = build_average(model, train)  # that of a base which was fitted too
         base_seconds = base["base_seconds"]
         start = getattr(model, "trained_steps", 0)
         count = train.steps or steps_within(train.seconds - base_seconds, trial(model, train, draw))
@@ -114,8 +120,11 @@ def _fit(
         state = State(step=start, train_seconds=base_seconds, plan=broadcast_object_list([plan])[0])
         facts = {**describe(model, train.seed), "start": start, **base}
     facts |= {**settings, "steps": state.plan.end, "train_seconds": state.train_seconds}
+    if main and best is not None and best.score == inf:
+        facts["untrained"] = validation_scores(model, validation, task)
+        best.offer(facts["untrained"], model, state.step)
     if run and state.step == state.plan.begin and state.plan.progress == 0:
-        run.begin(facts, state, model, optimizer, average)
+        run.begin(facts, state, model, optimizer, average, best)
 
     batches = batch_stream(draw, state.step, model.base, accelerator.device)
     losses, mark = [], time.perf_counter()
@@ -149,6 +158,8 @@ def _fit(
                 trained = model if average is None else average.module
                 assert isinstance(trained, FieldModel)
                 record = {"step": step} | validation_scores(trained, validation, task)
+                if best is not None:
+                    best.offer(record, trained, step)
                 progress.note(record)
                 if run:
                     run.log(record)
@@ -157,10 +168,13 @@ def _fit(
                 plan = broadcast_object_list([plan.replanned(step, spent, train.seconds)])[0]
             state = State(step=step, train_seconds=spent, plan=plan)
             if run and saves:
-                run.checkpoint(state, model, optimizer, average)
+                run.checkpoint(state, model, optimizer, average, best)
             mark = time.perf_counter()
     if average is not None:
         model.load_state_dict(average.module.state_dict())
+    if best is not None:
+        model.load_state_dict(best.model.state_dict())
+        facts["kept_step"] = best.step
     model.eval()
     facts |= {"steps": state.plan.end, "train_seconds": round(state.train_seconds, 1)}
     if run:

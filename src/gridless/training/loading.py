@@ -9,6 +9,7 @@ from gridless import config as c
 from gridless.config.errors import ConfigError
 from gridless.config.merging import build, load_json
 from gridless.data import cifar10, folder, photos
+from gridless.data.archive_splits import split_archive
 from gridless.data.prior import FieldPrior
 from gridless.data.signals import Signal
 from gridless.data.sources import signals
@@ -28,6 +29,9 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
             return WaveSource(data.families, split, data.fields if split == "train" else None, each)
         case "prior":
             return FieldPrior(data.kinds, split, data.each)
+        case "archive":
+            steps = split_archive(data, split)
+            return signals(steps) if len(steps) else ()
         case "photos":
             pictures = photos(split)
         case "folder":

@@ -56,6 +56,9 @@ class State:
     train_seconds: NonNegativeFloat
     """Spent on fitting the base and on steps, not on validation."""
     plan: Plan
+    best_score: float | None = None
+    """Of the weights that are kept, where those that validate best are; less is better."""
+    best_step: NonNegativeInt = 0
 
 
 def steps_within(seconds: float, step: Callable[[int], object]) -> int:
