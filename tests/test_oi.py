@@ -260,6 +260,12 @@ def test_a_year_is_known_by_its_harmonics(samples):
         oi.solve(samples)
 
 
+def test_runs_of_unequal_lengths_have_fewer_modes_than_asked_for():
+    oi = Oi(gl.config.Oi(shapes=2), SIGNAL)
+    oi.fit(archive(fields(9)))
+    assert oi.modes.shape[-1] == 7 and oi.solve(readings(fields(1), 9))(CELLS).isfinite().all()
+
+
 def test_what_cannot_be_fitted_or_answered_is_named(oi, samples):
     with pytest.raises(ValueError, match="at least 4, got 3"):
         fitted(fields(3))

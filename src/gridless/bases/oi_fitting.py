@@ -229,12 +229,12 @@ class Judge:
         """What is seen of some fields, or asked; those with fewer are padded."""
         stds = torch.stack([self.residual(shape).sqrt() for shape in shapes], -1)
         parts = [slice(case.seen, None) if asked else slice(case.seen) for case in cases]
-        of_cases = [(case.x[i], case.modes[i], case.cells[i], case.anomaly[i], case.measured[i])
+        of_cases = [(case.x[i], case.modes[i, :, : len(self.variances)], case.cells[i], case.anomaly[i], case.measured[i])
                     for case, i in zip(cases, parts, strict=True)]  # fmt: skip
         x, modes, cells, anomaly, measured = (
             torch.nn.utils.rnn.pad_sequence(list(each), batch_first=True) for each in zip(*of_cases, strict=True)
         )
-        places = Places(x, modes[..., : len(self.variances)] * self.variances.sqrt(), stds[cells])
+        places = Places(x, modes * self.variances.sqrt(), stds[cells])
         return Readings(places, anomaly.flatten(1), measured.flatten(1))
 
     def log_evidence(self, shapes: Sequence[Shape], most: int = JUDGED) -> Float[Tensor, "S K V"]:
