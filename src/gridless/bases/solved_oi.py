@@ -219,5 +219,6 @@ def _functions(numbers: RandomNumbers, kernel: Int[Tensor, "B *C"], rate: Float[
     outer = torch.broadcast_shapes(kernel.shape, (len(kernel), *numbers.level.shape))
     one = torch.ones(outer, dtype=rate.dtype, device=rate.device)
     numbers = mapped(numbers, lambda t: t.expand(len(kernel), *t.shape))
-    covariance = Covariance(kernel.expand(outer), rate.expand(*outer, -1), one, 0 * one, 0 * one)
+    zero = torch.zeros_like(rate.expand(*outer, -1))
+    covariance = Covariance(kernel.expand(outer), rate.expand(*outer, -1), one, 0 * one, zero)
     return RandomFunctions.of(covariance, replace(numbers, level=0 * one))
