@@ -8,7 +8,7 @@
 Scores are the means of the run's results.csv. Intervals: the share of the truth inside the 50 % and 90 % intervals over
 all noises of a family and count, and CRPS beside that of the same mean with a constant standard deviation, tuned on
 validation fields of the same family and count, or of all. Elsewhere: the ends of 10 … 500 sensors, another grid, other
-placements. Weights that ship answer the very readings of results.csv, on one thread.
+placements. Weights that ship answer readings of the same fields, on one thread.
 """
 
 import argparse
@@ -107,16 +107,21 @@ def measure(run: Path) -> dict:
     }  # fmt: skip
 
 
+def asked(answering: dict, fields: int, counts: tuple[int, ...], noises: tuple[float, ...]) -> list[dict]:
+    """Mean PSNR and coverage over the first `fields` of every family."""
+    waves = WaveSource(tuple(FAMILIES), "test", each=fields)
+    rows = gl.evaluate(answering, waves, SparseField(counts=counts, noises=noises))
+    return [row for row in scores(rows) if row["metric"] in ("psnr", "coverage_90")]
+
+
 def measure_shipped(name: str, fields: int, counts: tuple[int, ...], noises: tuple[float, ...]) -> dict:
     """What weights that ship reach on the first `fields` of every family, beside their base and plain kriging."""
-    model, start = gl.FieldModel.from_pretrained(name), time.process_time()
+    model, start, source = gl.FieldModel.from_pretrained(name), time.process_time(), commit()
     answering = {"shipped": model, "base": model.base, "kriging": gl.bases.Kriging()}
-    waves = WaveSource(tuple(FAMILIES), "test", each=fields)
-    rows = gl.evaluate(answering, waves, SparseField(counts=counts, noises=noises, fields=fields))
-    kept = [row for row in scores(rows) if row["metric"] in ("psnr", "coverage_90")]
+    kept = asked(answering, fields, counts, noises)
     return {
         "command": f"python benchmarks/waves.py --shipped {name} --json results/waves-shipped.json", "weights": name,
-        "params": model.parameter_count(), "commit": commit(), "hardware": hardware(), "fields": fields,
+        "params": model.parameter_count(), "commit": source, "hardware": hardware(), "fields": fields,
         "cpu_seconds": time.process_time() - start, "scores": kept,
     }  # fmt: skip
 
@@ -176,12 +181,13 @@ def shipped_section(found: dict, shipped: dict) -> str:
     )
     machine = shipped["hardware"]
     tables = "\n\n".join(f"{n} readings, noise {s:g}:\n\n{shipped_table(found, shipped, n, s)}" for s, n in asked)
-    return f"""## Weights that ship, and never saw these families
+    return f"""## Weights that ship, and were not trained on these families
 
-`{shipped["weights"]}` ([card](../src/gridless/weights/{shipped["weights"]}/README.md)) takes any readings and learned
-nothing from these families; the model above was trained on fresh fields of them. Both answer the same readings of the same
-{shipped["fields"]} fields of each family; PSNR in dB. *Its base alone* is kriging around plane waves that it finds in the
-readings; *inside 90 %* is the share of the truth inside its intervals, which should be 90 %
+`{shipped["weights"]}` ([card](../src/gridless/weights/{shipped["weights"]}/README.md)) takes any readings: its base is
+kriging around plane waves that it seeks in them (sums of which are `simple`, `multi_frequency`, `interference` and half of
+`modulated`); its network learned from random fields of eight kinds, other waves among them. The model above was trained on these families. Both
+answer the same {shipped["fields"]} fields of each, from as many readings at random places, not the same ones;
+kriging reads what `{shipped["weights"]}` reads. PSNR in dB; *inside 90 %* is the share of the truth inside its intervals
 (`{shipped["command"]}`; commit {shipped["commit"]}, {machine["cpu"]}, {machine["threads"]} thread,
 {shipped["cpu_seconds"]:.0f} s).
 
@@ -210,9 +216,10 @@ def page(found: dict, shipped: dict) -> str:
     return f"""# Fields of six families from scattered readings
 
 Written by `python benchmarks/waves.py --page` from `results/waves.json` and `results/waves-shipped.json`. One model for
-all families (`{found["command"]}`: {found["params"]:,} trained parameters, {found["steps"]:,} steps in {found["train_seconds"]:,.0f} s;
-commit {found["commit"]}, {hardware["cpu"]}, {hardware["threads"]} thread). PSNR in dB over a range of 1, mean over
-{found["fields"]} fixed test fields of each family, 32 × 32 points asked; the truth is exact, the readings carry the noise.
+all families (`{found["command"]}`: {found["params"]:,} trained parameters, {found["steps"]:,} steps in
+{found["train_seconds"]:,.0f} s; commit {found["commit"]}, {hardware["cpu"]}, {hardware["threads"]} thread).
+PSNR in dB over a range of 1, mean over {found["fields"]} fixed test fields of each family, 32 × 32 points asked;
+the truth is exact, the readings carry the noise.
 
 ## 51 readings without noise
 
