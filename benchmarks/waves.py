@@ -185,9 +185,10 @@ def shipped_section(found: dict, shipped: dict) -> str:
 
 `{shipped["weights"]}` ([card](../src/gridless/weights/{shipped["weights"]}/README.md)) takes any readings: its base is
 kriging around plane waves that it seeks in them (sums of which are `simple`, `multi_frequency`, `interference` and half of
-`modulated`); its network learned from random fields of eight kinds, other waves among them. The model above was trained on these families. Both
-answer the same {shipped["fields"]} fields of each, from as many readings at random places, not the same ones;
-kriging reads what `{shipped["weights"]}` reads. PSNR in dB; *inside 90 %* is the share of the truth inside its intervals
+`modulated`); its network learned from random fields of eight kinds, other waves among them. The model above was trained
+on these families. Both answer the same {shipped["fields"]} fields of each, from as many readings at random places, not the
+same ones; kriging reads what `{shipped["weights"]}` reads. PSNR in dB; *inside 90 %* is the share of the truth inside its
+intervals
 (`{shipped["command"]}`; commit {shipped["commit"]}, {machine["cpu"]}, {machine["threads"]} thread,
 {shipped["cpu_seconds"]:.0f} s).
 
