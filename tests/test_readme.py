@@ -141,3 +141,28 @@ def test_its_figures_are_those_of_the_committed_results():
         f"answered {decode['speedup']['median']:.1f}× as fast by 458 k parameters",
     ):
         assert figure in text
+
+
+def test_its_figures_of_weights_on_waves_are_those_of_the_committed_results():
+    import json
+
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    psnr = {}
+    for file in ("waves", "waves-shipped"):
+        found = json.loads((README.parent / "results" / f"{file}.json").read_text(encoding="utf-8"))
+        for row in found["scores"]:
+            if (row["sensors"], row["metric"], row["model"]) == (51, "psnr", "model"):
+                psnr[file, row["noise"], row["family"]] = row["value"]
+
+    def figures(file: str, noise: float) -> tuple[float, ...]:
+        plane = [psnr[file, noise, name] for name in ("simple", "multi_frequency", "interference", "modulated")]
+        return min(plane), max(plane), psnr[file, noise, "radial"], psnr[file, noise, "composite"]
+
+    exact, noisy, known = figures("waves-shipped", 0.0), figures("waves-shipped", 0.1), figures("waves", 0.1)
+    for figure in (
+        "they reach {:.1f} … {:.1f} dB on `simple`, `multi_frequency`, `interference` and `modulated`".format(*exact),
+        f"{exact[2]:.1f} dB on `radial` and {exact[3]:.1f} dB on `composite`",
+        "it is {:.1f} … {:.1f}, {:.1f} and {:.1f} dB".format(*noisy),
+        "has {:.1f} … {:.1f}, {:.1f} and {:.1f} ([results]".format(*known),
+    ):
+        assert figure in text, figure
