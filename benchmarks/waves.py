@@ -188,8 +188,8 @@ kriging around plane waves that it seeks in them (sums of which are `simple`, `m
 `modulated`); its network learned from random fields of eight kinds, other waves among them. The model above was trained
 on these families. Both answer the same {shipped["fields"]} fields of each, from as many readings at random places, not the
 same ones; kriging reads what `{shipped["weights"]}` reads. PSNR in dB; *inside 90 %* is the share of the truth inside its
-intervals. Where the readings determine the waves, what is left above 60 dB is rounding. The network adds at most half a dB
-to its base, and takes some away from waves that are read with noise (`{shipped["command"]}`;
+intervals. Where the readings determine the waves (100 dB and more), what is left is rounding. The network adds at most half
+a dB to its base, and costs up to one where waves are read with noise (`{shipped["command"]}`;
 commit {shipped["commit"]}, {machine["cpu"]}, {machine["threads"]} thread, {shipped["cpu_seconds"]:.0f} s of processor).
 
 {tables}"""
