@@ -131,14 +131,12 @@ class FieldModel(
         target: Float[Tensor, "B Q C"] | None = None,
         measured: Bool[Tensor, "B Q"] | None = None,
         loss: str | None = None,
-        solved: Solved | None = None,
     ) -> Tensor:
         """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
-        a head that answers a value alone; where `measured` is False the target does not count. `solved`: the base, where
-        it is solved already."""
+        a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
             return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
-        question = Question(coords, cell, target, latents_at, measured, solved)
+        question = Question(coords, cell, target, latents_at, measured)
         return self.head.loss(self, accepted(samples, self.config, self.domain), question, loss)
 
     def solve_base(self, samples: Samples) -> Solved:
