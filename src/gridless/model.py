@@ -183,7 +183,7 @@ class FieldModel(
         """Latents of scattered readings."""
         units = units_seen(self.config.signal, points)
         values = units.standard(points.values).to(self._dtype)
-        place, base = self.frame(points)(points.point_coords).to(self._dtype), None
+        place, base = self.frame(points)(points.point_coords), None
         if self.known is not None and solved is not None:
             base = left_out(solved, units)
         tokens = self.tokenizer(place, values, points.mask, base)
@@ -195,7 +195,7 @@ class FieldModel(
 
     def frame(self, samples: Samples) -> Frame:
         """Where readings and questions lie."""
-        return Frame.of(samples, self.config.signal)
+        return Frame.of(samples, self.config.signal, self._dtype)
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True
