@@ -119,15 +119,18 @@ def test_a_gridded_archive_with_holes_is_filled(folder):
         (("one.csv", "--value", "tmax", "--units", "degC", "--grid", "1", "-o", "a.nc"), "expected column=unit"),
         ((*STATIONS, "--time", "day", "--grid", "1", "-o", "a.png"), "a map has two axes, this answer has time 2"),
         (("missing.csv", "--value", "tmax", "--grid", "1", "-o", "a.nc"), "missing.csv"),
-        (
-            ("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc"),
-            "2 samples along time, which the field does",
-        ),
     ],
 )
 def test_what_cannot_be_answered_is_one_line(folder, capsys, words, line):
     assert line in fails(capsys, *words)
     assert not [path for path in folder.iterdir() if path.name.startswith(("a.", ".gridless"))]
+
+
+def test_readings_without_a_time_are_answered_on_the_grid_of_a_template_with_several(folder, capsys):
+    with pytest.warns(UserWarning, match="has 2 times and these readings have none: they are answered on its grid"):
+        predict("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc")
+    with open_archive("a.nc") as answer:
+        assert dict(answer.tmax.sizes) == {"lat": 6, "lon": 9} and bool(answer.tmax.notnull().all())
 
 
 def test_stamps_without_a_match_are_named(folder, capsys):
