@@ -33,9 +33,18 @@ def test_the_sizes_beside_the_speed_ratio_are_those_of_the_two_models():
 def test_the_page_of_waves_is_that_of_the_committed_results():
     import waves
 
-    found = json.loads((ROOT / "results" / "waves.json").read_text(encoding="utf-8"))
-    assert (ROOT / "docs" / "waves.md").read_text(encoding="utf-8") == waves.page(found)
+    found, shipped = (json.loads(path.read_text(encoding="utf-8")) for path in (waves.TRAINED_JSON, waves.SHIPPED_JSON))
+    assert (ROOT / "docs" / "waves.md").read_text(encoding="utf-8") == waves.page(found, shipped)
     assert waves.main_table(found) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_weights_that_ship_are_asked_beside_their_base_and_kriging():
+    import waves
+
+    scores = waves.measure_shipped("sensors", 1, (8,), (0.0,))["scores"]
+    assert {row["model"] for row in scores} == {"model", "base", "kriging"}
+    assert {row["family"] for row in scores} == set(waves.FAMILIES)
+    assert all(waves.value({"scores": scores}, "simple", 8, 0.0, name) > 0 for name in ("model", "base", "kriging"))
 
 
 def test_the_tables_of_concepts_are_those_of_the_committed_results():

@@ -142,17 +142,58 @@ def test_stamps_without_a_match_are_named(folder, capsys):
     assert "no field of the times 2020-02-03, which the template asks" in line
 
 
-def test_the_model_is_kriging_until_weights_ship(folder, capsys):
-    from gridless.runs.sensor_answers import model_of
-    from gridless.weights.pretrained import ships
+@pytest.mark.filterwarnings("default")
+def test_readings_without_a_time_are_answered_on_the_grid_of_a_template_that_has_some(folder, capsys):
+    predict("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc")
+    said = capsys.readouterr()
+    assert "grid.nc has 2 times and these readings have none" in said.err and "6 × 9 (lat, lon)" in said.out
 
-    assert ships("photo") and not ships("kriging") and model_of("kriging") == gl.bases.Kriging()
-    if not ships("sensors"):
-        cli.main(["predict", "sensors", "one.csv", "--value", "tmax", "--grid", "1", "-o", "a.nc"])
-        assert "no weights ship as 'sensors' yet; kriging answers" in capsys.readouterr().err
+
+def test_weights_that_ship_answer_a_table_and_kriging_is_a_name(folder, capsys):
+    from gridless.runs.sensor_answers import model_of
+
+    assert model_of("kriging") == gl.bases.Kriging() and model_of("sensors").name == "sensors"
+    cli.main(["predict", "sensors", *STATIONS, "--time", "day", "--at", "places.csv", "-o", "a.csv"])
+    said, table = capsys.readouterr(), pd.read_csv("a.csv")
+    assert "a.csv: 40 rows" in said.out and said.err == ""
+    assert abs(table.tmax_mean - pd.read_csv("stations.csv").tmax).max() < 0.5  # it was read there
     assert "no model at 'photograph'" in fails_as(
         capsys, "photograph", "one.csv", "--value", "tmax", "--grid", "1", "-o", "a.nc"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "came"),
+    [
+        (("--coords", "lat", "lon", "day", "--value", "tmax"), "3 axes (lat, lon, day)"),
+        (("--coords", "lat", "lon", "elevation", "--value", "tmax"), "3 axes (lat, lon, elevation)"),
+        (("--coords", "lat", "--value", "tmax"), "1 axis (lat)"),
+        (("--value", "tmax", "tmin"), "2 values"),
+        (("--coords", "lat", "lon", "day", "--value", "tmax", "tmin"), "2 values and 3 axes (lat, lon, day)"),
+    ],
+)
+def test_tables_that_weights_do_not_take_are_referred_to_kriging(folder, capsys, words, came):
+    table = pd.read_csv("stations.csv")
+    table.assign(elevation=100 * table.index, tmin=table.tmax - 8).to_csv("more.csv", index=False)
+    asked = ("more.csv", *words, "--at", "more.csv", "-o", "a.csv")
+    line = fails_as(capsys, "sensors", *asked).strip().splitlines()[-1]
+    assert line == (
+        f"gridless: sensors takes 1 value and 2 axes, more.csv has {came}; `gridless predict kriging more.csv …` answers it"
+    )
+    predict(*asked)
+    assert len(pd.read_csv("a.csv")) == 40
+
+
+def test_positions_of_more_numbers_than_weights_read_are_referred_to_kriging(tmp_path):
+    from gridless.runs.sensor_answers import check_fit
+
+    model = gl.FieldModel(gl.preset("sensors", "tiny", signal={"positions": 2}))
+    ring = gl.Domain.of_grid({"lat": np.arange(75, -76, -30.0), "lon": np.arange(0, 360, 30.0)})
+    samples = gl.Samples.from_points({"lat": [0.0, 10.0], "lon": [0.0, 20.0]}, np.ones((2, 1)), domain=ring)
+    with pytest.raises(
+        ValueError, match=r"at most 2 numbers, a.csv has positions of 3; `gridless predict kriging a.csv"
+    ):
+        check_fit(model, samples, tmp_path.relative_to(tmp_path) / "a.csv")
 
 
 def fails_as(capsys, *words) -> str:

@@ -192,7 +192,10 @@ def predict_pictures(
 
 @predict.command(name="readings")
 def predict_readings(
-    run: Annotated[str, Parameter(help="A run folder, a model that ships (sensors, kriging), or a Hub repository.")],
+    run: Annotated[
+        str,
+        Parameter(help="sensors (any two axes, one value), kriging (any table), a run folder, or a Hub repository."),
+    ],
     readings: Annotated[Path, Parameter(help="A table (.csv, .parquet), or gridded readings (.nc, .zarr).")],
     *,
     output: Annotated[Path, _output("A dataset (.nc, .zarr), a table (.csv, .parquet) or a map (.png).")],
@@ -223,7 +226,6 @@ def predict_readings(
         spread=not no_spread,
     )  # fmt: skip
     model = sensor_answers.model_of(run, device())
-    sensor_answers.announce(model, run)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
         command = " ".join(["gridless", *sys.argv[1:]])

@@ -1,6 +1,5 @@
 """Readings of stations or of a grid in; a CF file, a table or a map out."""
 
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,13 +30,12 @@ from gridless.reports.maps import draw_map
 from gridless.reports.panels import Dots
 from gridless.runs.reading_options import ReadingOptions
 from gridless.samples import Samples
-from gridless.weights.pretrained import ships
 
 if TYPE_CHECKING:
     import xarray as xr
 
-KRIGING = ("kriging", "sensors")
-"""Names that are answered by kriging as long as no weights ship under them."""
+KRIGING = "kriging"
+"""The name of the model without weights."""
 DEGREES = {"degrees_north": LATITUDE, "degrees_east": LONGITUDE}
 """Names of the columns that hold them."""
 AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
@@ -45,7 +43,7 @@ AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is w
 
 def model_of(name: str, device: str | torch.device = "cpu") -> Any:
     """What answers: a run folder, a model that ships, a Hub repository, or kriging."""
-    if name in KRIGING and not ships(name) and not Path(name).exists():
+    if name == KRIGING and not Path(name).exists():
         return Kriging()
     return FieldModel.from_pretrained(name, device)
 
@@ -58,6 +56,8 @@ def predict_readings(model: Any, source: Path, output: Path, options: ReadingOpt
     """
     options.check(output)
     samples = _samples(source, options, getattr(model, "domain", None))
+    if isinstance(model, FieldModel) and model.points:
+        check_fit(model, samples.samples(0) if isinstance(samples, Snapshots) else samples, source)
     fields = samples.encode(model) if isinstance(samples, Snapshots) else model.encode(samples)
     if options.at is not None:
         return _write_table(fields, options.at, output, options)
@@ -82,6 +82,31 @@ def predict_readings(model: Any, source: Path, output: Path, options: ReadingOpt
     sizes = " × ".join(f"{n:,}" for n in dataset[name].shape)
     also = f" and {name}{ERROR}" if name + ERROR in dataset else ""
     return f"{output}: {name}{also}, {sizes} ({', '.join(map(str, dataset[name].dims))})"
+
+
+def check_fit(model: FieldModel, samples: Samples, source: Path) -> None:
+    """Raises ValueError, naming kriging as what answers them, for readings of other axes or channels than a model of points
+    takes, or whose positions have more numbers."""
+    signal, domain = model.config.signal, samples.domain
+    positions = samples.positions(samples.as_points().point_coords).shape[-1]
+    takes, came = [_counted(signal.channels, "value"), _counted(signal.axes, "axis", "axes")], []
+    if samples.channels != signal.channels:
+        came.append(_counted(samples.channels, "value"))
+    if samples.axes != signal.axes:
+        came.append(
+            _counted(samples.axes, "axis", "axes") + ("" if domain is None else f" ({', '.join(domain.names)})")
+        )
+    if not came and positions > signal.places:
+        takes, came = [f"positions of at most {signal.places} numbers"], [f"positions of {positions}"]
+    if came:
+        raise ValueError(
+            f"{model.name} takes {' and '.join(takes)}, {source.name} has {' and '.join(came)}; "
+            f"`gridless predict kriging {source} …` answers it"
+        )
+
+
+def _counted(number: int, one: str, several: str = "") -> str:
+    return f"{number} {one if number == 1 else several or one + 's'}"
 
 
 def domain_of_samples(samples: Samples | Snapshots):
@@ -203,9 +228,3 @@ def _shown(samples: Samples | Snapshots, dataset: "xr.Dataset", name: str) -> Do
             return north, east, values
     dims = [str(dim) for dim in answer.dims]
     return (at[dims[0]], at[dims[1]], values) if len(dims) == 2 and set(dims) <= set(at) else None
-
-
-def announce(model: Any, name: str) -> None:
-    """Says who answers where the name alone does not."""
-    if isinstance(model, Kriging) and name != "kriging":
-        print(f"gridless: no weights ship as {name!r} yet; kriging answers", file=sys.stderr)

@@ -119,11 +119,6 @@ def default_card(name: str, parameters: int) -> str:
     )
 
 
-def ships(name: str) -> bool:
-    """Whether weights of this name are in the package."""
-    return files("gridless").joinpath("weights", name, "config.json").is_file()
-
-
 def file_of(
     name: str | Path,
     file: str,
