@@ -14,6 +14,8 @@ from gridless.data.waves import WaveSource
 
 TOKENS, ALL = {"count": 6, "std": 0.5, "read": "tokens"}, {"count": 0, "read": "all"}
 SSM = {"state": 4, "gap": 0.1}
+NO_WAVES = {"base": {"waves": 0}}
+"""These readings are of a wave: a base that finds it leaves a network nothing to say."""
 POD = {"kind": "pod", "modes": 20, "degree": 10}
 FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
 
@@ -21,11 +23,11 @@ GRIDS = {
     f"{name}-{arm}": (name, diff) for name in (*PRESETS, *VARIANTS) for arm, diff in (("plain", {}), ("photo", LOCAL))
 }
 POINTS = {
-    "sensors": ("sensors", {}),
+    "sensors": ("sensors", NO_WAVES),
     "sensors-pod": ("sensors", {"base": POD, "tokenizer": {"base": False}}),
     "scattered": ("scattered", {}),
     "sensors-precision": ("scattered", {"head": {"combine": "precision"}}),
-    "sensors-point": ("sensors", {"head": {"kind": "point"}}),
+    "sensors-point": ("sensors", merge(NO_WAVES, {"head": {"kind": "point"}})),
     "sensors-alone": ("scattered", {"base": {"kind": "none"}}),
     "sensors-perceiver": (
         "scattered",

@@ -33,11 +33,11 @@ def trained(preset: str = "hybrid", steps: int = 5, **options) -> gl.FieldModel:
     return model
 
 
-@pytest.fixture(scope="module", params=["hybrid", "sensors"])
+@pytest.fixture(scope="module", params=["hybrid", "scattered"])
 def model(request) -> gl.FieldModel:
     """Trained on 8 × 8 nodes; of the latter, grids are points."""
-    if request.param == "sensors":
-        model = tiny("sensors", {"base": {"kind": "none"}, "head": {"kind": "point"}})
+    if request.param == "scattered":
+        model = tiny("scattered", {"base": {"kind": "none"}, "head": {"kind": "point"}})
         gl.fit(model, [pair(i) for i in range(6)], gl.Operator(), steps=5, quiet=True)
         return model
     return trained()

@@ -126,6 +126,13 @@ def test_what_cannot_be_answered_is_one_line(folder, capsys, words, line):
     assert not [path for path in folder.iterdir() if path.name.startswith(("a.", ".gridless"))]
 
 
+def test_readings_without_a_time_are_answered_on_the_grid_of_a_template_with_several(folder, capsys):
+    predict("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc")
+    assert "has 2 times and these readings have none: they are answered on its grid" in capsys.readouterr().err
+    with open_archive("a.nc") as answer:
+        assert dict(answer.tmax.sizes) == {"lat": 6, "lon": 9} and bool(answer.tmax.notnull().all())
+
+
 def test_stamps_without_a_match_are_named(folder, capsys):
     with open_archive(folder / "grid.nc") as ds:
         ds.load().assign_coords(time=pd.to_datetime(["2020-01-02", "2020-02-03"])).to_netcdf(

@@ -76,7 +76,10 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "a range that falls": (lambda: gl.Uniform(2, 1), "low ≤ high, got 2.0, 1.0"),
     "crops of nothing": (lambda: gl.SuperResolution(seen=0), "seen: .*equal to 1, got 0"),
     "other crops of nothing": (lambda: gl.Reconstruction(seen=0), "seen: .*equal to 1, got 0"),
-    "an unknown placement": (lambda: gl.SparseField(placement="nowhere"), "(?s)placement.*'clustered' or 'any'"),
+    "an unknown placement": (
+        lambda: gl.SparseField(placement="nowhere"),
+        "(?s)placement.*'clustered', 'tracks' or 'any'",
+    ),
 }
 
 

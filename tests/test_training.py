@@ -151,7 +151,11 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
             one = build(Recipe, merge(dump(one), {"model": {"base": {"modes": 2, "shapes": 1}}}))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
         data = (
-            load_data(one.data, "train") if one.data.kind == "waves" else past if one.data.kind == "archive" else photos
+            load_data(one.data, "train")
+            if one.data.kind in ("waves", "prior")
+            else past
+            if one.data.kind == "archive"
+            else photos
         )
         seen = data[:2] if train.keep == "best" else ()
         facts = gl.fit(gl.FieldModel(one.model), data, task_of(one.task), train=train, validation=seen, quiet=True)

@@ -131,14 +131,12 @@ class FieldModel(
         target: Float[Tensor, "B Q C"] | None = None,
         measured: Bool[Tensor, "B Q"] | None = None,
         loss: str | None = None,
-        solved: Solved | None = None,
     ) -> Tensor:
         """`encode` and ask, in one call: (B Q C). With a `target` the training loss: the head's own, or `loss` (mse, l1) of
-        a head that answers a value alone; where `measured` is False the target does not count. `solved`: the base, where
-        it is solved already."""
+        a head that answers a value alone; where `measured` is False the target does not count."""
         if target is None:
             return self.encode(samples, checked=not self.training)(coords, cell, latents_at=latents_at)
-        question = Question(coords, cell, target, latents_at, measured, solved)
+        question = Question(coords, cell, target, latents_at, measured)
         return self.head.loss(self, accepted(samples, self.config, self.domain), question, loss)
 
     def solve_base(self, samples: Samples) -> Solved:
@@ -185,7 +183,7 @@ class FieldModel(
         """Latents of scattered readings."""
         units = units_seen(self.config.signal, points)
         values = units.standard(points.values).to(self._dtype)
-        place, base = self.frame(points)(points.point_coords).to(self._dtype), None
+        place, base = self.frame(points)(points.point_coords), None
         if self.known is not None and solved is not None:
             base = left_out(solved, units)
         tokens = self.tokenizer(place, values, points.mask, base)
@@ -197,7 +195,7 @@ class FieldModel(
 
     def frame(self, samples: Samples) -> Frame:
         """Where readings and questions lie."""
-        return Frame.of(samples, self.config.signal)
+        return Frame.of(samples, self.config.signal, self._dtype)
 
     def encode_window(
         self, values: Float[Tensor, "B *grid C"], mask: Bool[Tensor, "B *grid"] | None = None, pad: bool = True

@@ -154,16 +154,13 @@ class Batch:
     latents_at: Float[Tensor, "B Q d"] | None = None
     """Where the latents are read, if not at `coords`."""
     measured: Bool[Tensor, "B Q"] | None = None
-    solved: Solved | None = None
-    """The base of the samples, where it is solved already."""
 
     def to(self, device) -> "Batch":
         """The cell stays: the base reads it on the host to choose its taps, and must not wait for a GPU."""
         coords, target = moved(self.coords, device), moved(self.target, device)
         latents_at = None if self.latents_at is None else moved(self.latents_at, device)
         measured = None if self.measured is None else moved(self.measured, device)
-        solved = None if self.solved is None else self.solved.to(device)
-        return Batch(self.samples.to(device), coords, self.cell, target, latents_at, measured, solved)
+        return Batch(self.samples.to(device), coords, self.cell, target, latents_at, measured)
 
 
 @dataclass(frozen=True, eq=False)

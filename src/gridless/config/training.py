@@ -42,9 +42,6 @@ class Train:
     """torch.compile the model: minutes at the start, faster steps where it has a backend."""
     workers: Natural = 0
     """Processes that draw the batches ahead, the same ones; 0: drawn between the steps."""
-    reuse: Count = 1
-    """Every batch is shown so many times, with other questions, and its base is solved once: of a head that corrects a base
-    relative to it (head.relative)."""
     seed: Natural = 0
     keep: Literal["last", "best"] = "last"
     """`best`: in the end, the weights that validated best, those of the untrained model among them."""

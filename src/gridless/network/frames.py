@@ -1,6 +1,6 @@
 """Where readings and questions lie, in the numbers that a network of scattered points sees."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -20,17 +20,18 @@ class Frame:
 
     domain: Domain | None
     places: int
+    dtype: torch.dtype
     centre: Float[Tensor, "B 1 e"] | None = None
     extent: Float[Tensor, "B 1 e"] | None = None
 
     @classmethod
-    def of(cls, samples: Samples, signal: config.Signal) -> "Frame":
+    def of(cls, samples: Samples, signal: config.Signal, dtype: torch.dtype) -> "Frame":
         """Raises ValueError where positions have more numbers than the model reads."""
-        frame = cls(samples.domain, signal.places)
+        frame = cls(samples.domain, signal.places, torch.float64)
         if signal.frame == "domain":
-            return frame
+            return replace(frame, dtype=dtype)
         points = samples.as_points()
-        x = frame(points.point_coords)
+        x = frame(points.point_coords.double())
         if points.mask is not None:
             some = torch.take_along_dim(x, points.mask.int().argmax(1)[:, None, None], 1)
             x = torch.where(points.mask[..., None], x, some)
@@ -39,7 +40,7 @@ class Frame:
         groups = torch.tensor((*groups, *(0,) * (x.shape[-1] - len(groups))), device=x.device)
         same = groups[:, None] == groups
         extent = (high - low)[..., None, :].where(same, 0).amax(-1)
-        return cls(samples.domain, signal.places, (low + high) / 2, torch.where(extent > 0, extent, 1.0))
+        return cls(samples.domain, signal.places, dtype, (low + high) / 2, torch.where(extent > 0, extent, 1.0))
 
     def __call__(self, coords: Float[Tensor, "*B d"]) -> Float[Tensor, "*B p"]:
         x = coords if self.domain is None else self.domain.embed(coords)
@@ -51,7 +52,8 @@ class Frame:
                 f"signal.positions = {x.shape[-1]}"
             )
         x = F.pad(x, (0, missing))
-        return x if self.centre is None or self.extent is None else (x - self.centre) / self.extent
+        moved = x if self.centre is None or self.extent is None else (x - self.centre) / self.extent
+        return moved.to(self.dtype)
 
     def to(self, device) -> "Frame":
         return moved_parts(self, device)

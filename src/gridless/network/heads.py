@@ -106,7 +106,7 @@ class GaussianHead(PointHead):
     ) -> Float[Tensor, ""]:
         """Squared error, and CRPS, over the base's mean squared error in the same field (half of it as the base expects it).
         Fields whose readings do not vary have no unit to err in and do not count."""
-        solved = question.solved or model.solve_base(samples)
+        solved = model.solve_base(samples)
         base = answer_of(solved, question.coords, question.cell)
         output = model.reader(samples, solved=solved)(question.coords, question.pixel(), question.latents_at, base)
         answer = units.standard_answer(self.answer(base, solved.gate(question.pixel()), output, units))

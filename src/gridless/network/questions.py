@@ -56,8 +56,7 @@ def added(first: Tensor | None, second: Tensor) -> Tensor:
 def left_out(solved: Solved, units: Units) -> Answer | None:
     """What a base says at each reading without it, in standard units; None of one that cannot leave readings out."""
     answer = getattr(solved, "left_out", None)
-    left = None if answer is None else answer()
-    return None if left is None else units.standard_answer(left)
+    return None if answer is None else units.standard_answer(answer())
 
 
 def units_seen(signal: c.Signal, samples: Samples) -> Units:
@@ -91,8 +90,6 @@ class Question:
     target: Float[Tensor, "B Q C"]
     latents_at: Float[Tensor, "B Q d"] | None = None
     measured: Bool[Tensor, "B Q"] | None = None
-    solved: Solved | None = None
-    """The base, where it is solved already."""
 
     def select(self, index: slice) -> "Question":
         return mapped(self, lambda t: t[index])

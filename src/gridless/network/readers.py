@@ -70,7 +70,7 @@ class PointReader:
         return self(lattice.points(len(cell)), cell)
 
     def _positions(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q e"]:
-        return self.frame(coords).to(parameter_type(self.network))
+        return self.frame(coords)
 
     def to(self, network: Network, device) -> "PointReader":
         parts = (self.encoded.to(device), self.frame.to(device), self.units.to(device))

@@ -47,11 +47,12 @@ class RelativeAttention(nn.Module):
     def keys_values(self, context: Float[Tensor, "B M K"], place: Float[Tensor, "B M d"]) -> Float[Tensor, "B M H"]:
         """What is read of the context, made once for any number of questions."""
         keys, values = self.to_kv(context).unflatten(-1, (2, self.heads, -1)).unbind(-3)
+        keys, values, place = _exact(keys), _exact(values), _exact(place)
         angle = self._angle(place)
         nearness = self.log_nearness.exp()[:, None]
         place = place[..., None, :].expand(-1, -1, self.heads, -1)
         near = nearness * torch.cat([2 * place, -place.square().sum(-1, keepdim=True)], -1)
-        return torch.cat([_rotated(keys.float(), angle), near, _rotated(values.float(), angle)], -1).flatten(-2)
+        return torch.cat([_rotated(keys, angle), near, _rotated(values, angle)], -1).flatten(-2)
 
     def forward(
         self,
@@ -61,12 +62,13 @@ class RelativeAttention(nn.Module):
         mask: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
         """Where `mask` is False nothing is read."""
+        place = _exact(place)
         width, angle = self.head_width, self._angle(place)
-        q = _rotated(self.to_q(x).unflatten(-1, (self.heads, -1)).float(), angle)
-        each = keys_values.unflatten(-1, (self.heads, -1)).float()
+        q = _rotated(_exact(self.to_q(x)).unflatten(-1, (self.heads, -1)), angle)
+        each = _exact(keys_values).unflatten(-1, (self.heads, -1))
         k, v = each[..., :-width], each[..., -width:]
         near = torch.cat([place, torch.ones_like(place[..., :1])], -1)[..., None, :].expand(-1, -1, self.heads, -1)
-        q = torch.cat([q, near.float() * width**0.5], -1)
+        q = torch.cat([q, near * width**0.5], -1)
         missing = -q.shape[-1] % MULTIPLE
         q, k, v = (F.pad(t, (0, missing)) for t in (q, k, F.pad(v, (0, q.shape[-1] - width))))
         logits = None
@@ -81,7 +83,12 @@ class RelativeAttention(nn.Module):
 
     def _angle(self, place: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q h p"]:
         # a sum, not a matmul: half or tf32 precision would turn by the wrong angle
-        return 2 * pi * (place.float()[..., None, None, :] * self.frequency).sum(-1)
+        return 2 * pi * (place[..., None, None, :] * self.frequency).sum(-1)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """Out of half precision."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _rotated(x: Float[Tensor, "B Q h w"], angle: Float[Tensor, "B Q h p"]) -> Float[Tensor, "B Q h w"]:

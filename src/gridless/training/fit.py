@@ -126,7 +126,7 @@ def _fit(
     if run and state.step == state.plan.begin and state.plan.progress == 0:
         run.begin(facts, state, model, optimizer, average, best)
 
-    batches = batch_stream(draw, state.step, model.base, accelerator.device)
+    batches = batch_stream(draw, state.step)
     losses, mark = [], time.perf_counter()
     with Progress(state.step, quiet) as progress:
         while state.step < state.plan.end:

@@ -19,9 +19,8 @@ from gridless.config import Train
 from gridless.config.errors import ConfigError
 from gridless.model import FieldModel
 from gridless.nn.precision import bf16
-from gridless.protocols import Base, Batch, Task
+from gridless.protocols import Batch, Task
 from gridless.training.optimiser import build_optimizer
-from gridless.training.reuse import BLOCK, SPARE, reused
 
 PATIENCE = timedelta(days=1)  # of the processes that wait while the first one validates
 
@@ -38,10 +37,7 @@ class Batches:
 
     def __call__(self, step: int) -> Batch:
         rng = np.random.default_rng((self.train.seed, step, self.process))
-        queries = self.train.queries
-        if queries is not None and self.train.reuse > 1:
-            queries *= SPARE
-        sizes = {"window": self.window, "batch": self.train.batch, "queries": queries}
+        sizes = {"window": self.window, "batch": self.train.batch, "queries": self.train.queries}
         return self.task.draw(self.data, rng, **sizes)
 
     def seed(self, step: int) -> int:
@@ -59,16 +55,8 @@ class StepData(Dataset):
         return self.draw(step)
 
 
-def batch_stream(draw: Batches, start: int, base: Base, device) -> Iterator[Batch]:
-    """The batches of step `start` and all that follow; with `train.workers` drawn ahead by as many processes, with
-    `train.reuse` shown several times, on `device` and with their `base` solved."""
-    reuse = draw.train.reuse
-    if reuse == 1:
-        return _drawn(draw, start)
-    return reused(_drawn(draw, start // (BLOCK * reuse) * BLOCK), draw.train, base, device, start)
-
-
-def _drawn(draw: Batches, start: int) -> Iterator[Batch]:
+def batch_stream(draw: Batches, start: int) -> Iterator[Batch]:
+    """The batches of step `start` and all that follow; with `train.workers` drawn ahead by as many processes."""
     if not draw.train.workers:
         return (draw(step) for step in count(start))
     # started anew, not forked: numba and OpenMP do not survive a fork
@@ -91,8 +79,7 @@ def training_step(
     model.train()
     with bf16(accelerator.device, train.precision == "bf16"):
         asked = (batch.samples, batch.coords, batch.cell, batch.latents_at)
-        answered = {"target": batch.target, "measured": batch.measured, "solved": batch.solved}
-        loss = model(*asked, **answered, loss=train.loss)
+        loss = model(*asked, target=batch.target, measured=batch.measured, loss=train.loss)
     optimizer.zero_grad()
     accelerator.backward(loss)
     nn.utils.clip_grad_norm_(model.parameters(), train.optimizer.clip)
@@ -101,12 +88,7 @@ def training_step(
 
 
 def check_loss(model: FieldModel, train: Train) -> None:
-    """Raises ConfigError for a loss that would leave a part of the head as it was born, and for batches that are shown again
-    to a head that would solve their base anew."""
-    if train.reuse > 1 and not getattr(model.head, "relative", False):
-        raise ConfigError(
-            f"train.reuse {train.reuse} keeps solved bases, which a head with head.relative = true reads; set it to 1"
-        )
+    """Raises ConfigError for a loss that would leave a part of the head as it was born."""
     if train.loss is not None and model.config.head.kind in ("gaussian", "flow"):
         raise ConfigError(
             f"train.loss {train.loss!r} trains one value and never what head.kind {model.config.head.kind!r} adds; "
