@@ -126,6 +126,7 @@ def test_what_cannot_be_answered_is_one_line(folder, capsys, words, line):
     assert not [path for path in folder.iterdir() if path.name.startswith(("a.", ".gridless"))]
 
 
+@pytest.mark.filterwarnings("default")
 def test_readings_without_a_time_are_answered_on_the_grid_of_a_template_with_several(folder, capsys):
     predict("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc")
     assert "has 2 times and these readings have none: they are answered on its grid" in capsys.readouterr().err
@@ -140,13 +141,6 @@ def test_stamps_without_a_match_are_named(folder, capsys):
         )
     line = fails(capsys, *STATIONS, "--time", "day", "--like", "other.nc", "-o", "a.nc")
     assert "no field of the times 2020-02-03, which the template asks" in line
-
-
-@pytest.mark.filterwarnings("default")
-def test_readings_without_a_time_are_answered_on_the_grid_of_a_template_that_has_some(folder, capsys):
-    predict("one.csv", "--value", "tmax", "--like", "grid.nc", "-o", "a.nc")
-    said = capsys.readouterr()
-    assert "grid.nc has 2 times and these readings have none" in said.err and "6 × 9 (lat, lon)" in said.out
 
 
 def test_weights_that_ship_answer_a_table_and_kriging_is_a_name(folder, capsys):
