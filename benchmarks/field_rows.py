@@ -299,9 +299,6 @@ def asked(model_field, question: Question) -> Answer:
     with torch.no_grad():
         if not model_field.has_spread:
             return model_field(question.coords).reshape(question.truth.shape).double().numpy(), None
-        if hasattr(model_field.solved, "mean_and_std") and not question.readings:
-            mean, std = model_field.solved.mean_and_std(question.coords.expand(len(question.truth), -1, -1))
-            return mean[..., 0].numpy(), std[..., 0].numpy()
         reading = question.readings and hasattr(model_field.solved, "reading_variance")
         parts = model_field.mean_and_std(question.coords, reading=reading)
         mean, std = (part.reshape(question.truth.shape).double().numpy() for part in parts)

@@ -22,7 +22,7 @@ from statistics import mean, stdev
 
 import numpy as np
 import torch
-from field_rows import Method, OfSamples, methods
+from field_rows import Method, OfAnomalies, OfSamples, methods
 from field_sets import SETS, Archive, Question, Stations
 from scipy.special import erf
 
@@ -88,12 +88,10 @@ def about(data: Archive | Stations) -> dict:
     return {"unit": data.unit, "cells": int(data.inside.sum()), "taught": data.learned, "asked": len(data.asked)}
 
 
-def models(names: list[str]) -> list[Method]:
-    """Trained ones, by a name that ships or the folder of a run."""
-    return [
-        OfSamples(Path(name).name, gl.FieldModel.from_pretrained(name), "readings of the step; its training")
-        for name in names
-    ]
+def models(names: list[str], data: Archive | Stations) -> list[Method]:
+    """Trained ones, by a name that ships or the folder of a run; on grids they answer anomalies, as kriging does."""
+    row = OfSamples if isinstance(data, Stations) else OfAnomalies
+    return [row(Path(name).name, gl.FieldModel.from_pretrained(name)) for name in names]
 
 
 def joined(before: dict | None, rows: list[dict], facts: dict) -> dict:
@@ -125,7 +123,7 @@ def main(argv: list[str]) -> None:
     for name in args.sets if args.data is not None else ():
         data = SETS[name](args.data)
         chosen = [m for m in methods(data) if (m.name in args.rows if args.rows else not args.models)]
-        for method in [*chosen, *models(args.models)]:
+        for method in [*chosen, *models(args.models, data)]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
                 rows = measured(data, method, SEEDS)
