@@ -176,9 +176,10 @@ Written by `python benchmarks/sensors.py --page` from `results/sensors.json`
 (`{found["command"]}`, {found["seconds"]:,} s; commit {found["commit"]}, {hardware["cpu"]}, {hardware["threads"]} thread).
 {quick}
 `gl.FieldModel.from_pretrained("sensors")` ({found["params"]:,} parameters) sees the readings of one field and where they
-stand, and nothing else: no past, no other fields, no names of quantities. It starts at kriging, a mixture over kernels,
-lengths and noises weighed by the evidence of the readings, and adds what its training on random fields taught; here it
-answers untouched. Real fields are another table (`benchmarks/fields.py`).
+stand, and nothing else: no past, no other fields, no names of quantities. It starts at its base, kriging: a mixture over
+kernels, lengths and noises weighed by the evidence of the readings, around plane waves where they hold some (what the waves
+are worth beside plain kriging: [waves.md](waves.md)). It adds what its training on random fields taught; here it answers
+untouched. The rows *kriging* are this base. Real fields are another table: [fields.md](fields.md).
 
 ![Four fields from 100 readings: the truth, kriging, the weights, their errors and spread](images/sensors.png)
 
