@@ -100,6 +100,16 @@ def test_without_a_base_there_is_nothing_to_know():
     assert model.encode(gl.Samples(torch.rand(1, 5, 1), coords=torch.rand(1, 5, 2)))(torch.rand(3, 2)).isfinite().all()
 
 
+def test_more_readings_than_it_reads_are_answered_by_the_base_and_it_says_so():
+    model, q = awake(encoder={"most": 30}, base={"waves": 0}), torch.rand(1, 8, 2)
+    x, y = (t.float() for t in readings(1, 31))
+    with pytest.warns(UserWarning, match="31 readings are more than the 30 that the network sensors reads"):
+        field = model.encode(gl.Samples(y, coords=x))
+    assert torch.equal(field(q), model.base.solve(gl.Samples(y, coords=x))(q)) and field.has_spread
+    fewer = gl.Samples(y[:, :30], coords=x[:, :30])
+    assert not torch.equal(model.encode(fewer)(q), model.base.solve(fewer)(q))
+
+
 def test_crps_is_the_integral():
     error, std = torch.tensor([0.3, -2.0]), torch.tensor([1.0, 0.5])
     x = torch.linspace(-30, 30, 600_001)

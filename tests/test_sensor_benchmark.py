@@ -1,6 +1,7 @@
 """The benchmark of weights for any field: its questions, its ratios, and a page that is that of its results."""
 
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -134,5 +135,12 @@ def test_the_page_of_sensors_is_that_of_the_committed_results():
     found = json.loads(RESULTS.read_text(encoding="utf-8"))
     assert (ROOT / "docs" / "sensors.md").read_text(encoding="utf-8") == sensors_page.page(found)
     assert not found["quick"]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    rmse, crps = (
+        re.search(rf"\*\*{name}, typical field: .*?Ratios from (\S+) to (\S+);", sensors_page.page(found))
+        for name in ("RMSE", "CRPS")
+    )
+    assert rmse and crps
+    assert f"{rmse[1]} to {rmse[2]} of the base's, and its CRPS {crps[1]} to {crps[2]};" in readme
     image = ROOT / "docs" / "images" / "sensors.png"
     assert image.exists() and image.stat().st_size <= 300_000

@@ -17,7 +17,7 @@ from gridless.config.merging import build
 from gridless.coords import Lattice
 from gridless.domain import Domain
 from gridless.field import Field
-from gridless.network.acceptance import accepted
+from gridless.network.acceptance import accepted, too_many
 from gridless.network.building import (
     build_base,
     build_decoder,
@@ -118,6 +118,8 @@ class FieldModel(
             samples = accepted(samples, self.config, self.domain)
             network = self if self.training else self.frozen_copy()
             solved = self.solve_base(samples)
+            if not self.training and too_many(self.config, samples):
+                return Field(samples, solved, None, self.config.signal.finest_cell, checked)
             reader = network.reader(samples, pad, solved)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
         return Field(samples, solved, correction, self.config.signal.finest_cell, checked)

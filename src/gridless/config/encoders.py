@@ -54,6 +54,8 @@ class RelativeEncoder:
     """Attention among scattered readings that sees differences of places alone."""
 
     kind: Literal["relative"] = "relative"
+    most: Count = 2048
+    """Readings of a field beyond which the base answers alone: every reading reads all others."""
     depth: Natural = 6
     heads: Count = 8
     head_width: Count = 16

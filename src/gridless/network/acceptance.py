@@ -1,5 +1,6 @@
 """What a model takes: samples of its axes, its channels and its step."""
 
+import warnings
 from dataclasses import replace
 
 import torch
@@ -36,3 +37,15 @@ def accepted(samples: Samples, config: c.Model, domain: Domain | None) -> Sample
         samples = samples.cloned()
         values = samples.values
     return replace(samples, values=values)
+
+
+def too_many(config: c.Model, samples: Samples) -> bool:
+    """Whether the base answers alone, because there are more readings than the network reads; a warning says so."""
+    most, count = getattr(config.encoder, "most", None), samples.values.shape[1]
+    if most is None or count <= most:
+        return False
+    warnings.warn(
+        f"{count} readings are more than the {most} that the network {config.name} reads: its base answers alone",
+        stacklevel=4,
+    )
+    return True
