@@ -203,6 +203,7 @@ def test_a_model_of_ones_own_answers_too(folder):
     predict("one.csv", "--value", "tmax", "--grid", "2", "-o", "kriging.nc")
     with open_archive(folder / "own.nc") as own, open_archive(folder / "kriging.nc") as kriging:
         np.testing.assert_allclose(own.tmax, kriging.tmax, atol=1e-3)  # untrained, it is its base
+        assert own.attrs["source"].endswith("sensors") and kriging.attrs["source"].endswith("kriging")
 
 
 def test_names_say_what_files_hold():

@@ -155,7 +155,8 @@ def _coordinate_encoding(coordinate: "xr.DataArray", names: set) -> dict[str, An
 def _global_attributes(template: Template, source: "Field | FieldSeries", history: str | None) -> dict[str, Any]:
     from gridless import __version__
 
-    model = source.model if isinstance(source, FieldSeries) else source.solved
+    series = isinstance(source, FieldSeries)
+    model = source.model if series else getattr(source.correction, "network", source.solved)
     about = dict(template.grid.attrs)
     about["Conventions"] = CONVENTIONS
     about.setdefault("title", f"{', '.join(q.name for q in quantities_of(source))} by gridless")
