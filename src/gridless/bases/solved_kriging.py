@@ -180,7 +180,7 @@ class SolvedKriging:
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """The posterior mean at `coords` in [0, 1] per axis."""
         mean, _ = self._moments(coords, False)
-        return self._channels_last(mean * self.standard.scale[:, None] + self.standard.location[:, None])
+        return self.channels_last(mean * self.standard.scale[:, None] + self.standard.location[:, None])
 
     def std(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
         """Standard deviations of the field, without a reading's noise: within the hypotheses and between them."""
@@ -190,7 +190,7 @@ class SolvedKriging:
         """Mean and standard deviation of the field."""
         mean, variance = self._moments(coords, True)
         mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
-        return Answer(self._channels_last(mean), self._deviation(variance))
+        return Answer(self.channels_last(mean), self._deviation(variance))
 
     def left_out(self) -> Answer:
         """What would be answered at each reading's place without it, under the hypotheses that all readings weigh: mean and
@@ -203,7 +203,7 @@ class SolvedKriging:
         mean = mean * self.standard.scale[:, None] + self.standard.location[:, None]
         values = self.samples.values
         order = self.standard.order[..., None].expand(-1, -1, values.shape[-1])
-        parts = self._channels_last(mean), self._deviation(variance)
+        parts = self.channels_last(mean), self._deviation(variance)
         return Answer(*(torch.ones_like(values).scatter(1, order, x) for x in parts))
 
     def reading_std(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
@@ -213,7 +213,7 @@ class SolvedKriging:
 
     def reading_variance(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B 1 C"]:
         """Of a reading around the field."""
-        return self._channels_last((self._noise_variance * self.standard.scale.square())[:, None])
+        return self.channels_last((self._noise_variance * self.standard.scale.square())[:, None])
 
     def draws(self, n: int, seed: int) -> "KrigingDraws":
         """`n` posterior samples that are functions, the same wherever and however they are asked. Each is of one hypothesis,
@@ -285,7 +285,7 @@ class SolvedKriging:
         return self._gathered(mean), self._gathered(variance)
 
     def _deviation(self, variance: Float[Tensor, "F Q"]) -> Float[Tensor, "B Q C"]:
-        return self._channels_last(variance.clamp(min=1e-14).sqrt() * self.standard.scale[:, None])
+        return self.channels_last(variance.clamp(min=1e-14).sqrt() * self.standard.scale[:, None])
 
     def _gathered(self, parts) -> Tensor:
         """Of every piece, in the order of the fields."""
@@ -300,7 +300,8 @@ class SolvedKriging:
     def _per_channel(self, value: Tensor) -> Tensor:
         return value.unflatten(0, (-1, self.samples.channels))
 
-    def _channels_last(self, value: Float[Tensor, "F *n Q"]) -> Float[Tensor, "B *n Q C"]:
+    def channels_last(self, value: Float[Tensor, "F *n Q"]) -> Float[Tensor, "B *n Q C"]:
+        """Of every field and channel, as the samples have them."""
         return self._per_channel(value).movedim(1, -1).to(self.samples.values.dtype)
 
 
@@ -338,7 +339,7 @@ class KrigingDraws:
     def __call__(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B n Q C"]:
         standard, x = self.solved.standard, places(self.solved, coords)
         out = self.solved._gathered([piece(x[piece.rows]) for piece in self.pieces])
-        return self.solved._channels_last(out * standard.scale[:, None, None] + standard.location[:, None, None])
+        return self.solved.channels_last(out * standard.scale[:, None, None] + standard.location[:, None, None])
 
 
 def places(solved: SolvedKriging, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "F Q e"]:

@@ -98,13 +98,13 @@ class Drift:
         """The waves at coordinates, in the units of the values."""
         columns = self._design(places(solved, coords))
         value = (columns @ self.weights[..., None])[..., 0] * solved.standard.scale[:, None]
-        return _channels_last(solved, value)
+        return solved.channels_last(value)
 
     def std(self, solved: SolvedKriging, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q C"]:
         """How well their amplitudes are known."""
         columns = self._design(places(solved, coords))
         variance = (columns @ self.root).square().sum(-1) * self.error[:, None]
-        return _channels_last(solved, variance.sqrt() * solved.standard.scale[:, None])
+        return solved.channels_last(variance.sqrt() * solved.standard.scale[:, None])
 
     def _design(self, x: Float[Tensor, "F Q e"]) -> Float[Tensor, "F Q K"]:
         phase = 2 * torch.pi * (x @ self.frequency.mT)
@@ -112,10 +112,6 @@ class Drift:
 
     def to(self, device) -> "Drift":
         return moved_parts(self, device)
-
-
-def _channels_last(solved: SolvedKriging, value: Float[Tensor, "F Q"]) -> Float[Tensor, "B Q C"]:
-    return value.unflatten(0, (-1, solved.samples.channels)).movedim(1, -1).to(solved.samples.values.dtype)
 
 
 @dataclass(frozen=True, eq=False)
