@@ -46,9 +46,9 @@ def interrupted(monkeypatch, steps: int, run) -> None:
         run()
 
 
-@pytest.mark.parametrize("ema", [None, 0.9])
-def test_stopped_and_resumed_is_never_stopped(ema, tmp_path, monkeypatch):
-    train = Train(steps=12, batch=2, queries=20, checkpoint_every=5, optimizer=Optimizer(ema=ema))
+@pytest.mark.parametrize("ema, muon", [(None, None), (0.9, None), (0.9, 2.0)])
+def test_stopped_and_resumed_is_never_stopped(ema, muon, tmp_path, monkeypatch):
+    train = Train(steps=12, batch=2, queries=20, checkpoint_every=5, optimizer=Optimizer(ema=ema, muon=muon))
 
     def run(folder):
         torch.manual_seed(0)

@@ -155,3 +155,9 @@ def ranges_of(shape: tuple[int, ...], part: tuple[slice, ...] | None) -> tuple[r
         if not 0 <= start < stop <= n:
             raise ValueError(f"part must lie within 0 … {n} of every axis of {tuple(shape)}, got {piece}")
     return tuple(range(n)[piece] for n, piece in zip(shape, part, strict=True))
+
+
+def distinct(coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "#B Q d"]:
+    """Coordinates that all samples share (one of them, expanded) once, others as they are: what depends on the question
+    alone is computed once for a batch."""
+    return coords[:1] if len(coords) > 1 and coords.stride(0) == 0 else coords

@@ -312,7 +312,8 @@ class FieldModel(
         """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
         read locally, and its own level and deviation where the model has none of its own."""
         local = 0 if self.local is None else self.local_width
-        return latent_floats(self.config.signal, shape, self.latents * self.encoder.width, local)
+        latents = self.latents * (self.config.processor.latent or self.encoder.width)
+        return latent_floats(self.config.signal, shape, latents, local)
 
     def save_pretrained(
         self,

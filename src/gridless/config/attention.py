@@ -20,5 +20,7 @@ class Attention:
     heads: Count = 2
     head_width: Count = 64
     bias: Bias = Bias()
+    rotation: bool = False
+    """What is read of a latent depends on how the query lies to it (`nn/rotation.py`)."""
     nearest: Count | None = None
     """A query reads only so many latents, those whose positions are nearest; None: all."""

@@ -45,6 +45,8 @@ class Lainr:
     block: Block = Block()
     skip: bool = False
     """Each scale's encoding reaches the output past the network, through one linear layer."""
+    linear: bool = False
+    """So does what was read of the latents."""
 
 
 @config

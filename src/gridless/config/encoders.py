@@ -19,6 +19,8 @@ class PositionTokens:
     group: Count = 1
     init: Literal["normal", "sinusoidal"] = "normal"
     std: Positive = 1.0
+    content: bool = False
+    """A token starts with a linear map of the nearest patch, beside its own vector; the layers add the rest."""
     read: Literal["tokens", "all"] = "tokens"
     """The latents are the outputs at the position tokens, or at all places of the sequence."""
 

@@ -9,6 +9,8 @@ from gridless.config.numbers import Count, Natural, Positive
 @config
 class SelfAttention:
     kind: Literal["self-attention"] = "self-attention"
+    latent: Count | None = None
+    """Numbers that are kept of each latent, before the blocks: how much a field may say. None: the encoder's width."""
     depth: Natural = 0
     heads: Count = 8
     head_width: Count = 64

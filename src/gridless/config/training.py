@@ -19,6 +19,8 @@ class Optimizer:
     weight_decay: NonNegative = 1e-4
     clip: Positive = 1.0
     """The largest norm of a step's gradient."""
+    muon: Positive | None = None
+    """Matrices within the network learn by Muon instead of AdamW, at this multiple of lr; None: AdamW for all."""
     ema: Annotated[FiniteFloat, Ge(0), Le(1)] | None = None
     """Decay of the moving average of the weights that is kept in the end; None: the last weights are."""
 

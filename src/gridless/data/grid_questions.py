@@ -33,7 +33,9 @@ def batch_of(parts: Sequence[tuple]) -> Batch:
         full = torch.ones(len(coords[0]), dtype=torch.bool)
         measured = torch.stack([full if mask is None else mask for mask in masks])
     samples = Samples.stack([signal.part_samples() for signal in seen])
-    return Batch(samples, torch.stack(coords), torch.stack(cells)[:, None], torch.stack(values), None, measured)
+    alike = all(torch.equal(coords[0], other) for other in coords[1:])
+    places = coords[0].expand(len(coords), -1, -1) if alike else torch.stack(coords)
+    return Batch(samples, places, torch.stack(cells)[:, None], torch.stack(values), None, measured)
 
 
 def grid_case(name: str, samples: Samples, truth: GridSignal, tags: dict) -> Case:

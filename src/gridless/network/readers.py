@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.coords import Lattice, sizes
+from gridless.coords import Lattice, distinct, sizes
 from gridless.network.encoded import Encoded
 from gridless.network.frames import Frame
 from gridless.network.parts import Network, Reader
@@ -43,7 +43,8 @@ class WindowReader:
         return self.network.decode_lattice(self.encoded, Lattice(tuple(axes)), cell)
 
     def _in_window(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q d"]:
-        return (coords * sizes(self.shape, torch.float64, coords.device) / self.unit).to(parameter_type(self.network))
+        scale = sizes(self.shape, torch.float64, coords.device) / self.unit
+        return (distinct(coords) * scale).to(parameter_type(self.network)).expand(len(coords), -1, -1)
 
     def to(self, network: Network, device) -> "WindowReader":
         return replace(self, network=network, encoded=self.encoded.to(device))

@@ -7,27 +7,43 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.nn.rotation import Rotation, rotated
 
 
 class CrossAttention(nn.Module):
     """softmax(q kᵀ / √w + bias) v over `heads` heads of width w; no bias on the inputs, one on the output."""
 
-    def __init__(self, query_width: int, context_width: int, heads: int, head_width: int):
+    def __init__(
+        self, query_width: int, context_width: int, heads: int, head_width: int, rotation: Rotation | None = None
+    ):
+        """`rotation`: values are turned by where they lie and where they are read."""
         super().__init__()
-        self.heads = heads
+        self.heads, self.rotation = heads, rotation
         self.to_q = nn.Linear(query_width, heads * head_width, bias=False)
         self.to_kv = nn.Linear(context_width, 2 * heads * head_width, bias=False)
         self.to_out = nn.Linear(heads * head_width, query_width)
 
+    def keys_values(self, context: Float[Tensor, "B M D"], place: Float[Tensor, "B M d"]) -> Float[Tensor, "B M K"]:
+        """What is read of the context, made once for any number of queries."""
+        both = self.to_kv(context)
+        if self.rotation is None:
+            return both
+        keys, values = both.chunk(2, -1)
+        split = rearrange(values, "b m (h w) -> b h m w", h=self.heads)
+        values = rearrange(rotated(split, self.rotation.angle(place)), "b h m w -> b m (h w)")
+        return torch.cat([keys.to(values.dtype), values], -1)
+
     def forward(
         self,
-        x: Float[Tensor, "B Q D"],
+        x: Float[Tensor, "B|1 Q D"],
         keys_values: Float[Tensor, "B M K"],
-        bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
+        bias: tuple[Float[Tensor, "B|1 Q e"], Float[Tensor, "B M e"]] | None = None,
         mask: Bool[Tensor, "B M"] | None = None,
         near: Int64[Tensor, "B Q n"] | None = None,
+        place: Float[Tensor, "B|1 Q d"] | None = None,
     ) -> Float[Tensor, "B Q D"]:
-        """`keys_values`: `to_kv` of what is read, computed once for any number of queries. `bias`: two factors whose
+        """`keys_values`: of what is read, computed once for any number of queries. `place`: where the queries lie, for a
+        rotation. `bias`: two factors whose
         product is added to the logits of every head. Where `mask` is False nothing is read. `near`: the latents that
         each query reads; None: all of them."""
         q, k, v = self._heads(x, keys_values)
@@ -36,12 +52,14 @@ class CrossAttention(nn.Module):
             with torch.autocast("cpu", enabled=False):
                 out = attend(q.float(), k.float(), v.float(), bias, mask, near)
         else:
-            out = attend(q, k, v, bias, mask, near)
+            out = attend(q, k.to(q.dtype), v.to(q.dtype), bias, mask, near)
+        if self.rotation is not None and place is not None:
+            out = rotated(out, -self.rotation.angle(place))
         return self.to_out(rearrange(out, "b h q w -> b q (h w)"))
 
     def _heads(self, x: Float[Tensor, "B Q D"], keys_values: Float[Tensor, "B M K"]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B h Q w), keys and values (B h M w)."""
-        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads)
+        q = rearrange(self.to_q(x), "b q (h w) -> b h q w", h=self.heads).expand(len(keys_values), -1, -1, -1)
         keys, values = rearrange(keys_values, "b m (two h w) -> two b h m w", two=2, h=self.heads)
         return q, keys, values
 
@@ -52,6 +70,7 @@ class CrossAttention(nn.Module):
         bias: tuple[Float[Tensor, "B Q e"], Float[Tensor, "B M e"]] | None = None,
         mask: Bool[Tensor, "B M"] | None = None,
         near: Int64[Tensor, "B Q n"] | None = None,
+        place: Float[Tensor, "B|1 Q d"] | None = None,
     ) -> Float[Tensor, "B h Q M"]:
         """How much of each latent every query reads, per head: the softmax of `forward`, made explicit and in fp32 for
         the few queries that are looked at. Rows sum to one; `forward` is `to_out` of weights times values."""
@@ -88,8 +107,11 @@ def attend(
         product = (bias[0].float() @ bias[1].float().transpose(1, 2))[:, None].to(q.dtype)
         logits = product if logits is None else logits + product
     elif bias is not None:
-        heads, missing = q.shape[1], -(width + bias[0].shape[-1]) % 8  # the fused kernels want multiples of 8
-        of_query, of_key = (F.pad(part.to(q.dtype), (0, missing))[:, None].expand(-1, heads, -1, -1) for part in bias)
+        each, missing = (
+            (len(q), q.shape[1], -1, -1),
+            -(width + bias[0].shape[-1]) % 8,
+        )  # fused kernels want multiples of 8
+        of_query, of_key = (F.pad(part.to(q.dtype), (0, missing))[:, None].expand(each) for part in bias)
         q, k = torch.cat([q, of_query * width**0.5], -1), torch.cat([k, of_key], -1)
         v = F.pad(v, (0, q.shape[-1] - width))
     return F.scaled_dot_product_attention(q, k, v, attn_mask=logits, scale=width**-0.5)[..., :width]
@@ -97,6 +119,7 @@ def attend(
 
 def attend_near(q, k, v, bias, mask, near: Int64[Tensor, "B Q n"]) -> Float[Tensor, "B h Q w"]:
     """As `attend`, over the latents `near` each query alone: (Q, n) products instead of (Q, M)."""
+    near = near.expand(len(q), -1, -1)
     rows = torch.arange(len(near), device=near.device)[:, None, None]
     keys, values = (part.transpose(1, 2)[rows, near] for part in (k, v))  # (B Q n h w)
     logits = torch.einsum("bhqw,bqnhw->bhqn", q, keys) * q.shape[-1] ** -0.5

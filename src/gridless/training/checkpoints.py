@@ -22,6 +22,7 @@ from gridless.files import (
 )
 from gridless.model import FieldModel
 from gridless.training.best import BestWeights
+from gridless.training.optimiser import moment_shapes
 from gridless.training.plan import Plan, State
 from gridless.weights.pretrained import load_weights, read_tensors, save, tensor_header, write_tensors
 
@@ -179,14 +180,13 @@ class RunFolder:
 
 
 def _moments(file: Path, optimizer: torch.optim.Optimizer, remedy: str) -> dict[int, dict[str, torch.Tensor]]:
-    """AdamW's two moments and its count of steps, of every parameter that has had a gradient."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    """What the optimiser keeps of every parameter that has had a gradient."""
     stored = {name.split(".", 1)[0] for name in tensor_header(file, remedy)[0]}
     shapes = {
         f"{i}.{name}": shape
-        for i, p in enumerate(parameters)
+        for i, each in enumerate(moment_shapes(optimizer))
         if str(i) in stored
-        for name, shape in (("step", ()), ("exp_avg", tuple(p.shape)), ("exp_avg_sq", tuple(p.shape)))
+        for name, shape in each.items()
     }
     moments: dict[int, dict] = {}
     for key, value in read_tensors(file, shapes, remedy).items():

@@ -20,7 +20,7 @@ from gridless.config.errors import ConfigError
 from gridless.model import FieldModel
 from gridless.nn.precision import bf16
 from gridless.protocols import Batch, Task
-from gridless.training.optimiser import build_optimizer
+from gridless.training.optimiser import build_optimizer, set_rate
 
 PATIENCE = timedelta(days=1)  # of the processes that wait while the first one validates
 
@@ -73,8 +73,7 @@ def training_step(
     accelerator: Accelerator,
 ) -> Tensor:
     """One step on one batch at the given learning rate; returns the loss without waiting for it."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     batch = batch.to(accelerator.device)
     model.train()
     with bf16(accelerator.device, train.precision == "bf16"):

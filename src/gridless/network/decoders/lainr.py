@@ -23,10 +23,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.coords import distinct
 from gridless.network.encoded import Tokens
 from gridless.nn.attention import CrossAttention, ResidualBlock, SpatialBias, nearest
 from gridless.nn.fourier import AxisFourier
 from gridless.nn.residual import scale_branches
+from gridless.nn.rotation import Rotation
 
 
 class LainrDecoder(nn.Module):
@@ -42,7 +44,9 @@ class LainrDecoder(nn.Module):
         if latents:
             self.query_band = AxisFourier(decoder.query, axes, nyquist)
             self.query = nn.Linear(self.query_band.width, hidden)
-            self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
+            read = decoder.attention
+            rotation = Rotation(read.heads, read.head_width, axes, nyquist) if read.rotation else None
+            self.attention = CrossAttention(hidden, width, read.heads, read.head_width, rotation)
             self.bias = SpatialBias(decoder.attention.bias, signal.unit // patch)
             self.nearest = decoder.attention.nearest
         fourier = [AxisFourier(band, axes, nyquist) for band in decoder.bands]
@@ -53,7 +57,8 @@ class LainrDecoder(nn.Module):
         self.carry = nn.ModuleList(
             nn.Identity() if a == b else nn.Linear(a, b, bias=False) for a, b in zip(widths, widths[1:], strict=False)
         )
-        self.width = sum(widths)
+        self.linear = decoder.linear
+        self.width = sum(widths) + hidden * decoder.linear
         self.refine = Refinement(widths, decoder.block)
         self.skip = None
         if decoder.skip:
@@ -63,13 +68,13 @@ class LainrDecoder(nn.Module):
         """What every query reads, once per field."""
         if self.attention is None:
             return latents
-        return replace(latents, x=self.attention.to_kv(latents.x))
+        return replace(latents, x=self.attention.keys_values(latents.x, latents.pos))
 
     def asked(self, coords: Float[Tensor, "B Q d"], latents: Tokens) -> tuple:
         """What the cross-attention takes at `coords`; also to look at its weights and at what it gives."""
         query = F.relu(self.query(self.query_band(coords)))
         bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
-        return query, latents.x, bias, latents.mask, near
+        return query, latents.x, bias, latents.mask, near, coords
 
     def forward(
         self,
@@ -79,9 +84,10 @@ class LainrDecoder(nn.Module):
         latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q F"]:
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
+        coords = distinct(coords)
         m = 0.0 if local is None else local
         if self.attention is not None and latents is not None:
-            m = m + self.attention(*self.asked(coords if latents_at is None else latents_at, latents))
+            m = m + self.attention(*self.asked(coords if latents_at is None else distinct(latents_at), latents))
         encodings, scales = [fourier(coords) for fourier in self.fourier], []
         for k, (encoding, band, modulate) in enumerate(zip(encodings, self.bands, self.modulate, strict=True)):
             h = self.refine.bands[k](F.relu(band(encoding)))
@@ -92,7 +98,7 @@ class LainrDecoder(nn.Module):
         out = [refine(value) for refine, value in zip(self.refine.out, values, strict=True)]
         if self.skip is not None:
             out = [v + skip(encoding) for v, skip, encoding in zip(out, self.skip, encodings, strict=True)]
-        return torch.cat(out, -1)
+        return torch.cat([*out, m] if self.linear else out, -1)
 
 
 class Refinement(nn.Module):

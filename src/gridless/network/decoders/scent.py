@@ -18,10 +18,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gridless import config
+from gridless.coords import distinct
 from gridless.network.encoded import Tokens
 from gridless.nn.attention import AmongThemselves, CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
 from gridless.nn.residual import scale_branches
+from gridless.nn.rotation import Rotation
 
 
 class ScentDecoder(nn.Module):
@@ -39,7 +41,9 @@ class ScentDecoder(nn.Module):
         if latents:
             self.query_norm = nn.LayerNorm(hidden)
             self.latent_norm = nn.LayerNorm(width)
-            self.attention = CrossAttention(hidden, width, decoder.attention.heads, decoder.attention.head_width)
+            read, nyquist = decoder.attention, signal.unit / 2
+            rotation = Rotation(read.heads, read.head_width, signal.places, nyquist) if read.rotation else None
+            self.attention = CrossAttention(hidden, width, read.heads, read.head_width, rotation)
             self.bias = SpatialBias(decoder.attention.bias, signal.unit // patch)
             self.nearest = decoder.attention.nearest
         steps = list(zip([hidden, *widths], widths, strict=False))
@@ -57,7 +61,7 @@ class ScentDecoder(nn.Module):
         """What every query reads, once per field."""
         if self.attention is None:
             return latents
-        return replace(latents, x=self.attention.to_kv(self.latent_norm(latents.x)))
+        return replace(latents, x=self.attention.keys_values(self.latent_norm(latents.x), latents.pos))
 
     def asked(
         self, coords: Float[Tensor, "B Q d"], latents: Tokens, query: Float[Tensor, "B Q H"] | None = None
@@ -66,7 +70,7 @@ class ScentDecoder(nn.Module):
         at what it gives."""
         query = self.query(self.fourier(coords)) if query is None else query
         bias, near = self.bias(coords, latents.pos), nearest(coords, latents.pos, self.nearest)
-        return self.query_norm(query), latents.x, bias, latents.mask, near
+        return self.query_norm(query), latents.x, bias, latents.mask, near, coords
 
     def forward(
         self,
@@ -76,10 +80,11 @@ class ScentDecoder(nn.Module):
         latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q F"]:
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
+        coords = distinct(coords)
         encoding = self.fourier(coords)
         x = self.query(encoding)
         if self.attention is not None and latents is not None:
-            asked = self.asked(coords, latents, x) if latents_at is None else self.asked(latents_at, latents)
+            asked = self.asked(coords, latents, x) if latents_at is None else self.asked(distinct(latents_at), latents)
             x = x + self.attention(*asked)
         if local is not None:
             x = x + local

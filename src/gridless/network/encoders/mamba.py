@@ -97,7 +97,7 @@ class MambaEncoder(nn.Module):
         b, n, _ = patches.x.shape
         x = patches.x
         if self.tokens is not None:
-            tokens = self.tokens(b)
+            tokens = self.tokens(patches)
             x = torch.cat([x, tokens.x.to(x.dtype)], 1)
         pos = patches.pos if self.tokens is None else torch.cat([patches.pos, tokens.pos.to(patches.pos.dtype)], 1)
         order, mask = self._sequence(patches, x.device) if self.curve == "given" else self._along(patches, pos)

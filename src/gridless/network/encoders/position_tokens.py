@@ -13,7 +13,8 @@ from gridless.nn.fourier import sinusoidal_table
 
 class PositionTokens(nn.Module):
     """`count` vectors; their positions in the window start on an even grid and learn if a spatial bias reads them
-    (`positions`)."""
+    (`positions`). With `content` each begins with a linear map of the nearest patch, which it would otherwise have to
+    gather through the layers."""
 
     def __init__(self, tokens: config.PositionTokens, signal: config.Signal, width: int, positions: bool):
         super().__init__()
@@ -24,9 +25,28 @@ class PositionTokens(nn.Module):
             self.pos = nn.Parameter(even)
         else:
             self.register_buffer("pos", even)
+        self.content = nn.Linear(width, width, bias=False) if tokens.content else None
 
-    def forward(self, batch: int) -> Tokens:
-        return Tokens(self.x.expand(batch, -1, -1), self.pos.expand(batch, -1, -1))
+    def forward(self, patches: Tokens) -> Tokens:
+        """The tokens of as many samples as there are of patches."""
+        batch = len(patches.x)
+        x, pos = self.x.expand(batch, -1, -1), self.pos.expand(batch, -1, -1)
+        if self.content is not None:
+            x = x + nearest_content(self.content(patches.x), patches, pos).to(x.dtype)
+        return Tokens(x, pos)
+
+
+def nearest_content(
+    content: Float[Tensor, "B N D"], patches: Tokens, pos: Float[Tensor, "B M d"]
+) -> Float[Tensor, "B M D"]:
+    """What is said at the measured patch nearest to each position; nothing where no patch was measured."""
+    with torch.no_grad():
+        distance = torch.cdist(pos, patches.pos.to(pos.dtype))
+        if patches.mask is not None:
+            distance = distance.masked_fill(~patches.mask[:, None], torch.inf)
+        near = distance.argmin(-1, keepdim=True)
+    said = content.gather(1, near.expand(-1, -1, content.shape[-1]))
+    return said if patches.mask is None else said * patches.mask.any(1)[:, None, None]
 
 
 def even_positions(count: int, signal: config.Signal) -> Float[Tensor, "count p"]:

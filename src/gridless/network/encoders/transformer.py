@@ -36,7 +36,7 @@ class TransformerEncoder(nn.Module):
         b, n, _ = patches.x.shape
         x, mask = patches.x, patches.mask
         if self.tokens is not None:
-            tokens = self.tokens(b)
+            tokens = self.tokens(patches)
             x = torch.cat([x, tokens.x.to(x.dtype)], 1)
             mask = None if mask is None else torch.cat([mask, mask.new_ones(b, x.shape[1] - n)], 1)
         for block in self.blocks:
