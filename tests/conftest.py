@@ -27,6 +27,14 @@ VARIANTS = {
     "patches-alone": ("lainr", {"encoder": {"tokens": {"read": "all", "count": 0}}}),
     "mean-of-all": ("mlp", {"encoder": {"tokens": {"read": "all"}}}),
     "growing-hybrid": ("hybrid", {"decoder": {"widths": [32, 48]}}),
+    "narrow": ("mamba-ginr", {"processor": {"latent": 5, "depth": 1}}),
+    "published": (
+        "mamba-ginr",
+        {
+            "encoder": {"tokens": {"content": False}},
+            "decoder": {"linear": False, "attention": {"rotation": False, "bias": {"kind": "raster", "alpha": 10.0}}},
+        },
+    ),
 }
 """Config paths that no preset takes: name -> preset and difference. They obey the same laws."""
 LOCAL = {

@@ -18,7 +18,7 @@ from gridless.config.errors import ConfigError
 from gridless.data.waves import WaveSource
 from gridless.runs.pool import Processes
 from gridless.tasks import SparseField
-from gridless.training.optimiser import ExponentialAverage, build_optimizer
+from gridless.training.optimiser import ExponentialAverage, WithMuon, build_optimizer, set_rate
 from gridless.training.steps import build_accelerator, training_step
 
 
@@ -161,3 +161,16 @@ def test_a_step_at_rate_zero_changes_nothing_but_the_gradient():
     before = {k: v.clone() for k, v in model.state_dict().items()}
     training_step(model, build_optimizer(model, train), batch_of("hybrid"), train, 0.0, build_accelerator())
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_muon_takes_the_matrices_within_and_learns_at_its_own_multiple():
+    model = tiny("mamba-ginr")
+    optimizer = build_optimizer(model, Train(steps=1, optimizer=Optimizer(lr=1e-3, muon=3.0)))
+    assert isinstance(optimizer, WithMuon)
+    names = {id(p): name for name, p in model.named_parameters()}
+    levelled = {names[id(p)] for p in optimizer.param_groups[-1]["params"]}
+    assert "encoder.blocks.0.mixer.in_proj.weight" in levelled and "decoder.modulate.0.weight" in levelled
+    assert not any(name.startswith(("head.", "encoder.tokens.x")) or "conv" in name for name in levelled)
+    assert sorted(names.values()) == sorted(names[id(p)] for g in optimizer.param_groups for p in g["params"])
+    set_rate(optimizer, 1e-2)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-2, 1e-2, 3e-2])

@@ -5,7 +5,7 @@ The options of every task are declared in `config/tasks.py`; these classes are t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 import torch
@@ -140,7 +140,9 @@ class Reconstruction(config.Reconstruction):
         drawn = batch_of(parts)
         samples, coords, target, latents_at = drawn.samples, drawn.coords, drawn.target, None
         if self.jitter:
-            coords = _shifted(coords, self.jitter, rng)
+            moved = slice(ceil(self.jitter_share * batch))
+            coords = coords.clone()
+            coords[moved] = _shifted(coords[moved], self.jitter, rng)
         if self.offset:
             latents_at, coords = coords, _shifted(coords, self.offset, rng)
         if (self.jitter or self.offset) and self.resampled:

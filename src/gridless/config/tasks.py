@@ -5,7 +5,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Discriminator
+from annotated_types import Gt, Le
+from pydantic import BeforeValidator, ConfigDict, Discriminator, FiniteFloat
 from pydantic.dataclasses import dataclass
 
 from gridless.config.frozen import config, with_config_errors
@@ -72,6 +73,8 @@ class Reconstruction:
     """Training crops come in their orientations; None: pictures do, other data not."""
     jitter: NonNegative = 0.0
     """Training asks at points shifted by N(0, jitter²), in units of the crop, kept inside."""
+    jitter_share: Annotated[FiniteFloat, Gt(0), Le(1)] = 1.0
+    """Of a batch's crops that are asked there; the others are asked at their samples."""
     offset: NonNegative = 0.0
     """Training decodes at points shifted by N(0, offset²) from those where the latents are read."""
     resampled: bool = True

@@ -1,0 +1,245 @@
+"""How many numbers does a picture need? CIFAR-10, 1,000 test pictures: the systems, PCA, cosines, JPEG, WebP.
+
+    python benchmarks/reconstruction.py --train --data DIR [--only NAME …]    train what is missing, into runs/reconstruction
+    python benchmarks/reconstruction.py --data DIR --json results/reconstruction.json
+    python benchmarks/reconstruction.py --page                                 docs/cifar10.md and its figure
+
+Every arm is a training of `gridless train cifar10` with the flags of ARMS. PSNR is that of the floats, neither clipped nor
+rounded, the mean over pictures. PCA and the fixed cosines are fitted on the same 18,000 training pictures. Bytes: a
+field's numbers in steps of a 256th of the range they have over the validation pictures, entropy-coded with their histogram
+there (constriction); a file's bytes without those of a grey picture's file, which are headers and tables.
+"""
+
+import common  # first: it sets how OpenMP waits before torch is imported
+
+# isort: split
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import gridless as gl
+from gridless.data.cifar10 import cifar10
+from gridless.training.provenance import commit, hardware
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "runs" / "reconstruction"
+LONG, SHORT = 16_000, 2_000  # steps of 16 pictures
+FLOATS = (64, 128, 256, 512, 1_024, 2_048)
+AT_ONCE, LEVELS = 50, 256
+QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 98, 100)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+    steps: int = SHORT
+    seeds: tuple[int, ...] = (0,)
+
+    def folder(self, seed: int) -> Path:
+        return RUNS / f"{self.name}-{seed}"
+
+
+def narrow(latent: int) -> tuple[str, ...]:
+    return ("--model.processor.latent", str(latent), "--model.processor.depth", "2")
+
+
+def tuned(preset: str, lr: str = "4e-3") -> tuple[str, ...]:
+    return ("--preset", preset, "--train.optimizer.lr", lr)
+
+
+ARMS = (
+    Arm("mamba-ginr", steps=LONG),
+    Arm("mamba-ginr-1024", narrow(16), 10_000),
+    Arm("mamba-ginr-512", narrow(8), 10_000),
+    *(
+        Arm(f"short-{name}", tuned(name), seeds=(0, 1))
+        for name in ("mamba-ginr", "lainr", "hybrid", "trans-inr", "scent")
+    ),
+    *(Arm(f"short-mamba-ginr-{64 * n}", narrow(n)) for n in (1, 2, 4, 8, 16, 32, 128)),
+)
+
+
+def train(arms: list[Arm], data: Path) -> None:
+    for seed in sorted({seed for arm in arms for seed in arm.seeds}):
+        for arm in arms:
+            if seed in arm.seeds:
+                fixed = ("--train.seconds", "none", "--train.steps", str(arm.steps), "--train.seed", str(seed))
+                command = ("-m", "gridless", "train", "cifar10", "--data", str(data), "-o", str(arm.folder(seed)))
+                subprocess.run([sys.executable, *command, *fixed, *arm.flags], check=True)
+
+
+def pixels(data: Path, split: str) -> np.ndarray:
+    """(N 32 32 3), in [0, 1]."""
+    return np.stack([photo.pixels for photo in cifar10(data, split)]).astype(np.float32) / 255
+
+
+def psnr(answers: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.mean(-10 * np.log10(np.square(answers - truth).mean((1, 2, 3)))))
+
+
+# --- models -------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def reconstructed(model: gl.FieldModel, pictures: np.ndarray) -> np.ndarray:
+    coords, parts = gl.grid(*pictures.shape[1:3]), []
+    for some in torch.from_numpy(pictures).split(AT_ONCE):
+        parts.append(model(gl.Samples.from_grid(some), coords.expand(len(some), -1, -1)).view_as(some))
+    return torch.cat(parts).numpy()
+
+
+class Code:
+    """The numbers that a field keeps, as whole numbers of steps."""
+
+    def __init__(self, model: gl.FieldModel, known: np.ndarray):
+        self.model, self.steps = model.train(), None  # in training a field is of the model itself, which has the hook
+        narrow = getattr(model.processor, "narrow", None)
+        place = model.encoder if narrow is None else narrow
+        self.hook = place.register_forward_hook(self._read)
+        self.seen: list[torch.Tensor] = []
+        reconstructed(model, known)
+        seen = torch.cat(self.seen)
+        self.low = seen.amin((0, 1))
+        self.steps = (seen.amax((0, 1)) - self.low).clamp(min=1e-9) / (LEVELS - 1)
+        self.seen = []
+        reconstructed(model, known)
+        self.counts = np.stack([np.bincount(c, minlength=LEVELS) + 0.05 for c in self._symbols().T])
+
+    def _read(self, module, inputs, output):
+        latents, rest = (output, None) if torch.is_tensor(output) else (output[0], output[1])
+        x = latents if torch.is_tensor(latents) else latents.x
+        if self.steps is None:
+            self.seen.append(x)
+            return None
+        whole = ((x - self.low) / self.steps).round().clamp(0, LEVELS - 1)
+        self.seen.append(whole)
+        x = whole * self.steps + self.low
+        if torch.is_tensor(latents):
+            return x
+        return gl.network.encoded.Tokens(x, latents.pos, latents.mask), rest
+
+    def _symbols(self) -> np.ndarray:
+        return torch.cat(self.seen).flatten(0, 1).numpy().astype(np.int32)
+
+    def score(self, pictures: np.ndarray) -> dict[str, float]:
+        """PSNR of coded pictures, and the bytes of one."""
+        import constriction
+
+        self.seen = []
+        answers, symbols = reconstructed(self.model, pictures), self._symbols()
+        coder, models = constriction.stream.queue.RangeEncoder(), constriction.stream.model.Categorical
+        for channel, counts in enumerate(self.counts):
+            model = models(counts / counts.sum(), perfect=False)
+            coder.encode(np.ascontiguousarray(symbols[:, channel]), model)
+        self.hook.remove()
+        return {"coded_psnr": psnr(answers, pictures), "bytes": coder.num_bits() / 8 / len(pictures)}
+
+
+def model_row(arm: Arm, seed: int, known: np.ndarray, pictures: np.ndarray) -> dict | None:
+    folder = arm.folder(seed)
+    facts = json.loads((folder / "run.json").read_text(encoding="utf-8")) if (folder / "run.json").is_file() else {}
+    if not facts.get("complete"):
+        return None
+    model = gl.FieldModel.from_pretrained(folder).eval()
+    row = {
+        "name": arm.name, "seed": seed, "flags": " ".join(arm.flags), "floats": model.latent_floats(),
+        "parameters": model.parameter_count(), "steps": facts["steps"], "train_seconds": round(facts["train_seconds"]),
+        "commit": facts.get("commit"), "psnr": psnr(reconstructed(model, pictures), pictures),
+    }  # fmt: skip
+    return {**row, **Code(model, known).score(pictures)}
+
+
+# --- baselines ----------------------------------------------------------------------------------------------------------
+
+
+def principal_rows(known: np.ndarray, pictures: np.ndarray) -> list[dict]:
+    x, y = known.reshape(len(known), -1), pictures.reshape(len(pictures), -1)
+    mean = x.mean(0)
+    _, vectors = np.linalg.eigh(np.cov((x - mean).T.astype(np.float64)))
+    rows = []
+    for count in FLOATS:
+        basis = vectors[:, ::-1][:, :count].astype(np.float32)
+        answers = ((y - mean) @ basis @ basis.T + mean).reshape(pictures.shape)
+        rows.append({"name": "pca", "floats": count, "psnr": psnr(answers, pictures)})
+    return rows
+
+
+def cosine_rows(known: np.ndarray, pictures: np.ndarray) -> list[dict]:
+    """Cosines of each principal colour, those of the largest variance over the training pictures."""
+    from scipy.fft import dctn, idctn
+
+    colours = np.linalg.eigh(np.cov(known.reshape(-1, 3)[::7].T))[1].astype(np.float32)
+    spectra = dctn(known @ colours, axes=(1, 2), norm="ortho")
+    mean, order = spectra.mean(0), np.argsort(-spectra.var(0), axis=None)
+    asked, rows = dctn(pictures @ colours, axes=(1, 2), norm="ortho"), []
+    for count in FLOATS:
+        kept = np.zeros(mean.size, bool)
+        kept[order[:count]] = True
+        answers = idctn(np.where(kept.reshape(mean.shape), asked, mean), axes=(1, 2), norm="ortho") @ colours.T
+        rows.append({"name": "dct", "floats": count, "psnr": psnr(answers, pictures)})
+    return rows
+
+
+def file_rows(pictures: np.ndarray) -> list[dict]:
+    whole, rows = np.round(pictures * 255).astype(np.uint8), []
+    for kind, options in (("JPEG", {"subsampling": 0, "optimize": True}), ("WebP", {"method": 6})):
+        for quality in QUALITIES:
+
+            def stored(picture, kind=kind, options=options, quality=quality):
+                file = BytesIO()
+                Image.fromarray(picture).save(file, kind, quality=quality, **options)
+                return file
+
+            empty = len(stored(np.full_like(whole[0], 128)).getvalue())
+            files = [stored(picture) for picture in whole]
+            answers = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files]) / np.float32(255)
+            size = np.mean([len(file.getvalue()) for file in files]) - empty
+            rows.append({"name": kind, "quality": quality, "bytes": float(size), "psnr": psnr(answers, pictures)})
+    return rows
+
+
+def measured(data: Path) -> dict:
+    known, validation, pictures = (pixels(data, split) for split in ("train", "val", "test"))
+    rows = [row for arm in ARMS for seed in arm.seeds if (row := model_row(arm, seed, validation, pictures))]
+    rows += principal_rows(known, pictures) + cosine_rows(known, pictures) + file_rows(pictures)
+    rows = [{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
+    return {
+        "command": "python benchmarks/reconstruction.py --data DIR --json results/reconstruction.json",
+        "commit": commit(), "hardware": hardware(), "pictures": len(pictures), "training": len(known), "rows": rows,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = common.parser(__doc__)
+    parser.add_argument("--data", type=Path, help="the folder of CIFAR-10's batches")
+    parser.add_argument("--train", action="store_true")
+    parser.add_argument("--only", nargs="*", help="names of arms")
+    parser.add_argument("--page", action="store_true")
+    args = parser.parse_args()
+    if args.page:
+        from reconstruction_page import write
+
+        write(ROOT)
+    elif args.train:
+        train([arm for arm in ARMS if not args.only or arm.name in args.only], args.data)
+    else:
+        report = measured(args.data)
+        if args.json:
+            args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        for row in report["rows"]:
+            print(row)
+
+
+if __name__ == "__main__":
+    main()
