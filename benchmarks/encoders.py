@@ -214,7 +214,9 @@ def verdicts(report: dict) -> list[str]:
         gains = {n: g for n in SIZES if (g := gain(scores, rival, n)) is not None}
         ahead = {n: g for n, g in gains.items() if g[0] > 0 and (g[1] is None or g[0] > g[1])}
         from_here = [n for n in ahead if all(m in ahead for m in gains if m >= n)]
-        if from_here:
+        if not gains:
+            out.append(f"Against {rival} nothing is measured.")
+        elif from_here:
             sizes = ", ".join(f"{signed(gains[n])} dB at {n:,}" for n in gains if n >= from_here[0])
             out.append(f"Mamba is ahead of {rival} from {from_here[0]:,} tokens on ({sizes}).")
         else:

@@ -5,12 +5,15 @@
 Forward and backward of the whole layer and of its parts alone, in turns, in float32 and under bf16 autocast. A part's
 share is its time over the sum of the parts. What lies between the projections is one operator; written out as the layer
 has it elsewhere it is timed beside it, outside that sum. The share of the matmul peak is counted FLOPs (matrix products
-by torch's counter, the scan by its own formula) over time, against a measured 2,048 x 2,048 product of the same dtype.
+by torch's counter, the scan by its own formula) over time, against a measured 2,048 x 2,048 product of the same dtype. Times
+are the processor's, of one thread.
 """
 
 import common  # first: it sets how OpenMP waits before torch is imported
 
 # isort: split
+
+import time
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -55,12 +58,12 @@ def measure(layer: BiMamba, x: torch.Tensor, dtype: torch.dtype, rounds: int) ->
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         parts = {"layer": (layer, [x])} | parts_of(layer, x)
         calls = {name: (lambda f=f, i=i: forward_backward(f, i)) for name, (f, i) in parts.items()}
-        taken = common.in_turns(calls, rounds, warm=2)
+        taken = common.in_turns(calls, rounds, warm=2, clock=time.process_time)
         with FlopCounterMode(display=False) as counter:
             forward_backward(layer, [x])
     milliseconds = {name: common.spread([1e3 * s for s in times]) for name, times in taken.items()}
     inside = {name: ms["median"] for name, ms in milliseconds.items() if name not in ("layer", WRITTEN_OUT)}
-    peak, flops = common.matmul_rate(dtype), counter.get_total_flops()
+    peak, flops = common.matmul_rate(dtype, rounds=15, clock=time.process_time), counter.get_total_flops()
     return {
         "milliseconds": milliseconds,
         "share": {name: round(ms / sum(inside.values()), 3) for name, ms in inside.items()},

@@ -75,8 +75,8 @@ def layer_part(r: dict) -> str:
     size = ", ".join(f"{name} {value}" for name, value in r["size"].items())
     return f"""## The bidirectional Mamba layer
 
-`python benchmarks/layer.py`: {size}, forward + backward. Parts are timed alone, shares are of their sum.
-What lies between the projections is one operator; written out it is what other devices run.
+`python benchmarks/layer.py`: {size}, forward + backward. Parts are timed alone, shares are of their sum,
+times are the processor's. What lies between the projections is one operator; written out it is what other devices run.
 
 {table(["part (both directions)", "float32", "bf16 autocast"], rows)}
 

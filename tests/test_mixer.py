@@ -82,6 +82,14 @@ def test_as_without_it(monkeypatch):
     assert_close(runs[True, "half"], runs[True, "single"], 3e-2)
 
 
+def test_a_layer_that_is_bfloat16_throughout():
+    layer, x = layer_of(16), torch.randn(2, 20, 16)
+    want = with_gradients(layer, x)
+    got = with_gradients(layer.bfloat16(), x.bfloat16())
+    assert {v.dtype for v in got.values()} == {torch.bfloat16}
+    assert_close(got, want, 6e-2)
+
+
 def test_padding_is_inert():
     layer, x = layer_of(24), torch.randn(2, 30, 24)
     long = torch.cat([x, torch.randn(2, 21, 24)], 1)

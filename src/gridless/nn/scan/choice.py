@@ -62,11 +62,12 @@ def mamba_mixer(
     D: Float[Tensor, "K D"],
 ) -> Float[Tensor, "B L K*D"]:
     """All of Mamba between its two projections, where `mixer_fits`: the gated outputs of the directions (the second runs
-    backwards) side by side, in the dtype of xz. The parameters are float32; differentiable once in everything but the
+    backwards) side by side, in the dtype of xz. Parameters are read in float32; differentiable once in everything but the
     mask."""
     from .mixer import mixer  # at the first use, as above
 
-    tensors = (xz.contiguous(), mask, conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
+    parameters = (conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
+    tensors = (xz.contiguous(), mask, *(p.float().contiguous() for p in parameters))
     keep = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors)
     return mixer(*tensors, keep)[0]
 

@@ -37,7 +37,7 @@ def mixer(
     projected = torch.bmm(flat, x_proj.to(x.dtype).transpose(1, 2))
     dt = torch.bmm(projected[..., :rank], dt_proj.to(x.dtype).transpose(1, 2)).view_as(x)
     around = (dt_bias, real, D, xz)
-    y, states = cpu.scan_forward(x, dt, A, _states_io(projected, rank, x), False, keep, around)
+    y, states = cpu.scan_forward(x, dt, A, _input_output(projected, rank, x), False, keep, around)
     return y, x, dt, projected, states
 
 
@@ -71,7 +71,7 @@ def mixer_backward(
     if states.numel() == 0:
         raise ValueError("gridless::mamba_mixer was called with keep=False: it has no backward then")
     real, rank, dxz = _real(mask, A), dt_proj.shape[2], torch.empty_like(xz)
-    around, BC = (dt_bias, real, D, xz), _states_io(projected, rank, x)
+    around, BC = (dt_bias, real, D, xz), _input_output(projected, rank, x)
     dx, ddt, dA, dBC, dbias, dD = cpu.scan_backward(dy.contiguous(), x, dt, A, BC, states, False, around, dxz)
     flat_x, flat_dt = (part.view(len(x), -1, x.shape[-1]) for part in (x, ddt))
     d_low = torch.bmm(flat_dt, dt_proj.to(x.dtype))
@@ -93,7 +93,7 @@ def _real(mask: Tensor | None, like: Tensor) -> Float[Tensor, "B L"]:
     return like.new_empty(0, 0) if mask is None else mask.float()
 
 
-def _states_io(projected: Tensor, rank: int, x: Tensor) -> Float[Tensor, "K B L 2*N"]:
+def _input_output(projected: Tensor, rank: int, x: Tensor) -> Float[Tensor, "K B L 2*N"]:
     """B and C, contiguous in float32: each of their numbers is spread over 16 channels in every step."""
     return projected[..., rank:].float().contiguous().view(*x.shape[:3], -1)
 
