@@ -171,7 +171,7 @@ def measure(path: Path, seconds: float, seeds: int) -> None:
                 write(report, path)
     best = {e: max((r for r in tuning if r["encoder"] == e), key=lambda r: r["curve"][-1]["psnr"]) for e in ENCODERS}
     for seed in range(seeds):
-        for tokens in SIZES:
+        for tokens in reversed(SIZES):  # what the question is about, first
             for encoder in ENCODERS:
                 if not any((r["encoder"], r["tokens"], r["seed"]) == (encoder, tokens, seed) for r in runs):
                     runs.append(trained(encoder, tokens, seed, seconds, best[encoder]["rate"], "test"))
