@@ -35,7 +35,6 @@ from gridless.data.photos import photos
 from gridless.data.sources import signals
 from gridless.network.encoded import Tokens
 from gridless.network.encoders.position_tokens import even_positions
-from gridless.nn.memory import keep_freed_memory
 from gridless.training.optimiser import build_optimizer, learning_rate
 from gridless.training.steps import build_accelerator, training_step
 
@@ -309,7 +308,6 @@ def main() -> None:
         draw(report, ROOT / "docs" / "images" / "encoders.png")
         return
     torch.set_num_threads(1)
-    keep_freed_memory()
     PHOTOS.update({split: signals(list(photos(split))) for split in ("train", "val", "test")})
     measure(args.json, args.seconds, args.seeds)
 

@@ -214,13 +214,18 @@ def test_the_four_encoders_hand_on_as_many_latents():
         assert tuple(latents.x.shape) == (1, encoders.LATENTS, encoders.WIDTH)
 
 
-def test_a_part_that_is_switched_off_is_switched_on_again():
+def test_parts_that_are_switched_off_compute_the_same_and_are_switched_on_again():
     import train_step
 
     from gridless.nn import mamba
 
-    fits = mamba.mixer_fits
-    train_step.choose(fused=False)
-    assert not mamba.mixer_fits(torch.zeros(1, 2, 128), 32)
-    train_step.choose(fused=True)
+    torch.manual_seed(0)
+    layer, x, fits = mamba.BiMamba(16, gl.config.Ssm()), torch.randn(2, 9, 16), mamba.mixer_fits
+    want = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()])
+    for arm in ("the convolution written out", "all written out, as before"):
+        train_step.switch_off(*train_step.ARMS[arm])
+        got = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()])
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+        assert (mamba.mixer_fits is fits) == (arm == "the convolution written out")
+    train_step.switch_off()
     assert mamba.mixer_fits is fits

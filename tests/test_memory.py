@@ -51,13 +51,3 @@ def test_the_tightest_group_counts(tmp_path, files, room, monkeypatch):
     for host in (80 * MIB, 1000 * MIB):
         monkeypatch.setattr(memory.psutil, "virtual_memory", lambda host=host: SimpleNamespace(available=host))
         assert memory.free_memory(torch.device("cpu")) == (host if room is None else min(host, room))
-
-
-def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        memory.ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=lambda *call: calls.append(call) or 1)
-    )
-    assert memory.keep_freed_memory() and calls == list(memory.KEEP)
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: SimpleNamespace())
-    assert not memory.keep_freed_memory()

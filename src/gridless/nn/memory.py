@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +15,6 @@ FEWEST = 1 << 7
 # On a CPU larger blocks leave the cache and are slower (`benchmarks/blocks.py`), so that memory only ever lowers them;
 # on a GPU the limit is a guess.
 MOST = {"cpu": 1 << 12, "cuda": 1 << 16}
-
-# Of malloc.h: M_MMAP_MAX (no mappings of one array), M_TRIM_THRESHOLD (a top so large is not given back), M_TOP_PAD
-KEEP = ((-4, 0), (-1, (1 << 31) - 1), (-2, 1 << 28))
 
 
 def points_at_once(device: torch.device) -> int:
@@ -35,16 +31,6 @@ def free_memory(device: torch.device) -> int:
         return host if container is None else min(host, container)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
-
-
-def keep_freed_memory() -> bool:
-    """From now on this process keeps what it frees, for its next arrays, and gives nothing back to the system: fresh pages
-    take up to a fifth of a training step on a CPU (`benchmarks/train_step.py`). True if the C library can (glibc)."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):  # another system, or another C library
-        return False
-    return all([mallopt(option, value) for option, value in KEEP])
 
 
 def container_memory(root: Path = Path("/")) -> int | None:

@@ -22,7 +22,6 @@ from gridless.config.merging import dump
 from gridless.data.signals import Signal
 from gridless.data.sources import Source, signals
 from gridless.model import FieldModel
-from gridless.nn.memory import keep_freed_memory
 from gridless.protocols import Learned, Task
 from gridless.scoring.evaluate import validation_scores
 from gridless.training.adoption import adopt_data
@@ -94,7 +93,6 @@ def _fit(
     validation = signals(validation, channels) if len(validation) else ()
     validation = validation if isinstance(validation, Source) else validation[:VALIDATED]
     adopt_data(model, data, task)
-    keep_freed_memory()
     accelerator = build_accelerator()
     main = accelerator.is_main_process
     quiet = quiet or not main
