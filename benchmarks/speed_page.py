@@ -93,10 +93,11 @@ def train_step_part(r: dict) -> str:
 
 `python benchmarks/train_step.py`: `mamba-ginr` base, {r["params"]:,} parameters, 512 tokens, 1,024 queries, batch
 {r["batch"]}, bf16; {r["gflop"]:.0f} GFLOP a step, the measured matmul peak is {r["matmul_peak_gflops"]:.0f} GFLOP/s.
-All of Mamba between its projections is one operator (`nn/scan/mixer.py`), which keeps 17 KiB a token for the backward
-where the written-out layer keeps 38. Times are the processor's, of one thread. The public parts are mambapy's scan and
-`nn.Conv1d`. Tried for the same step and left out, because they gain less than 3 %: freed memory kept by the process
-instead of given back (1 … 3 %), an exponential by AVX-512's own scaling instruction (12 % of the scan's forward).
+All of Mamba between its projections is one operator (`nn/scan/mixer.py`), which keeps less than half as much for the
+backward as when it is written out. Times are the processor's, of one thread. The public parts are mambapy's scan and
+`nn.Conv1d`. FLOPs are those of matrix products and scans; before this table the scans' were left out, and on two threads
+the share was 26 %. Tried for the same step and left out, because each gains less than 3 % of it: memory that the process
+keeps instead of giving it back, and an exponential by AVX-512's own scaling instruction.
 
 {table(["", "images/s", "of the peak", "as long as now"], rows)}
 

@@ -177,3 +177,15 @@ def test_flops_are_those_of_the_parts(monkeypatch):
             layer(x).sum().backward()
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1]
+
+
+def test_it_keeps_less_than_half_for_the_backward(monkeypatch):
+    layer, x, kept = layer_of(64), torch.randn(2, 128, 64), {}
+    for fused in (True, False):
+        monkeypatch.setattr(mamba, "mixer_fits", mixer_fits if fused else lambda xz, width: False)
+        sizes: list[int] = []
+        counted = torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: s.append(t.nbytes) or t, lambda t: t)
+        with counted, torch.autocast("cpu", torch.bfloat16):
+            layer(x)
+        kept[fused] = sum(sizes) - sum(p.nbytes for p in layer.parameters())
+    assert kept[True] < kept[False] / 2
