@@ -7,8 +7,7 @@ takes as many as pay and as free memory holds. Both are in turns, float32.
 
 Ceilings: how much faster it could be at most if something cost nothing, measured by leaving it out (the answers are
 wrong then). On a grid: the Fourier encodings of the coordinates, and with them the first linear layers on them, which
-rows and columns could share. In a training step of `mamba-ginr`: the SiLU gate and the D x skip, which the scan's kernel
-could take over. Under 1.05 (less what a true replacement still costs) it is not worth the code.
+rows and columns could share. Under 1.05 (less what a true replacement still costs) it is not worth the code.
 """
 
 import common  # first: it sets how OpenMP waits before torch is imported
@@ -17,19 +16,13 @@ import common  # first: it sets how OpenMP waits before torch is imported
 
 from contextlib import contextmanager
 
-import numpy as np
 import torch
 from decode import photo_model
 from torch import nn
 
 import gridless as gl
-from gridless.config import Train
-from gridless.data.sources import signals
-from gridless.nn import mamba
 from gridless.nn import memory as blocks
 from gridless.nn.fourier import AxisFourier, GaussianFourier
-from gridless.training.optimiser import build_optimizer
-from gridless.training.steps import build_accelerator, training_step
 
 POINTS = [1 << n for n in range(9, 17)]
 MODELS = ("photo recipe", "mamba-ginr small", "hybrid small")
@@ -75,48 +68,6 @@ def grid_ceilings(side: int, rounds: int) -> dict:
     return out
 
 
-class Passed(torch.autograd.Function):
-    """(y, x, z) → y: the gate and the skip without their work; every gradient flows on."""
-
-    @staticmethod
-    def forward(ctx, y, x, z):
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return g, g, g
-
-
-def gate_ceiling(size: str, precision: str, rounds: int) -> dict:
-    torch.manual_seed(0)
-    model, train = gl.FieldModel(gl.preset("mamba-ginr", size)), Train(steps=1, batch=16, precision=precision)
-    optimizer, accelerator, rng = build_optimizer(model, train), build_accelerator(), np.random.default_rng(0)
-    pictures = [rng.integers(0, 256, (32, 32, 3), dtype=np.uint8) for _ in range(8)]
-    batch, gated = (
-        gl.Reconstruction().draw(signals(pictures), rng, window=(32, 32), batch=16, queries=None),
-        mamba.gated,
-    )
-
-    def step(gate):
-        mamba.gated = gate
-        float(training_step(model, optimizer, batch, train, 1e-5, accelerator))
-
-    def forward(gate):
-        mamba.gated = gate
-        with torch.no_grad():
-            model.eval()(batch.samples, batch.coords, batch.cell)
-
-    def passed(y, x, z, skip):
-        return Passed.apply(y, x, z)
-
-    out = {}
-    for what, call in (("step", step), ("forward", forward)):
-        taken = common.in_turns({"all": lambda c=call: c(gated), "free": lambda c=call: c(passed)}, rounds, warm=2)
-        out[what] = common.ratios(taken["all"], taken["free"])
-    mamba.gated = gated
-    return out
-
-
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--side", type=int, default=256)
@@ -136,14 +87,10 @@ def main() -> None:
         print(f"{name:18}", "  ".join(f"{n}: {r['median']:.3f}" for n, r in zip(POINTS, rates[name], strict=True)))
     blocks.MOST.update(chosen)
     grid = grid_ceilings(args.side, 4 * args.rounds)
-    gate = {f"{size}, {precision}": gate_ceiling(size, precision, rounds)
-            for size, precision, rounds in (("small", "fp32", 3 * args.rounds), ("small", "bf16", 3 * args.rounds),
-                                            ("base", "bf16", args.rounds))}  # fmt: skip
-    for title, part in (("grid", grid), ("gate and skip", gate)):
-        for name, row in part.items():
-            print(f"{title}, {name:18}", ", ".join(f"{k} x{v['median']:.3f}" for k, v in row.items()))
+    for name, row in grid.items():
+        print(f"grid, {name:18}", ", ".join(f"{k} x{v['median']:.3f}" for k, v in row.items()))
     report = {"side": args.side, "points": POINTS, "megapixels_per_second": rates, "most": chosen,
-              "grid_ceiling": grid, "gate_ceiling": gate}  # fmt: skip
+              "grid_ceiling": grid}  # fmt: skip
     common.finish("blocks", report, args.json)
 
 

@@ -29,23 +29,29 @@ def spread(values: list[float], digits: int = 3) -> dict[str, float]:
     return {name: round(of(values), digits) for name, of in (("median", median), ("min", min), ("max", max))}
 
 
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    start = clock()
     call()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def in_turns(calls: dict[str, Callable[[], object]], rounds: int, warm: int = 1) -> dict[str, list[float]]:
-    """Seconds of every call, one after the other in every round, so that whatever else the machine does hits all."""
+def in_turns(
+    calls: dict[str, Callable[[], object]],
+    rounds: int,
+    warm: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[float]]:
+    """Seconds of every call, one after the other in every round, so that whatever else the machine does hits all; with
+    `time.process_time` the processor's, of all threads, without waiting for others."""
     for _ in range(warm):
         for call in calls.values():
             call()
     taken: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            taken[name].append(seconds(call))
+            taken[name].append(seconds(call, clock))
     return taken
 
 
@@ -54,10 +60,12 @@ def ratios(slow: list[float], fast: list[float]) -> dict[str, float]:
     return spread([a / b for a, b in zip(slow, fast, strict=True)])
 
 
-def matmul_rate(dtype: torch.dtype, size: int = 2048, rounds: int = 5) -> float:
+def matmul_rate(
+    dtype: torch.dtype, size: int = 2048, rounds: int = 5, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Measured FLOP/s of a square matrix product, the best of `rounds`: what "share of the peak" refers to."""
     a, b = torch.randn(2, size, size).to(dtype)
-    taken = in_turns({"matmul": lambda: a @ b}, rounds, warm=2)["matmul"]
+    taken = in_turns({"matmul": lambda: a @ b}, rounds, warm=2, clock=clock)["matmul"]
     return 2 * size**3 / min(taken)
 
 

@@ -3,60 +3,49 @@
     python benchmarks/layer.py [--batch 16 --length 512 --width 256 --rounds 9 --json FILE]
 
 Forward and backward of the whole layer and of its parts alone, in turns, in float32 and under bf16 autocast. A part's
-share is its time over the sum of the parts. The share of the matmul peak is counted FLOPs (matrix products by torch's
-counter, the scan by its own formula) over time, against a measured 2,048 x 2,048 product of the same dtype.
+share is its time over the sum of the parts. What lies between the projections is one operator; written out as the layer
+has it elsewhere it is timed beside it, outside that sum. The share of the matmul peak is counted FLOPs (matrix products
+by torch's counter, the scan by its own formula) over time, against a measured 2,048 x 2,048 product of the same dtype. Times
+are the processor's, of one thread.
 """
 
 import common  # first: it sets how OpenMP waits before torch is imported
 
 # isort: split
 
+import time
+
 import torch
-import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from gridless import config
-from gridless.nn.mamba import BiMamba, shifted_convolution
-from gridless.nn.scan import selective_scan
+from gridless.nn import mamba
+from gridless.nn.mamba import BiMamba
+
+WRITTEN_OUT = "the part between, written out"
 
 
 def parts_of(layer: BiMamba, x: torch.Tensor) -> dict:
-    """Each part of both directions as (function, its inputs), with the shapes that it has inside the layer."""
+    """Each part as (function, its inputs), with the shapes that it has inside the layer."""
     k, b, n = len(layer.reverse), *x.shape[:2]
     compute = torch.bfloat16 if torch.is_autocast_enabled("cpu") else torch.float32
-    wide = [torch.randn(b, n, layer.inner).to(compute) for _ in range(k)]
-    dts = [F.softplus(torch.randn(b, n, layer.inner) - 4) for _ in range(k)]
-    states = [torch.randn(2, b, n, layer.state).to(compute) for _ in range(k)]
+    xz, y = torch.randn(b, n, 2 * k * layer.inner).to(compute), torch.randn(b, n, k * layer.inner).to(compute)
 
-    def projections(*xs):
-        out = []
-        for i, part in enumerate(xs):
-            dt, *_ = F.linear(part, layer.x_proj[i]).split([layer.rank, layer.state, layer.state], -1)
-            out.append(F.softplus(F.linear(dt, layer.dt_proj[i]).float() + layer.dt_bias[i]))
-        return sum(out)
+    def between(xz):
+        return layer._mixed(xz, None, None)
 
-    def scans(*xs):
-        return sum(
-            selective_scan(part, dts[i], -layer.A_log[i].exp(), *states[i], reverse=layer.reverse[i])
-            for i, part in enumerate(xs)
-        )
+    def written_out(xz):
+        fits, mamba.mixer_fits = mamba.mixer_fits, lambda xz, width: False
+        try:
+            return layer._mixed(xz, None, None)
+        finally:
+            mamba.mixer_fits = fits
 
     return {
         "input projection": (layer.in_proj, [x]),
-        "convolution and SiLU": (
-            lambda *xs: sum(
-                F.silu(shifted_convolution(v, layer.conv_weight[i], layer.conv_bias[i], layer.reverse[i]))
-                for i, v in enumerate(xs)
-            ),
-            wide,
-        ),
-        "projections to dt, B, C and softplus": (projections, wide),
-        "scan": (scans, wide),
-        "skip and gate": (
-            lambda *xs: sum((v + layer.D[i].to(v.dtype) * v) * F.silu(v) for i, v in enumerate(xs)),
-            wide,
-        ),
-        "output projection": (lambda *xs: layer.out_proj(torch.cat(xs, -1)), wide),
+        "convolution, dt B C, scan and gate": (between, [xz]),
+        "output projection": (layer.out_proj, [y]),
+        WRITTEN_OUT: (written_out, [xz]),
     }
 
 
@@ -69,15 +58,15 @@ def measure(layer: BiMamba, x: torch.Tensor, dtype: torch.dtype, rounds: int) ->
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
         parts = {"layer": (layer, [x])} | parts_of(layer, x)
         calls = {name: (lambda f=f, i=i: forward_backward(f, i)) for name, (f, i) in parts.items()}
-        taken = common.in_turns(calls, rounds, warm=2)
+        taken = common.in_turns(calls, rounds, warm=2, clock=time.process_time)
         with FlopCounterMode(display=False) as counter:
             forward_backward(layer, [x])
     milliseconds = {name: common.spread([1e3 * s for s in times]) for name, times in taken.items()}
-    total = sum(ms["median"] for name, ms in milliseconds.items() if name != "layer")
-    peak, flops = common.matmul_rate(dtype), counter.get_total_flops()
+    inside = {name: ms["median"] for name, ms in milliseconds.items() if name not in ("layer", WRITTEN_OUT)}
+    peak, flops = common.matmul_rate(dtype, rounds=15, clock=time.process_time), counter.get_total_flops()
     return {
         "milliseconds": milliseconds,
-        "share": {name: round(ms["median"] / total, 3) for name, ms in milliseconds.items() if name != "layer"},
+        "share": {name: round(ms / sum(inside.values()), 3) for name, ms in inside.items()},
         "gflop": round(flops / 1e9, 2),
         "matmul_peak_gflops": round(peak / 1e9, 1),
         "share_of_matmul_peak": round(flops / (milliseconds["layer"]["median"] / 1e3) / peak, 3),
@@ -101,6 +90,7 @@ def main() -> None:
         print(f"  {result['share_of_matmul_peak']:.0%} of the matmul peak ({result['matmul_peak_gflops']} GFLOP/s)")
         for name, share in result["share"].items():
             print(f"  {name:40}{result['milliseconds'][name]['median']:>8.1f} ms {share:>6.0%}")
+        print(f"  {WRITTEN_OUT:40}{result['milliseconds'][WRITTEN_OUT]['median']:>8.1f} ms")
     print()
     size = {"batch": args.batch, "length": args.length, "width": args.width}
     common.finish("layer", {"size": size, **results}, args.json)

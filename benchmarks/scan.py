@@ -150,12 +150,14 @@ def arithmetic_bound(size: list[int], rounds: int) -> dict[str, float]:
     import numba
     import numpy as np
 
-    from gridless.nn.scan.cpu import BLOCK, LANES, exp2, load, splat, store, threads
+    from gridless.nn.scan.cpu import GROUP
+    from gridless.nn.scan.kernels import threads
+    from gridless.nn.scan.lanes import LANES, exp2, load, splat, store
 
     @numba.njit(parallel=True, nogil=True)
     def arithmetic(tasks, length, state, dt, a, out):
         for task in numba.prange(tasks):
-            for j in range(BLOCK // LANES):
+            for j in range(GROUP // LANES):
                 for n in range(0, state, 4):  # four at a time, so that none waits for its own last step
                     a0, a1, a2, a3 = load(a, (n, 0)), load(a, (n + 1, 0)), load(a, (n + 2, 0)), load(a, (n + 3, 0))
                     h0, h1, h2, h3, y = splat(0.0), splat(0.0), splat(0.0), splat(0.0), splat(0.0)
@@ -170,10 +172,10 @@ def arithmetic_bound(size: list[int], rounds: int) -> dict[str, float]:
                     store(out, (task, j * LANES), y)
 
     batch, length, width, state = size
-    tasks = batch * -(-width // BLOCK)
+    tasks = batch * -(-width // GROUP)
     rng = np.random.default_rng(0)
     dt, a = rng.random((16, LANES), np.float32), -rng.random((-(-state // 4) * 4, LANES), np.float32)
-    out = np.zeros((tasks, BLOCK), np.float32)
+    out = np.zeros((tasks, GROUP), np.float32)
     numba.set_num_threads(threads())
     taken = common.in_turns({"bound": lambda: arithmetic(tasks, length, state, dt, a, out)}, rounds, warm=2)["bound"]
     return common.spread([1e3 * s for s in taken])

@@ -175,3 +175,60 @@ def test_memory_of_an_answer_does_not_grow_with_its_points():
         return mode.seen
 
     assert largest(100) <= 1.5 * largest(50)
+
+
+def test_the_page_of_lengths_is_that_of_the_committed_results():
+    import encoders
+
+    path = ROOT / "results" / "encoders.json"
+    if not path.exists():
+        pytest.skip("not measured yet")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "lengths.md").read_text(encoding="utf-8") == encoders.page(report)
+
+
+def test_from_which_length_on_is_said_only_where_it_holds_to_the_end():
+    import encoders
+
+    def run(encoder, tokens, seed, psnr):
+        return {"encoder": encoder, "tokens": tokens, "seed": seed, "curve": [{"psnr": psnr}]}
+
+    def verdict(gains, seeds=2):
+        runs = [run("attention", n, seed, 20.0) for n in gains for seed in range(seeds)]
+        runs += [run("mamba", n, seed, 20.0 + g + 0.01 * seed) for n, g in gains.items() for seed in range(seeds)]
+        return encoders.verdicts({"runs": runs})[0]
+
+    assert "from 1,024 tokens on (+1.01 ± 0.06 dB at 1,024, +2.01 ± 0.06 dB at 4,096)" in verdict(
+        {256: -1.0, 1_024: 1.0, 4_096: 2.0}
+    )
+    assert "no length" in verdict({256: 1.0, 1_024: 1.0, 4_096: -1.0})
+    assert "no length" in verdict({256: 0.02})  # less than its interval
+    assert "from 256 tokens on (+0.02 dB at 256)" in verdict({256: 0.02}, seeds=1)  # one seed has none
+    assert "nothing is measured" in encoders.verdicts({"runs": []})[0]
+
+
+def test_the_four_encoders_hand_on_as_many_latents():
+    import encoders
+
+    x = torch.rand(1, 64, 64, 3)
+    for name in encoders.ENCODERS:
+        model = encoders.build(name, 256, 0)
+        latents, _ = model.encoder(model.tokenizer(x, None)[0])
+        assert tuple(latents.x.shape) == (1, encoders.LATENTS, encoders.WIDTH)
+
+
+def test_parts_that_are_switched_off_compute_the_same_and_are_switched_on_again():
+    import train_step
+
+    from gridless.nn import mamba
+
+    torch.manual_seed(0)
+    layer, x, fits = mamba.BiMamba(16, gl.config.Ssm()), torch.randn(2, 9, 16), mamba.mixer_fits
+    want = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()])
+    for arm in ("the convolution written out", "all written out, as before"):
+        train_step.switch_off(*train_step.ARMS[arm])
+        got = torch.autograd.grad(layer(x).square().sum(), [*layer.parameters()])
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+        assert (mamba.mixer_fits is fits) == (arm == "the convolution written out")
+    train_step.switch_off()
+    assert mamba.mixer_fits is fits

@@ -7,8 +7,9 @@ the sequence backwards, averaged (or concatenated and projected).
     out = out_proj(y · SiLU(z))
 Deviations: the layers of both directions share one input and one output matmul (the same numbers, fewer calls); the
 backward direction runs the convolution and the scan against time instead of flipping the sequence; padding is inert
-in both directions (dt = 0 and x = 0 there). The convolution is a sum of shifted products: on a CPU the backward of
-`nn.Conv1d(groups=D)` takes most of the step otherwise.
+in both directions (dt = 0 and x = 0 there). On a CPU all between in_proj and out_proj is one operator, of all directions
+(`scan/mixer.py`); elsewhere, and with `ways`, it is written out below. There the convolution is a sum of shifted products:
+the backward of `nn.Conv1d(groups=D)` takes most of the step on a CPU otherwise.
 """
 
 from math import ceil, log
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.nn.attention import feed_forward, last_layer
-from gridless.nn.scan import selective_scan
+from gridless.nn.scan import mamba_mixer, mixer_fits, selective_scan
 
 
 class BiMamba(nn.Module):
@@ -59,12 +60,23 @@ class BiMamba(nn.Module):
     ) -> Float[Tensor, "B L D"]:
         """Where `mask` is False the sequence is padded; padding must stand at the end. `ways`: how long each step is, as
         a multiple of what the token says, from the item before."""
-        both = self.in_proj(x).chunk(2 * len(self.reverse), -1)
+        y = self._mixed(self.in_proj(x), mask, ways)
+        if isinstance(self.out_proj, nn.ModuleList):
+            parts = y.chunk(len(self.reverse), -1)
+            return self.join(torch.cat([out(p) for out, p in zip(self.out_proj, parts, strict=True)], -1))
+        return self.out_proj(y) / len(self.reverse)
+
+    def _mixed(
+        self, xz: Float[Tensor, "B L 2*K*inner"], mask: Bool[Tensor, "B L"] | None, ways: Float[Tensor, "B L"] | None
+    ) -> Float[Tensor, "B L K*inner"]:
+        """The gated outputs of the directions, side by side."""
+        if ways is None and mixer_fits(xz, self.inner):
+            own = (self.conv_weight, self.conv_bias, self.x_proj, self.dt_proj, self.dt_bias)
+            return mamba_mixer(xz, mask, *own, -self.A_log.exp(), self.D)
+        both = xz.chunk(2 * len(self.reverse), -1)
         keep = None if mask is None else mask[..., None]
         parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep, ways) for k in range(len(self.reverse))]
-        if isinstance(self.out_proj, nn.ModuleList):
-            return self.join(torch.cat([out(p) for out, p in zip(self.out_proj, parts, strict=True)], -1))
-        return self.out_proj(torch.cat(parts, -1)) / len(parts)
+        return torch.cat(parts, -1)
 
     def last_layer(self) -> nn.Linear:
         return self.join if isinstance(self.out_proj, nn.ModuleList) else self.out_proj
@@ -83,14 +95,7 @@ class BiMamba(nn.Module):
         if keep is not None:
             dt = dt * keep
         y = selective_scan(x, dt, -self.A_log[k].float().exp(), b, c, reverse=reverse)
-        return gated(y, x, z, self.D[k])
-
-
-def gated(
-    y: Float[Tensor, "B L D"], x: Float[Tensor, "B L D"], z: Float[Tensor, "B L D"], skip: Float[Tensor, " D"]
-) -> Float[Tensor, "B L D"]:
-    """(y + D x) · SiLU(z). Within the scan's kernel it would gain too little (`benchmarks/blocks.py`)."""
-    return (y + skip.to(y.dtype) * x) * F.silu(z)
+        return (y + self.D[k].to(y.dtype) * x) * F.silu(z)
 
 
 def shifted_convolution(

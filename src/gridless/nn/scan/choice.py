@@ -5,11 +5,12 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .reference import selective_scan_reference
 
+LANES = 16  # the kernels of a CPU take so many channels at once
 _NEEDS = {"cpu": "numba", "cuda": "triton"}  # what the fused kernel of a device is written in
 _MISSING = {
     device: "" if find_spec(package) else f"{package} is not installed: pip install {package}"
@@ -43,6 +44,34 @@ def selective_scan(
     return selective_scan_fused(x, dt, A, B, C, reverse)
 
 
+def mixer_fits(xz: Float[Tensor, "B L C"], width: int) -> bool:
+    """Whether `mamba_mixer` can do it, for directions of `width` channels: on a CPU, in float32 or bfloat16."""
+    halves = xz.dtype in (torch.float32, torch.bfloat16)
+    return xz.device.type == "cpu" and halves and width % LANES == 0 and not _why_reference(xz.device, xz)
+
+
+def mamba_mixer(
+    xz: Float[Tensor, "B L 2*K*D"],
+    mask: Bool[Tensor, "B L"] | None,
+    conv_weight: Float[Tensor, "K taps D"],
+    conv_bias: Float[Tensor, "K D"],
+    x_proj: Float[Tensor, "K R+2*N D"],
+    dt_proj: Float[Tensor, "K D R"],
+    dt_bias: Float[Tensor, "K D"],
+    A: Float[Tensor, "K D N"],
+    D: Float[Tensor, "K D"],
+) -> Float[Tensor, "B L K*D"]:
+    """All of Mamba between its two projections, where `mixer_fits`: the gated outputs of the directions (the second runs
+    backwards) side by side, in the dtype of xz. Parameters are read in float32; differentiable once in everything but the
+    mask."""
+    from .mixer import mixer  # at the first use, as above
+
+    parameters = (conv_weight, conv_bias, x_proj, dt_proj, dt_bias, A, D)
+    tensors = (xz.contiguous(), mask, *(p.float().contiguous() for p in parameters))
+    keep = torch.is_grad_enabled() and any(v is not None and v.requires_grad for v in tensors)
+    return mixer(*tensors, keep)[0]
+
+
 def backend() -> dict[str, str]:
     """Which implementation float32 tensors get, with its version and threads, or why it is the slow one: `scan` on the
     CPU and, where there is a GPU, `scan_gpu` on that."""
@@ -59,7 +88,7 @@ def _on_cpu() -> str:
     try:
         import numba
 
-        from .cpu import threads
+        from .kernels import threads
     except Exception as error:  # a broken numba may raise anything, and a report is the place to say so
         return f"none (numba does not work: {error}; repair it or set GRIDLESS_SCAN=reference)"
     layer = numba.threading_layer()  # pyright: ignore[reportPrivateImportUsage]  public by numba's manual

@@ -40,7 +40,7 @@ def scan_backward(
     dy: Tensor, x: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, states: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """The gradients of x, dt, A, B and C, in float32."""
-    if states.shape[1] == 0:
+    if states.numel() == 0:
         raise ValueError("gridless::selective_scan was called with keep=False: it has no backward then")
     return implementation(x.device).backward(dy, x, dt, A, B, C, states, reverse)
 
