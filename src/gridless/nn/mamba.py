@@ -71,8 +71,8 @@ class BiMamba(nn.Module):
     ) -> Float[Tensor, "B L K*inner"]:
         """The gated outputs of the directions, side by side."""
         if ways is None and mixer_fits(xz, self.inner):
-            own = (self.conv_weight, self.conv_bias, self.x_proj, self.dt_proj, self.dt_bias)
-            return mamba_mixer(xz, mask, *own, -self.A_log.exp(), self.D)
+            weights = (self.conv_weight, self.conv_bias, self.x_proj, self.dt_proj, self.dt_bias)
+            return mamba_mixer(xz, mask, *weights, -self.A_log.exp(), self.D)
         both = xz.chunk(2 * len(self.reverse), -1)
         keep = None if mask is None else mask[..., None]
         parts = [self._direction(k, both[2 * k], both[2 * k + 1], keep, ways) for k in range(len(self.reverse))]
