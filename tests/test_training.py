@@ -134,7 +134,7 @@ def test_a_profile_says_where_the_time_goes_and_changes_nothing(tmp_path):
         weights.append(load_file(folder / "model.safetensors"))
     assert all(torch.equal(a, weights[1][name]) for name, a in weights[0].items())
     text = (tmp_path / "True" / "profile.txt").read_text(encoding="utf-8")
-    assert "10 training steps" in text and "gridless::selective_scan" in text
+    assert "10 training steps" in text and "gridless::mamba_mixer" in text
     assert not (tmp_path / "False" / "profile.txt").exists()
 
 
