@@ -20,6 +20,14 @@ from gridless.data.waves import Waves, WaveSource, fixed, place
 CLAIM_RECIPES = sorted(map(str, (Path(__file__).parents[1] / "benchmarks" / "claims" / "recipes").glob("*.toml")))
 """Recipes by path, which do not ship."""
 PRESETS = ("mamba-ginr", "hybrid", "lainr", "lainr-large", "mlp", "trans-inr", "ipc", "scent", "conv")
+PUBLISHED = {
+    "encoder": {"tokens": {"init": "normal", "content": False}},
+    "decoder": {
+        "linear": False,
+        "attention": {"rotation": False, "bias": {"kind": "raster", "alpha": 10.0}},
+    },
+}
+"""What MAMBA-GINR's and LAINR's presets change of their sources, but for sizes."""
 VARIANTS = {
     "skip-and-widths": ("mamba-ginr", {"decoder": {"skip": True, "widths": [24, 40]}}),
     "blocks": ("mamba-ginr", {"decoder": {"block": {"depth": 1, "expansion": 2.0, "gated": True, "norm": True}}}),
@@ -28,13 +36,7 @@ VARIANTS = {
     "mean-of-all": ("mlp", {"encoder": {"tokens": {"read": "all"}}}),
     "growing-hybrid": ("hybrid", {"decoder": {"widths": [32, 48]}}),
     "narrow": ("mamba-ginr", {"processor": {"latent": 5, "depth": 1}}),
-    "published": (
-        "mamba-ginr",
-        {
-            "encoder": {"tokens": {"content": False}},
-            "decoder": {"linear": False, "attention": {"rotation": False, "bias": {"kind": "raster", "alpha": 10.0}}},
-        },
-    ),
+    "published": ("mamba-ginr", PUBLISHED),
 }
 """Config paths that no preset takes: name -> preset and difference. They obey the same laws."""
 LOCAL = {

@@ -14,6 +14,7 @@ from gridless import cli
 from gridless.bases import Interpolation
 from gridless.config import Recipe
 from gridless.config.merging import build
+from gridless.nn.rotation import rotated
 from gridless.reports.inside.answers import jitter_curve, radial_spectrum, tapered
 from gridless.reports.inside.exhibits import telling_points
 from gridless.reports.inside.page import report_inside
@@ -68,8 +69,11 @@ def read_as_decoded(model: gl.FieldModel, window: gl.Samples) -> np.ndarray:
     assert (found.weights >= 0).all() and np.allclose(found.weights.sum(-1), 1, atol=1e-6)
     layer, keys_values = model.decoder.attention, heard["args"][1]
     values = keys_values.unflatten(-1, (2, layer.heads, -1))[0, :, 1].transpose(0, 1).detach().double().numpy()
-    read = torch.from_numpy((found.weights @ values).transpose(1, 0, 2).reshape(len(coords), -1)).float()
     with torch.no_grad():
+        read, place = torch.from_numpy(found.weights @ values).float(), heard["args"][5]
+        if layer.rotation is not None:
+            read = rotated(read[None], -layer.rotation.angle(place))[0]
+        read = read.transpose(0, 1).flatten(1)
         torch.testing.assert_close(layer.to_out(read), heard["out"][0], rtol=0, atol=1e-5)
     assert np.allclose(modulations(model, window, coords), heard["out"][0], atol=1e-6)
     return found.weights
@@ -97,7 +101,7 @@ def test_a_strong_bias_reads_the_nearest_latent(window):
 
 
 def test_alike_weights_read_all_latents():
-    model = tiny("lainr")
+    model = tiny("lainr", {"decoder": {"attention": {"bias": {"kind": "none"}}}})
     torch.nn.init.zeros_(model.decoder.attention.to_q.weight)
     found = attention(model, gl.Samples.from_grid(torch.rand(8, 8, 3)), RNG(0).random((4, 2)))
     near, everywhere = found.reach(RNG(0).random((4, 2)))
