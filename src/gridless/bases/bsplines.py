@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import ceil
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -48,7 +49,9 @@ class SolvedBSpline:
             values = nearest(samples, places.expand(len(samples), -1, -1), holes)
         out = values.double().unflatten(1, samples.grid_shape)
         for axis, (n, joins) in enumerate(zip(samples.grid_shape, samples.joins, strict=True)):
-            out = (out.movedim(1 + axis, -1) @ inverse(n, joins).to(out.device).T).movedim(-1, 1 + axis)
+            out = (out.movedim(1 + axis, -1) @ torch.from_numpy(inverse(n, joins)).to(out.device).T).movedim(
+                -1, 1 + axis
+            )
         return cls(base, replace(samples, values=out.flatten(1, -2), mask=None), around)
 
     def __call__(
@@ -94,14 +97,13 @@ class SolvedBSpline:
 
 
 @lru_cache(maxsize=16)
-def inverse(n: int, joins: bool) -> Float[Tensor, "{n} {n}"]:
+def inverse(n: int, joins: bool) -> Float[np.ndarray, "{n} {n}"]:
     """Coefficients of n samples along an axis: the inverse of what samples a spline."""
-    with torch.inference_mode(False):
-        sampling = torch.zeros(n, n, dtype=torch.float64)
-        for shift, weight in zip((-1, 0, 1), SAMPLED, strict=True):
-            column = mirrored(torch.arange(n) + shift, n, joins)
-            sampling.index_put_((torch.arange(n), column), torch.tensor(weight, dtype=torch.float64), accumulate=True)
-        return torch.linalg.inv(sampling)
+    sampling = np.zeros((n, n))
+    for shift, weight in zip((-1, 0, 1), SAMPLED, strict=True):
+        column = mirrored(torch.arange(n) + shift, n, joins).numpy()
+        np.add.at(sampling, (np.arange(n), column), weight)
+    return np.linalg.inv(sampling)
 
 
 def mirrored(index: Tensor, n: int, joins: bool) -> Tensor:

@@ -64,6 +64,15 @@ def even_crops(signal: GridSignal, size: Sequence[int]) -> list[GridSignal]:
     return [replace(signal.crop(corner, size), name=f"{signal.name}-{i}") for i, corner in enumerate(corners)]
 
 
+def stacked(signal: GridSignal, rng: np.random.Generator | None = None) -> GridSignal:
+    """A grid as a stack of slices: one of the axes whose samples are closest comes last, the last of them or a random one,
+    the others in the signal's order or in any."""
+    closest = signal.closest_axes
+    last = closest[-1] if rng is None else closest[int(rng.integers(len(closest)))]
+    others = [axis for axis in range(signal.axes) if axis != last]
+    return signal.arranged([*(others if rng is None else rng.permutation(others)), last])
+
+
 def middle(signal: GridSignal, largest: int | None) -> GridSignal:
     """The middle of a signal that is larger along some axis."""
     if largest is None or max(signal.shape) <= largest:
