@@ -51,8 +51,7 @@ class SuperResolution(config.SuperResolution):
         count, parts = queries or int(np.prod(window)), []
         for _ in range(batch):
             least = [n * span.low for n, span in zip(window, spans, strict=True)]
-            signal = grid_signal(pick(signals, rng, least), len(window))
-            signal = stacked(signal, rng) if self.slices else signal
+            signal = grid_signal(pick(signals, rng, least, self.slices), len(window))
             factors = _factors(spans, rng)
             sides = [
                 _fine(n, factor, nodes, most)
