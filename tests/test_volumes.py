@@ -1,6 +1,7 @@
 """Volumes of scanners: read with their affine and header, answered at other voxels, written back. Against nibabel."""
 
 import os
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 import gridless as gl
 from gridless.bases import Interpolation
 from gridless.cli import main
+from gridless.data.kinds import kind_of_inputs
 from gridless.data.volume_writing import write_nifti
 from gridless.data.volumes import read_frames
 
@@ -283,7 +285,29 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["a.nii"]
 
 
+def test_a_field_of_a_volume_can_be_sent_to_a_worker_and_written_there(tmp_path):
+    field = pickle.loads(pickle.dumps(spline(written(tmp_path / "a.nii", smooth()))))
+    field.to("cpu").to_nifti(tmp_path / "b.nii")
+    np.testing.assert_array_equal(nibabel.load(tmp_path / "b.nii").get_fdata(), smooth())
+
+
 # --- from the command line --------------------------------------------------------------------------------------
+
+
+def test_what_the_words_of_a_command_are_about(tmp_path):
+    (tmp_path / "scans").mkdir()
+    written(tmp_path / "scans" / "a.nii.gz", smooth())
+    scans = str(tmp_path / "scans")
+    for kind, words in (
+        ("volumes", ["a.nii.gz", "-o", "b.nii"]),
+        ("volumes", ["A.NII", "b.mgz", "-o", "out"]),
+        ("volumes", [scans, "-o", "out"]),
+        ("pictures", ["cat.jpg", "-o", scans]),
+        ("pictures", [str(tmp_path), "cat.png", "-o", "out"]),
+        ("pictures", ["photos", "-o", scans]),
+        ("readings", ["a.csv", "--like", "b.nc", "-o", "c.nc"]),
+    ):
+        assert kind_of_inputs(words) == kind
 
 
 def test_a_volume_from_the_command_line(tmp_path, capsys):
