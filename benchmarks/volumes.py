@@ -1,13 +1,13 @@
 """Scans of thick slices at the spacing of their planes: classical answers, a trained linear filter, and the weights.
 
-    python benchmarks/volumes.py --scan /usr/share/mricron/templates/ch2.nii.gz [--own RUN] [--reverse RUN]
-        [--model volume] [--json results/volumes.json]
-    python benchmarks/volumes.py --page                       # docs/volumes.md from results/volumes.json
+    python benchmarks/volumes.py --json results/volumes.json [--scan ch2.nii.gz] [--template mni.nii.gz] [--own RUN]
+        [--training RUN/run.json --taught "what the weights learned from"] [--parts scan box template time own]
+    python benchmarks/volumes.py --thicken 4 --json thick.nii.gz      # what --own learns from
+    python benchmarks/volumes.py --page                               # docs/volumes.md from results/volumes.json
 
 The scan is one person's head (Colin 27, 1 mm, Debian's mricron-data), the template the average of 152 (MNI, 1 mm, inside the
 package nilearn). Both are made thicker along their third axis: a gaussian as wide at half its height as a slice is thick,
-taken at the slices' centres. `--own`: a run that learned from the scan itself, thickened (`--thicken` writes that file).
-`--reverse`: one that learned from the scan and answers the template.
+taken at the slices' centres. Parts that are not measured are kept from the file.
 """
 
 import json
@@ -36,12 +36,10 @@ from gridless.tasks import SuperResolution
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "results" / "volumes.json", ROOT / "docs" / "volumes.md"
 BASES = {"nearest": "nearest", "linear": "bilinear", "bicubic": "bicubic", "lanczos": "lanczos", "bspline": "bspline"}
-PLANES = 4  # of SSIM: every so many
-TAPS, SAMPLES, DAMPING = (
-    (-2, 4),
-    40_000,
-    1e-4,
-)  # of the filter: slices beside, voxels per phase that teach, of the trace
+PARTS = ("scan", "box", "template", "time", "own")
+PLANES = 8  # of SSIM: every so many
+TAPS = (-2, 4)  # of the filter: slices from the first beside a voxel on
+SAMPLES, DAMPING = 40_000, 1e-4  # voxels that teach each filter; share of the mean square
 
 
 def thickened(signal: GridSignal, scale: float, profile: str = "gaussian") -> tuple[gl.Samples, np.ndarray]:
@@ -119,7 +117,12 @@ def asked(model, samples: gl.Samples, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def rows_of(
-    subject: str, signal: GridSignal, teacher: GridSignal, scale: float, models: dict, profile: str = "gaussian"
+    subject: str,
+    signal: GridSignal,
+    teacher: GridSignal | None,
+    scale: float,
+    models: dict,
+    profile: str = "gaussian",
 ) -> list[dict]:
     samples, truth = thickened(signal, scale, profile)
     mask, seen = head(truth), samples.on_grid()[0, ..., 0].numpy()
@@ -133,12 +136,13 @@ def rows_of(
         rows.append(about | {"method": method, "seconds": taken, "fit": fitted} | scored(answer, truth, mask))
         print({k: v for k, v in rows[-1].items() if k != "shape"}, file=sys.stderr, flush=True)
 
-    for name, kind in BASES.items():
-        add(name, lambda kind=kind: asked(Interpolation(kind), samples, truth.shape))
-    start = time.process_time()
-    taught, example = thickened(teacher, scale)
-    linear = LinearFilter(scale).fit(taught.on_grid()[0, ..., 0].numpy(), example, head(example))
-    add("linear filter", lambda: linear.answer(seen, truth.shape[2]), time.process_time() - start)
+    if teacher is not None:
+        for name, kind in BASES.items():
+            add(name, lambda kind=kind: asked(Interpolation(kind), samples, truth.shape))
+        start = time.process_time()
+        taught, example = thickened(teacher, scale)
+        linear = LinearFilter(scale).fit(taught.on_grid()[0, ..., 0].numpy(), example, head(example))
+        add("linear filter", lambda: linear.answer(seen, truth.shape[2]), time.process_time() - start)
     for name, model in models.items():
         add(name, lambda model=model: asked(model, samples, truth.shape))
     return rows
@@ -196,41 +200,52 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--scan", type=Path, default=Path("/usr/share/mricron/templates/ch2.nii.gz"))
     parser.add_argument("--template", type=Path, help="of the MNI, where nilearn is not installed")
-    parser.add_argument("--model", default="volume")
-    parser.add_argument("--own", type=Path)
-    parser.add_argument("--reverse", type=Path)
-    parser.add_argument("--training", type=Path, help="run.json of the model's training")
-    parser.add_argument("--taught", default="the MNI template", help="what the model learned from, in words")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what is measured; the rest is kept")
+    parser.add_argument("--own", type=Path, help="a run that learned from the thickened scan")
+    parser.add_argument("--training", type=Path, help="run.json of the training of the weights")
+    parser.add_argument("--taught", default="the MNI template", help="what the weights learned from, in words")
     parser.add_argument("--thicken", type=float, help="write the scan this much thicker to --json and stop")
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
     if args.page:
         PAGE.write_text(page(json.loads(RESULTS.read_text(encoding="utf-8"))), encoding="utf-8")
         return
-    torch.set_num_threads(1)
-    scan = as_signal(args.scan)
     if args.thicken:
         write_thick(args.scan, args.thicken, args.json)
         return
-    average = as_signal(args.template or template())
-    volume = gl.FieldModel.from_pretrained(args.model)
-    runs = {
-        name: None if path is None else run_facts(path) for name, path in (("own", args.own), ("reverse", args.reverse))
-    }
-    rows = []
-    for scale in SCALES:
-        models = {"volume": volume}
-        if args.own and scale == runs["own"]["scale"]:
-            models["own scan"] = gl.FieldModel.from_pretrained(args.own)
-        rows += rows_of("scan", scan, average, scale, models)
-    rows += rows_of("scan", scan, average, 4.0, {"volume": volume}, "box")
-    reverse = {} if args.reverse is None else {"from the scan": gl.FieldModel.from_pretrained(args.reverse)}
-    for scale in (3.0, 4.0):
-        rows += rows_of("template", average, scan, scale, reverse)
-    report = {"rows": rows, "over_time": over_time(volume), "shape": rows[0]["shape"]} | runs
-    report["training"] = {"data": args.taught} | training_facts(args.training)
-    report["parameters"] = volume.parameter_count()
+    torch.set_num_threads(1)
+    before = json.loads(args.json.read_text(encoding="utf-8")) if args.json and args.json.exists() else {}
+    volume = gl.FieldModel.from_pretrained("volume")
+    report = {name: before.get(name) for name in ("rows", "over_time", "own", "training")}
+    report |= {"parameters": volume.parameter_count()}
+    rows: list[dict] = []
+    if {"scan", "box", "template", "own"} & set(args.parts):
+        scan, average = as_signal(args.scan), as_signal(args.template or template())
+        if "scan" in args.parts:
+            for scale in SCALES:
+                rows += rows_of("scan", scan, average, scale, {"volume": volume})
+            report["training"] = {"data": args.taught} | training_facts(args.training)
+        if "box" in args.parts:
+            rows += rows_of("scan", scan, average, 4.0, {"volume": volume}, "box")
+        if "own" in args.parts:
+            report["own"] = run_facts(args.own)
+            scale = report["own"]["scale"]
+            rows += rows_of("scan", scan, None, scale, {"own scan": gl.FieldModel.from_pretrained(args.own)})
+        if "template" in args.parts:
+            for scale in (3.0, 4.0):
+                rows += rows_of("template", average, scan, scale, {})
+    if "time" in args.parts:
+        report["over_time"] = over_time(volume)
+    report["rows"] = joined(report["rows"] or [], rows)
     common.finish("volumes", report, args.json, ("torch", "nibabel", "scikit-image"))
+
+
+def joined(old: list[dict], new: list[dict]) -> list[dict]:
+    """The new rows in place of those of their names, the others as they were."""
+    names = ("subject", "profile", "scale", "method")
+    every = {tuple(row[name] for name in names): row for row in [*old, *new]}
+    order = {name: place for place, name in enumerate((*BASES, "linear filter", "volume", "own scan"))}
+    return sorted(every.values(), key=lambda row: (row["subject"], row["profile"], row["scale"], order[row["method"]]))
 
 
 def training_facts(path: Path | None) -> dict:

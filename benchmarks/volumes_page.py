@@ -40,12 +40,6 @@ def page(found: dict) -> str:
         f"thick.nii.gz`, {own['steps']:,} steps in {own['train_seconds']:.0f} s on one shared core). What it saw of "
         "thin slices are the scan's own planes, cut across.\n\n"
     )  # fmt: skip
-    reverse = found["reverse"]
-    other = (
-        "" if reverse is None else
-        f" `from the scan` learned from the scan of one person ({reverse['steps']:,} steps in "
-        f"{reverse['train_seconds']:.0f} s)."
-    )  # fmt: skip
     low, high = min(gains(rows)), max(gains(rows))
     nearer = gains(rows, over="linear filter")
     over = [[r["data"], r["method"], f"{r['psnr']:.2f}", f"{r['seconds']:.1f}"] for r in found["over_time"]]
@@ -63,8 +57,8 @@ gridless train volumes --data scan.nii.gz                              # learns 
 
 A volume is made thicker along its third axis: a gaussian as wide at half its height as a slice is thick, taken at the
 slices' centres. It is asked at its own spacing again. PSNR in dB (the peak is the range of the truth) and SSIM (planes
-along the thick axis, every fourth) inside the head: what is brighter than {HEAD:.0%} of the 98th percentile, holes filled.
-Seconds are the processor's, for one answer of {" × ".join(map(str, found["shape"]))} voxels, encoding included.
+along the thick axis, every eighth) inside the head: what is brighter than {HEAD:.0%} of the 98th percentile, holes filled.
+Seconds are the processor's, for one answer of {" × ".join(map(str, found["rows"][0]["shape"]))} voxels, encoding included.
 
 `linear filter`: ridge regression on 3 × 3 × 6 samples, one filter for each place between two slices and each factor, taught
 by the other subject of the page: it knows the profile and the factor.
@@ -81,8 +75,8 @@ B-spline, and {min(nearer):.2f} … {max(nearer):.2f} dB nearer than the linear 
 
 {subject_table(rows, "scan", "box", [4.0])}
 
-**The mean of 152 heads** (MNI, 1 mm: smooth). `volume` learned from this very template, so its row says nothing and is left
-out.{other}
+**The mean of 152 heads** (MNI, 1 mm: smooth). `volume` learned from this very template, so that its row would say nothing;
+the linear filter was taught by the scan.
 
 {subject_table(rows, "template", "gaussian", [3.0, 4.0])}
 
