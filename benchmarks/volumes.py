@@ -201,6 +201,7 @@ def main() -> None:
     parser.add_argument("--scan", type=Path, default=Path("/usr/share/mricron/templates/ch2.nii.gz"))
     parser.add_argument("--template", type=Path, help="of the MNI, where nilearn is not installed")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what is measured; the rest is kept")
+    parser.add_argument("--scales", nargs="+", type=float, default=SCALES, help="of the part scan")
     parser.add_argument("--own", type=Path, help="a run that learned from the thickened scan")
     parser.add_argument("--training", type=Path, help="run.json of the training of the weights")
     parser.add_argument("--taught", default="the MNI template", help="what the weights learned from, in words")
@@ -222,7 +223,7 @@ def main() -> None:
     if {"scan", "box", "template", "own"} & set(args.parts):
         scan, average = as_signal(args.scan), as_signal(args.template or template())
         if "scan" in args.parts:
-            for scale in SCALES:
+            for scale in args.scales:
                 rows += rows_of("scan", scan, average, scale, {"volume": volume})
             report["training"] = {"data": args.taught} | training_facts(args.training)
         if "box" in args.parts:

@@ -11,8 +11,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def subject_table(rows: list[dict], subject: str, profile: str, scales: list[float]) -> str:
+def subject_table(rows: list[dict], subject: str, profile: str) -> str:
     mine = [r for r in rows if (r["subject"], r["profile"]) == (subject, profile)]
+    scales = sorted({r["scale"] for r in mine})
     lines = []
     for method in dict.fromkeys(r["method"] for r in mine):
         of = {r["scale"]: r for r in mine if r["method"] == method}
@@ -28,17 +29,25 @@ def subject_table(rows: list[dict], subject: str, profile: str, scales: list[flo
 def gains(rows: list[dict], method: str = "volume", over: str = "bspline") -> list[float]:
     """In dB on the scan, by scale."""
     of = {(r["method"], r["scale"]): r["psnr"] for r in rows if (r["subject"], r["profile"]) == ("scan", "gaussian")}
-    return [of[method, s] - of[over, s] for s in SCALES]
+    return [of[method, s] - of[over, s] for name, s in of if name == method]
 
 
 def page(found: dict) -> str:
     rows, cpu, about = found["rows"], found["hardware"]["cpu"], found["training"]
     own = found["own"]
-    self_taught = (
-        "" if own is None else
-        f"`own scan` learned from the scan itself, thickened ×{own['scale']:g} (`gridless train volumes --data "
-        f"thick.nii.gz`, {own['steps']:,} steps in {own['train_seconds']:.0f} s on one shared core). What it saw of "
-        "thin slices are the scan's own planes, cut across.\n\n"
+    self_taught = "" if own is None else (
+        f"`own scan` learned from that scan, thickened ×{own['scale']:g} (`gridless train volumes --data thick.nii.gz\n"
+        f"--task.scale {own['scale']:g}`), {own['steps']:,} steps in {own['train_seconds']:.0f} s of a busy core. What it "
+        "saw of thin slices\nare the scan's own planes, cut across.\n\n"
+    )  # fmt: skip
+    box = "" if not any(r["profile"] == "box" for r in rows) else (
+        "Another profile than it was taught, slices whose values are plain means (box):\n\n"
+        f"{subject_table(rows, 'scan', 'box')}\n\n"
+    )  # fmt: skip
+    average = "" if not any(r["subject"] == "template" for r in rows) else (
+        "**The mean of 152 heads** (MNI, 1 mm: smooth). `volume` learned from this very template, so that its row would\n"
+        "say nothing; the linear filter was taught by the scan.\n\n"
+        f"{subject_table(rows, 'template', 'gaussian')}\n\n"
     )  # fmt: skip
     low, high = min(gains(rows)), max(gains(rows))
     nearer = gains(rows, over="linear filter")
@@ -65,22 +74,14 @@ by the other subject of the page: it knows the profile and the factor.
 
 **One person's head** (Colin 27, 1 mm, the mean of 27 scans of one person). `volume` are the weights that ship
 ({found["parameters"]:,} parameters, one model for every factor), which never saw this person: they learned from
-{about["data"]}, {about["steps"]:,} steps in {about["train_seconds"]:.0f} s on one shared core
+{about["data"]}:
+{about["steps"]:,} steps in {about["train_seconds"]:.0f} s on one shared core
 ([card](../src/gridless/weights/volume/README.md)). They are {low:.2f} … {high:.2f} dB nearer the truth than the cubic
 B-spline, and {min(nearer):.2f} … {max(nearer):.2f} dB nearer than the linear filter.
 
-{subject_table(rows, "scan", "gaussian", list(SCALES))}
+{subject_table(rows, "scan", "gaussian")}
 
-{self_taught}Another profile than it was taught, slices whose values are plain means (box), ×4:
-
-{subject_table(rows, "scan", "box", [4.0])}
-
-**The mean of 152 heads** (MNI, 1 mm: smooth). `volume` learned from this very template, so that its row would say nothing;
-the linear filter was taught by the scan.
-
-{subject_table(rows, "template", "gaussian", [3.0, 4.0])}
-
-**Volumes over time** are answered one by one; a base also answers them as one field of four axes.
+{self_taught}{box}{average}**Volumes over time** are answered one by one; a base also answers them as one field of four axes.
 
 {table(["", "", "PSNR", "s"], over)}
 

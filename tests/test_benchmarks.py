@@ -175,3 +175,12 @@ def test_memory_of_an_answer_does_not_grow_with_its_points():
         return mode.seen
 
     assert largest(100) <= 1.5 * largest(50)
+
+
+def test_the_page_of_volumes_is_that_of_the_committed_results():
+    import volumes_page
+
+    found = json.loads((ROOT / "results" / "volumes.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "volumes.md").read_text(encoding="utf-8") == volumes_page.page(found)
+    gain = volumes_page.gains(found["rows"])
+    assert gain and min(gain) > 1 and min(volumes_page.gains(found["rows"], over="linear filter")) > 0
