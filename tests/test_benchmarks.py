@@ -232,3 +232,12 @@ def test_parts_that_are_switched_off_compute_the_same_and_are_switched_on_again(
         assert (mamba.mixer_fits is fits) == (arm == "the convolution written out")
     train_step.switch_off()
     assert mamba.mixer_fits is fits
+
+
+def test_the_page_of_volumes_is_that_of_the_committed_results():
+    import volumes_page
+
+    found = json.loads((ROOT / "results" / "volumes.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "volumes.md").read_text(encoding="utf-8") == volumes_page.page(found)
+    gain = volumes_page.gains(found["rows"])
+    assert gain and min(gain) > 1 and min(volumes_page.gains(found["rows"], over="linear filter")) > 0

@@ -8,13 +8,13 @@ from conftest import LOCAL, tiny
 from every_model import ASKED, GRIDS, JOINT, POINTS, SIZES, Arm, places
 
 import gridless as gl
-from gridless.bases import BASELINES, SCATTERED, Interpolation, Kriging, Scattered
+from gridless.bases import KINDS, SCATTERED, Interpolation, Kriging, Scattered
 
 UNITS = [(1.0, 1e4), (1e-4, 0.0), (1e-4, 1e4), (3e3, -7.0)]
 OWN = [(name, size) for name, size in ASKED if name not in JOINT and "pod" not in name]
 """Models that standardise each field by itself; modes know their training fields' units, V1 and V2 one for all."""
 BASES = {
-    **{f"grid {kind}": Interpolation(kind) for kind in BASELINES},
+    **{f"grid {kind}": Interpolation(kind) for kind in KINDS},
     **{kind: Scattered(kind) for kind in SCATTERED if kind not in ("gp", "oracle")},  # one is fitted, one knows its ½
     "kriging": Kriging(),
 }

@@ -17,11 +17,11 @@ import torch
 from every_model import ARMS, ASKED, Arm, assert_same, everything, field_of, places
 
 import gridless as gl
-from gridless.bases import BASELINES, SCATTERED, Constant, Interpolation, Kriging, Scattered
+from gridless.bases import KINDS, SCATTERED, Constant, Interpolation, Kriging, Scattered
 from gridless.network import mosaic
 
 BASES = {
-    **{f"grid {kind}": Interpolation(kind, fill=kind == "bicubic") for kind in BASELINES},
+    **{f"grid {kind}": Interpolation(kind, fill=kind == "bicubic") for kind in KINDS},
     **{kind: Scattered(kind) for kind in SCATTERED},
     "constant": Constant(None, 1),
     "kriging": Kriging(),

@@ -166,3 +166,16 @@ def test_its_figures_of_weights_on_waves_are_those_of_the_committed_results():
         "has {:.1f} … {:.1f}, {:.1f} and {:.1f} ([results]".format(*known),
     ):
         assert figure in text, figure
+
+
+def test_its_figures_of_scans_are_those_of_the_committed_results():
+    import json
+
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    found = json.loads((README.parent / "results" / "volumes.json").read_text(encoding="utf-8"))
+    rows = [row for row in found["rows"] if (row["subject"], row["profile"]) == ("scan", "gaussian")]
+    psnr = {(row["method"], row["scale"]): f"{row['psnr']:.2f}" for row in rows}
+    scales = sorted({scale for _, scale in psnr})
+    assert f"at {' / '.join(f'×{scale:g}' for scale in scales)}" in text
+    for method, name in (("volume", "`volume`"), ("bspline", "cubic B-splines"), ("linear filter", "each factor")):
+        assert f"{name} {' / '.join(psnr[method, scale] for scale in scales)}" in text, name

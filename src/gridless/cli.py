@@ -29,7 +29,7 @@ Data = Annotated[
     Path | None,
     Parameter(
         help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches; for "
-        "fields, an archive over time (.nc, .zarr)."
+        "fields, an archive over time (.nc, .zarr); for volumes, a scan (.nii.gz) or a folder of them."
     ),
 ]
 Pictures = Annotated[
@@ -125,19 +125,18 @@ def _flag(text: str) -> Parameter:
 
 predict = App(
     name="predict",
-    help="Answer pictures or readings: `gridless predict MODEL FILES … -o OUTPUT`. What the files are, their names say: "
-    "tables and archives (.csv, .parquet, .nc, .zarr) are readings, all others pictures. The options of either: "
-    "`gridless predict pictures --help`, `gridless predict readings --help`.",
+    help="Answer pictures, readings or volumes: `gridless predict MODEL FILES … -o OUTPUT`. What the files are, their names "
+    "say: tables and archives (.csv, .parquet, .nc, .zarr) are readings, .nii and .nii.gz volumes, all others pictures. The "
+    "options of each: `gridless predict pictures --help`, `… readings --help`, `… volumes --help`.",
 )
 app.command(predict)
 
 
 @predict.default
 def predict_any(*words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]) -> None:
-    from gridless.data.kinds import holds_readings
+    from gridless.data.kinds import kind_of_inputs
 
-    verb = "readings" if any(map(holds_readings, words[1:])) else "pictures"
-    predict[verb](words, exit_on_error=False, print_error=False, result_action="return_value")
+    predict[kind_of_inputs(words[1:])](words, exit_on_error=False, print_error=False, result_action="return_value")
 
 
 @predict.command(name="pictures")
@@ -230,6 +229,38 @@ def predict_readings(
         warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
         command = " ".join(["gridless", *sys.argv[1:]])
         print(sensor_answers.predict_readings(model, readings, output, options, command))
+
+
+@predict.command(name="volumes")
+def predict_volumes(
+    run: Annotated[
+        str, Parameter(help="volume, a run folder, a Hub repository, or a base by its name, such as bspline.")
+    ],
+    *volumes: Annotated[
+        str, Parameter(help="NIfTI files (also .mgz, .img), or folders of them.", allow_leading_hyphen=True)
+    ],
+    output: Annotated[str, Parameter(name=["-o", "--output"], help="The new file (.nii, .nii.gz), or a folder.")],
+    spacing: Annotated[
+        list[float] | None, _many("Of voxels, one number or one for each axis of the file; if not given, the finest.")
+    ] = None,
+    like: Annotated[Path | None, Parameter(help="Ask at the voxels of this file.")] = None,
+    spread: Annotated[Path | None, Parameter(help="Also the standard deviations, of a model that knows them.")] = None,
+    exact: Annotated[bool, _flag("Single precision also where the machine computes in bf16.")] = False,
+    overwrite: Annotated[bool, _flag("The output may be the input.")] = False,
+) -> None:
+    """Answer volumes (NIfTI) at other voxels. The box, the header and the type of the values stay; the affine is that of the
+    new voxels. Volumes over time are answered one by one. One failing file stops no other."""
+    from gridless.runs import volume_answers as answers
+    from gridless.training.loading import device
+
+    options = answers.VolumeOptions(
+        spacing=None if spacing is None else tuple(spacing), like=like, spread=spread, exact=exact, overwrite=overwrite
+    )
+    failures = answers.predict_volumes(answers.volume_model(run, device()), volumes, output, options)
+    for line in failures:
+        print(f"gridless: {line}", file=sys.stderr)
+    if failures:
+        raise SystemExit(2)
 
 
 @app.command

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gridless.coords import Lattice, asked_shape, lattice, ranges_of, sizes
 from gridless.domain import Coordinates
-from gridless.intake import as_tensor, pixel_sizes, writable
+from gridless.intake import pixel_sizes, within_unit, writable
 from gridless.protocols import Answer, Base, Correction, Solved, answer_of
 from gridless.samples import Samples
 
@@ -140,8 +140,7 @@ class Field:
         x, tail = self._batched(coords)
         step = self._chunk(chunk, x.shape[1])
         parts = [draws(x[:, q : q + step]) for q in range(0, x.shape[1], step)]
-        if not parts:
-            parts = [self.samples.values.new_empty(len(x), n, 0, self.channels)]
+        parts = parts or [self.samples.values.new_empty(len(x), n, 0, self.channels)]
         return torch.cat(parts, 2).transpose(0, 1).reshape(n, *tail, self.channels)
 
     def to_grid(
@@ -161,8 +160,7 @@ class Field:
         """
         values, domain, seen = self.samples.values, self.samples.domain, self.samples.shape
         shape = asked_shape(self.samples.axes, seen, domain, scale, shape)
-        ranges = ranges_of(shape, part)
-        size = tuple(map(len, ranges))
+        size = tuple(map(len, ranges := ranges_of(shape, part)))
         if self.joint and size != shape:
             raise ValueError(
                 f"this field's answers depend on one another (a joint decoder), so {part} cannot be asked alone"
@@ -210,6 +208,19 @@ class Field:
 
         return answered_table(self, points, tz=tz)
 
+    def to_nifti(
+        self,
+        path: "str | Path",
+        *,
+        spacing: Sequence[float] | None = None,
+        like: "str | Path | None" = None,
+        spread: "str | Path | None" = None,
+    ) -> None:
+        """The field of a volume (`gl.read("brain.nii.gz")`) as a NIfTI file: see `data.volume_writing.write_nifti`."""
+        from gridless.data.volume_writing import write_nifti
+
+        write_nifti([self], path, spacing=spacing, like=like, spread=spread)
+
     def gradient(
         self, coords: Points, cell: Tensor | None = None, create_graph: bool = False
     ) -> Float[Tensor, "*B Q C d"]:
@@ -234,11 +245,10 @@ class Field:
             self._gradient(x[:, q : q + step], _slice(cell, q, step), create_graph)
             for q in range(0, x.shape[1], max(1, step))
         ]
-        channels, axes = self.channels, self.samples.axes
-        out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, channels, axes)
+        out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, self.channels, self.samples.axes)
         if isinstance(coords, Mapping) and self.samples.domain is not None:
             out = out / self.samples.domain.lengths.to(out)
-        return out.reshape(*tail, channels, axes)
+        return out.reshape(*tail, *out.shape[-2:])
 
     def to(self, device) -> "Field":
         """The same field on another device. Raises ValueError if its model was trained on since."""
@@ -331,18 +341,8 @@ class Field:
             u = domain.to_unit(coords).to(device)
             outer = u.shape[:-1] if b == 1 else (b, *u.shape[:-1])
             return u.reshape(-1, d).expand(b, -1, -1), tuple(outer)
-        coords = as_tensor(coords)
-        if not coords.is_floating_point():
-            raise ValueError(f"coordinates must be floats in [0, 1], got {coords.dtype}")
-        if coords.ndim not in (2, 3) or coords.shape[-1] != d or (coords.ndim == 3 and len(coords) not in (1, b)):
-            raise ValueError(f"expected coordinates (Q, {d}) or ({b}, Q, {d}), got {tuple(coords.shape)}")
-        low, high = map(float, coords.detach().aminmax()) if self.checked and coords.numel() else (0.0, 1.0)
-        if not (low >= -1e-5 and high <= 1 + 1e-5):
-            raise ValueError(
-                f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide pixels by the size"
-            )
-        count = coords.shape[-2]
-        outer = (count,) if coords.ndim == 2 and b == 1 else (b, count)
+        coords = within_unit(coords, b, d, self.checked)
+        outer = (coords.shape[-2],) if coords.ndim == 2 and b == 1 else (b, coords.shape[-2])
         return (coords[None] if coords.ndim == 2 else coords).expand(b, -1, -1), outer
 
 

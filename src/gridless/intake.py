@@ -124,6 +124,22 @@ def positive(noise: Tensor | None, mask: Tensor | None) -> Tensor | None:
     return noise
 
 
+def within_unit(coords: object, batch: int, axes: int, checked: bool = True) -> Float[Tensor, "*B Q d"]:
+    """Coordinates of questions, for all fields of a batch or for each; `checked`: none may lie outside [0, 1]."""
+    coords = as_tensor(coords)
+    if not coords.is_floating_point():
+        raise ValueError(f"coordinates must be floats in [0, 1], got {coords.dtype}")
+    known = coords.ndim in (2, 3) and coords.shape[-1] == axes and (coords.ndim == 2 or len(coords) in (1, batch))
+    if not known:
+        raise ValueError(f"expected coordinates (Q, {axes}) or ({batch}, Q, {axes}), got {tuple(coords.shape)}")
+    low, high = map(float, coords.detach().aminmax()) if checked and coords.numel() else (0.0, 1.0)
+    if not (low >= -1e-5 and high <= 1 + 1e-5):
+        raise ValueError(
+            f"coordinates must lie in [0, 1] per axis, got {low:.4g} … {high:.4g}; divide pixels by the size"
+        )
+    return coords
+
+
 def pixel_sizes(cell: object, coords: Float[Tensor, "B Q d"], checked: bool = True) -> Float[Tensor, "B #Q d"] | None:
     """The size of the asked pixel for every field; `checked`: none may be zero or negative, where that costs no wait."""
     if cell is None:

@@ -50,6 +50,7 @@ from gridless.network.questions import (
     units_seen,
 )
 from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
+from gridless.network.slices import of_slices
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
 from gridless.protocols import Answer, Base, Solved
@@ -153,7 +154,7 @@ class FieldModel(
     def reader(self, samples: Samples, pad: bool = True, solved: Solved | None = None) -> Reader:
         """What the network says of these samples, anywhere. `solved`: their base, for a network that knows it."""
         fitted, placement = in_domain(samples, self.config, self.domain)
-        return placed(self._reader(fitted, pad, solved), placement)
+        return placed(of_slices(fitted, self.config.signal, lambda s: self._reader(s, pad, solved)), placement)
 
     def _reader(self, samples: Samples, pad: bool, solved: Solved | None) -> Reader:
         if self.points:
@@ -252,16 +253,16 @@ class FieldModel(
     ) -> Float[Tensor, "B N k"]:
         """The head's outputs on a lattice in units of the window, for one cell: the numbers of its points, at a part of
         their price where the model reads features and nothing else."""
-        if self.local is not None and encoded.local is not None and self._shares(encoded.local):
+        if self.local is not None and encoded.local is not None and self._shares(self.local, encoded.local):
             assert isinstance(self.head, PointHead)
             known = None if self.config.signal.finest_cell is None else cell[0, 0].to(lattice.axes[0].dtype)
             return self.local.on_lattice(encoded.local, lattice, known, self.head.linear)
         return self.decode(encoded, lattice.points(len(cell)), cell)
 
-    def _shares(self, local: FeatureGrid) -> bool:
-        """Whether an answer is a linear map of the features read in a plane without holes."""
-        direct, plane = isinstance(self.config.decoder, c.Direct), self.config.signal.axes == 2
-        return direct and plane and isinstance(self.head, PointHead) and local.mask is None
+    def _shares(self, readout: LocalReadout, local: FeatureGrid) -> bool:
+        """Whether an answer is a linear map of the features read in a plane, or slice by slice, without holes."""
+        direct = isinstance(self.config.decoder, c.Direct) and isinstance(self.head, PointHead)
+        return direct and readout.flat and local.mask is None
 
     def _decode(
         self, encoded: Encoded, coords: Tensor, cell: Tensor, latents_at: Tensor | None, base: Tensor | None
@@ -311,9 +312,8 @@ class FieldModel(
     def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
         """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
         read locally, and its own level and deviation where the model has none of its own."""
-        local = 0 if self.local is None else self.local_width
-        latents = self.latents * (self.config.processor.latent or self.encoder.width)
-        return latent_floats(self.config.signal, shape, latents, local)
+        each = self.config.processor.latent or self.encoder.width
+        return latent_floats(self.config.signal, shape, self.latents * each, self.local_width if self.local else 0)
 
     def save_pretrained(
         self,

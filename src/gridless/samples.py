@@ -9,7 +9,7 @@ Encoded      what one window became
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ from gridless.coords import grid
 from gridless.domain import Coordinates, Domain
 from gridless.intake import as_tensor, finite, measured, merged, positive, unit_coordinates
 
+if TYPE_CHECKING:
+    from gridless.data.volume_space import NiftiSpace
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -27,7 +30,8 @@ class Samples:
 
     `noise`: the standard deviation of each reading's error, in units of the value. `domain`: what the axes are called
     outside. `level` and `scale`: mean and standard deviation per channel of the whole field that these samples are a part
-    of, where they are known; else `standard()` takes those of the samples.
+    of, where they are known; else `standard()` takes those of the samples. `space`: of a volume that was read from a file,
+    what a file of its answer needs.
     """
 
     values: Float[Tensor, "B N C"]
@@ -38,6 +42,7 @@ class Samples:
     domain: Domain | None = None
     level: Float[Tensor, "B C"] | None = None
     scale: Float[Tensor, "B C"] | None = None
+    space: "NiftiSpace | None" = None
 
     def __post_init__(self):
         if self.values.ndim != 3:

@@ -6,6 +6,7 @@ The options of every task are declared in `config/tasks.py`; these classes are t
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from math import ceil, floor
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from gridless.bases.interpolation import Interpolation
 from gridless.config import Uniform
 from gridless.config.frozen import config as frozen
 from gridless.coords import grid
-from gridless.data.cropping import even_crops, grid_signal, middle, noisy, padded, pick, random_crop
+from gridless.data.cropping import even_crops, grid_signal, middle, noisy, padded, pick, random_crop, stacked
 from gridless.data.grid_questions import asked_cells, batch_of, grid_case
 from gridless.data.pairs import Pair, pair_of
 from gridless.data.signals import Formula, GridSignal, Reading, Readings, Signal
@@ -50,7 +51,7 @@ class SuperResolution(config.SuperResolution):
         count, parts = queries or int(np.prod(window)), []
         for _ in range(batch):
             least = [n * span.low for n, span in zip(window, spans, strict=True)]
-            signal = grid_signal(pick(signals, rng, least), len(window))
+            signal = grid_signal(pick(signals, rng, least, self.slices), len(window))
             factors = _factors(spans, rng)
             sides = [
                 _fine(n, factor, nodes, most)
@@ -59,7 +60,7 @@ class SuperResolution(config.SuperResolution):
             crop = random_crop(signal, sides, rng)
             crop = crop if self.turned is False else crop.turned(rng, bool(self.turned))
             crop = crop.recoloured(rng) if self.recolour else crop
-            seen = crop.reduced(window) if tuple(sides) != tuple(window) else crop
+            seen = crop.reduced(window, self.profile) if tuple(sides) != tuple(window) else crop
             index = rng.integers(int(np.prod(sides)), size=count)
             parts.append((seen, *asked_cells(crop, index, window)))
         return batch_of(parts)
@@ -67,14 +68,16 @@ class SuperResolution(config.SuperResolution):
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
         """Each scale: the signal cropped to round(⌊n/s⌋·s), and its reduction to ⌊n/s⌋."""
         for signal in signals:
-            signal = middle(grid_signal(signal), self.largest)
+            signal = middle(stacked(grid_signal(signal)) if self.slices else grid_signal(signal), self.largest)
             for scale in self._asked_scales(signal.axes):
-                factors = scale if isinstance(scale, tuple) else (scale,) * signal.axes
+                factors = self._per_axis(scale, signal.axes)
                 if len(factors) != signal.axes:
                     raise ValueError(f"{signal.name} has {signal.axes} axes, task.scales names {len(factors)}")
                 for crop, coarse in self._pairs(signal, factors):
-                    seen = crop.reduced(coarse) if coarse != crop.shape else crop
-                    yield grid_case(crop.name, seen.samples(), crop, {"scale": scale_label(scale)})
+                    seen = crop.reduced(coarse, self.profile) if coarse != crop.shape else crop
+                    yield grid_case(
+                        crop.name, seen.samples(), crop, {"scale": scale_label(factors if self.slices else scale)}
+                    )
 
     def for_validation(self) -> "SuperResolution":
         return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
@@ -95,15 +98,21 @@ class SuperResolution(config.SuperResolution):
         yield signal.crop((0,) * signal.axes, sides), coarse
 
     def _spans(self, axes: int) -> list[Uniform]:
-        factors = self.scale if isinstance(self.scale, tuple) else (self.scale,) * axes
+        factors = self._per_axis(self.scale, axes)
         if len(factors) != axes:
             raise ValueError(f"task.scale names {len(factors)} axes, the signals have {axes}")
         return [f if isinstance(f, Uniform) else Uniform(f, f) for f in factors]
 
+    def _per_axis(self, scale: Any, axes: int) -> tuple:
+        """A factor for every axis; one number is that of all, of slices that of the last."""
+        if isinstance(scale, tuple):
+            return scale
+        return (*[1.0] * (axes - 1), scale) if self.slices else (scale,) * axes
+
     def _asked_scales(self, axes: int) -> list[float | tuple[float, ...]]:
         if self.scales is not None:
             return list(self.scales)
-        per_axis = isinstance(self.scale, tuple)
+        per_axis = isinstance(self.scale, tuple) or self.slices
         spans = self._spans(axes)
         highest = max(span.high for span in spans)
         if all(span.low == span.high for span in spans):
@@ -140,9 +149,8 @@ class Reconstruction(config.Reconstruction):
         drawn = batch_of(parts)
         samples, coords, target, latents_at = drawn.samples, drawn.coords, drawn.target, None
         if self.jitter:
-            moved = slice(ceil(self.jitter_share * batch))
-            coords = coords.clone()
-            coords[moved] = _shifted(coords[moved], self.jitter, rng)
+            moved = ceil(self.jitter_share * batch)
+            coords = torch.cat([_shifted(coords[:moved], self.jitter, rng), coords[moved:]])
         if self.offset:
             latents_at, coords = coords, _shifted(coords, self.offset, rng)
         if (self.jitter or self.offset) and self.resampled:

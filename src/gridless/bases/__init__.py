@@ -1,7 +1,7 @@
 """Classical answers: what a user would reach for today. The start of a model's field, and baseline rows of a report."""
 
 from gridless.bases.climatology import Climatology, OfAnomalies
-from gridless.bases.interpolation import BASELINES, Constant, Interpolation
+from gridless.bases.interpolation import BASELINES, KINDS, Constant, Interpolation
 from gridless.bases.kriging import Kriging
 from gridless.bases.modes import Modes
 from gridless.bases.modes_fitting import enough_fields, fit_modes
@@ -12,6 +12,7 @@ from gridless.bases.wave_kriging import WaveKriging
 
 __all__ = [
     "BASELINES",
+    "KINDS",
     "SCATTERED",
     "Climatology",
     "Constant",

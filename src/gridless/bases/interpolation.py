@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gridless.coords import Lattice, grid
 from gridless.field import Field
+from gridless.protocols import Solved
 from gridless.samples import Samples
 
 TAPS_AT_ONCE = 1 << 22  # values gathered per block: bounds memory when a small picture is asked of a large one
@@ -30,7 +31,7 @@ def _triangle(x: Tensor) -> Tensor:
     return (1 - x.abs()).clamp(min=0)
 
 
-def _keys(x: Tensor) -> Tensor:
+def keys(x: Tensor) -> Tensor:
     """Keys (1981), a = −0.5: the cubic that reproduces quadratics. Value and derivative vanish at ±2."""
     x = x.abs()
     near = (1.5 * x - 2.5) * x * x + 1
@@ -42,17 +43,20 @@ def _lanczos(x: Tensor) -> Tensor:
     return torch.where(x.abs() < 3, torch.sinc(x) * torch.sinc(x / 3), torch.zeros_like(x))
 
 
+BSPLINE = "bspline"
 KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
     "bilinear": (_triangle, 1.0),
-    "bicubic": (_keys, 2.0),
+    "bicubic": (keys, 2.0),
     "lanczos": (_lanczos, 3.0),
 }
 BASELINES = ("nearest", *KERNELS)
+"""What stands beside a model of pictures."""
+KINDS = (*BASELINES, BSPLINE)
 
 
 @dataclass(frozen=True)
 class Interpolation:
-    """A grid answered anywhere by a kernel: nearest, bilinear, bicubic or lanczos, on any number of axes.
+    """A grid answered anywhere by a kernel: nearest, bilinear, bicubic, lanczos or bspline, on any number of axes.
 
     `exact`: asked at the samples' own cell size, a model's field returns the base alone. `fill`: the nearest measured value
     where nothing within the kernel's reach was measured; else NaN.
@@ -63,19 +67,23 @@ class Interpolation:
     fill: bool = False
 
     def __post_init__(self):
-        if self.kind not in BASELINES:
-            raise ValueError(f"no baseline {self.kind!r}; there are {', '.join(BASELINES)}")
+        if self.kind not in KINDS:
+            raise ValueError(f"no baseline {self.kind!r}; there are {', '.join(KINDS)}")
 
     @property
     def name(self) -> str:
         return self.kind
 
-    def solve(self, samples: Samples) -> "SolvedInterpolation":
+    def solve(self, samples: Samples) -> Solved:
         """Raises ValueError for scattered samples."""
         samples.on_grid()
+        if self.kind == BSPLINE:
+            from gridless.bases.bsplines import SolvedBSpline
+
+            return SolvedBSpline.of(self, samples)
         return SolvedInterpolation(self, samples)
 
-    def solve_for_training(self, samples: Samples) -> "SolvedInterpolation":
+    def solve_for_training(self, samples: Samples) -> Solved:
         """Known everywhere, so that no NaN reaches a loss."""
         return replace(self, fill=True).solve(samples)
 
@@ -103,10 +111,7 @@ class SolvedInterpolation:
             self._taps(coords[..., a], None if cell is None else cell[..., a], n, samples.joins[a])
             for a, n in enumerate(samples.grid_shape)
         ]
-        count = prod(axis.index.shape[-1] for axis in axes)
-        block = max(1, TAPS_AT_ONCE // (count * len(coords) * samples.channels))
-        parts = [self._gather([axis.block(q, block) for axis in axes]) for q in range(0, coords.shape[1], block)]
-        values = torch.cat(parts, 1) if len(parts) != 1 else parts[0]
+        values = in_blocks(samples, axes, coords.shape[1])
         return nearest_measured(samples, coords, values) if self.base.fill and samples.mask is not None else values
 
     def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N C"]:
@@ -117,8 +122,21 @@ class SolvedInterpolation:
         values = samples.values.unflatten(1, samples.grid_shape)
         for a in range(samples.axes - 1, -1, -1):
             taps = self._taps(lattice.axes[a][None], cell[:1, :, a], samples.grid_shape[a], samples.joins[a])
-            values = _weighed(values.movedim(1 + a, 0), taps).movedim(0, 1 + a)
+            values = weighed(values.movedim(1 + a, 0), taps).movedim(0, 1 + a)
         return values.flatten(1, -2)
+
+    def measured_share(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q"]:
+        """Of the weight of all samples that the kernel reads, how much was measured."""
+        samples = self.samples
+        assert samples.mask is not None, "without a mask all was measured"
+        known = replace(samples, values=samples.mask[..., None].double(), mask=None)
+        axes = [
+            self._taps(coords[..., a], None if cell is None else cell[..., a], n, samples.joins[a])
+            for a, n in enumerate(samples.grid_shape)
+        ]
+        axes = [replace(axis, weight=axis.weight.abs(), tent=None) for axis in axes]
+        axes = [replace(axis, weight=axis.weight / axis.weight.sum(-1, keepdim=True)) for axis in axes]
+        return in_blocks(known, axes, coords.shape[1])[..., 0]
 
     def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
         return None
@@ -128,19 +146,19 @@ class SolvedInterpolation:
 
     def gate(self, cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q 1"] | float:
         """How much of the network's correction counts at this cell, relative to a sample's: none at ×1, all from ×2."""
-        return (2 * (1 - cell.amin(-1, keepdim=True))).clamp(0, 1) if self.base.exact else 1.0
+        return finer(cell) if self.base.exact else 1.0
 
     def to(self, device) -> "SolvedInterpolation":
         return replace(self, samples=self.samples.to(device))
 
-    def _taps(self, coords: Float[Tensor, "B Q"], cell: Tensor | None, n: int, joins: bool) -> "_Taps":
+    def _taps(self, coords: Float[Tensor, "B Q"], cell: Tensor | None, n: int, joins: bool) -> "Taps":
         """The samples that a kernel reads along one axis of n; float64, so that ×1 is exact."""
         u = coords.double() * n - 0.5
         if self.base.kind == "nearest":
             index = (u + 0.5).detach().floor().long()
             index = (index % n if joins else index.clamp(0, n - 1))[..., None]
             one = torch.ones_like(index, dtype=torch.float64)
-            return _Taps(index, one, one)
+            return Taps(index, one, one)
         kernel, support = KERNELS[self.base.kind]
         width = torch.ones(1, 1, dtype=u.dtype) if cell is None else (cell.double() * n).clamp(min=1)
         reach = ceil(2 * support * float(width.max())) + 1  # on the CPU if the cell is there: no wait for a GPU
@@ -155,21 +173,36 @@ class SolvedInterpolation:
         tent = None
         if self.samples.mask is not None:
             tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
-        return _Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
+        return Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
 
-    def _gather(self, axes: list["_Taps"]) -> Float[Tensor, "B Q C"]:
-        samples, taps = self.samples, axes[0]
-        for other, n in zip(axes[1:], samples.grid_shape[1:], strict=True):
-            taps = taps.times(other, n)
-        batch = torch.arange(len(taps.index), device=taps.index.device)[:, None, None]
-        values, weight = samples.values[batch, taps.index], taps.weight
-        if samples.mask is not None:
-            weight = taps.measured(samples.mask[batch, taps.index])
-        return (weight.to(values.dtype)[..., None] * values).sum(2)  # no matmul: autocast must not round the base
+
+def gathered(samples: Samples, axes: "list[Taps]") -> Float[Tensor, "B Q C"]:
+    """The samples that the taps of all axes read together, weighed."""
+    taps = axes[0]
+    for other, n in zip(axes[1:], samples.grid_shape[1:], strict=True):
+        taps = taps.times(other, n)
+    batch = torch.arange(len(taps.index), device=taps.index.device)[:, None, None]
+    values, weight = samples.values[batch, taps.index], taps.weight
+    if samples.mask is not None:
+        weight = taps.measured(samples.mask[batch, taps.index])
+    return (weight.to(values.dtype)[..., None] * values).sum(2)  # no matmul: autocast must not round the base
+
+
+def in_blocks(samples: Samples, axes: "list[Taps]", points: int) -> Float[Tensor, "B Q C"]:
+    """`gathered`, so many points at once that memory is bounded."""
+    count = prod(axis.index.shape[-1] for axis in axes)
+    block = max(1, TAPS_AT_ONCE // (count * len(samples) * samples.channels))
+    parts = [gathered(samples, [axis.block(q, block) for axis in axes]) for q in range(0, points, block)]
+    return torch.cat(parts, 1) if len(parts) != 1 else parts[0]
+
+
+def finer(cell: Float[Tensor, "B #Q d"]) -> Float[Tensor, "B #Q 1"]:
+    """How much of a correction counts where the samples' own cell answers exactly: none at ×1, all from ×2 along an axis."""
+    return (2 * (1 - cell.amin(-1, keepdim=True))).clamp(0, 1)
 
 
 @dataclass(frozen=True, eq=False)
-class _Taps:
+class Taps:
     """Samples that a kernel reads at every query, with its weights and those of a positive kernel that no sample within
     reach escapes."""
 
@@ -178,17 +211,17 @@ class _Taps:
     tent: Float[Tensor, "B Q K"] | None
     """None where no sample is masked."""
 
-    def block(self, start: int, size: int) -> "_Taps":
+    def block(self, start: int, size: int) -> "Taps":
         part = slice(start, start + size)
-        return _Taps(self.index[:, part], self.weight[:, part], None if self.tent is None else self.tent[:, part])
+        return Taps(self.index[:, part], self.weight[:, part], None if self.tent is None else self.tent[:, part])
 
-    def times(self, other: "_Taps", n: int) -> "_Taps":
+    def times(self, other: "Taps", n: int) -> "Taps":
         """The product with the taps of a further axis of n samples."""
         index = (self.index[..., None] * n + other.index[..., None, :]).flatten(2)
         weight, tent = (self.weight[..., None] * other.weight[..., None, :]).flatten(2), None
         if self.tent is not None and other.tent is not None:
             tent = (self.tent[..., None] * other.tent[..., None, :]).flatten(2)
-        return _Taps(index, weight, tent)
+        return Taps(index, weight, tent)
 
     def measured(self, mask: Bool[Tensor, "B Q K"]) -> Float[Tensor, "B Q K"]:
         """Weights of the measured samples alone; NaN where there is none."""
@@ -204,7 +237,7 @@ class _Taps:
         return torch.where(complete, self.weight, mixed)
 
 
-def _weighed(values: Float[Tensor, "n *rest"], taps: _Taps) -> Float[Tensor, "asked *rest"]:
+def weighed(values: Float[Tensor, "n *rest"], taps: Taps) -> Float[Tensor, "asked *rest"]:
     """Samples along the first axis at every question of it."""
     index, weight = taps.index[0], taps.weight[0].to(values.dtype)
     used = int(index.min()), int(index.max()) + 1

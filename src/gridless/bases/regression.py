@@ -91,7 +91,7 @@ class Regression:
         answer = Samples(values, shape=asked.shape, domain=asked.domain)
         reach = tuple(REACH / n for n in asked.shape)
         placement = None if samples.domain == asked.domain else placement_of(samples, asked.domain, reach)
-        return SolvedRegression(Interpolation("bicubic").solve(answer), placement)
+        return SolvedRegression(SolvedInterpolation(Interpolation("bicubic"), answer), placement)
 
     def encode(self, samples: Samples) -> Field:
         """The same protocol as a model's: samples in, field out."""

@@ -7,7 +7,7 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 
 from gridless.config.attention import Attention, Bias
 from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
-from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, WaveData
+from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, VolumeData, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
@@ -109,6 +109,7 @@ __all__ = [
     "Train",
     "TransformerEncoder",
     "Uniform",
+    "VolumeData",
     "WaveData",
     "own",
 ]

@@ -19,7 +19,7 @@ class NoBase:
 
 @config
 class Interpolation:
-    kind: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    kind: Literal["nearest", "bilinear", "bicubic", "lanczos", "bspline"] = "bicubic"
     exact: bool = True
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""
     fill: bool = False

@@ -69,4 +69,13 @@ class ArchiveData:
                 raise ValueError(f"data.{name} is a share below 1 or a whole number of steps, got {size:g}")
 
 
-AnyData = Annotated[Data | WaveData | PriorData | ArchiveData, Discriminator("kind")]
+@config
+class VolumeData:
+    """Scans: a file of NIfTI, of which all is learnt from, or a folder of them, which may have `train`, `val` and `test`
+    inside; None: the MNI template that ships inside the package nilearn."""
+
+    kind: Literal["volumes"] = "volumes"
+    path: str | None = None
+
+
+AnyData = Annotated[Data | WaveData | PriorData | ArchiveData | VolumeData, Discriminator("kind")]

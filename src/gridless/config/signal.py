@@ -36,6 +36,9 @@ class Signal:
     by `out_std`. Training on pairs learns both, where no base knows them."""
     finest_cell: float | None = None
     """The smallest asked pixel, relative to a sample's, that training shows; None: the answer ignores the cell."""
+    slices: bool = False
+    """Grids are stacks of slices: the network sees the axis of the coarsest step last and refines along it alone; across it
+    what it adds is interpolated from sample to sample."""
     positions: Count | None = None
     """Numbers of a position that a model of scattered points reads; None: one per axis. A circle needs one more, a sphere
     three for its two axes; missing ones are 0."""

@@ -50,8 +50,15 @@ class SuperResolution:
     """What training draws from: a number or a Uniform, for all axes or one for each."""
     scales: Annotated[tuple[Positive | Factors, ...], BeforeValidator(_several)] | None = None
     """Evaluation asks at these, each a number or one per axis; None: the whole numbers from 2 on within `scale`."""
+    profile: Literal["bicubic", "box", "gaussian"] = "bicubic"
+    """What a coarse sample weighs of the fine ones: the widened bicubic kernel; the mean over its width; or a gaussian as
+    wide at half its height, which is about what a scanner's slice does. Pictures take the first alone."""
+    slices: bool = False
+    """Signals are scans: one axis, a random one of those whose samples are closest, is made coarser by `scale` and comes
+    last, the others in any order. So a scan of thick slices teaches what its own planes show."""
     recolour: bool = False
-    """Training crops of pictures get random colours, so that a few photos are not learned by heart."""
+    """Training crops of pictures get random colours, so that a few photos are not learned by heart; those of other data are
+    negatives every other time."""
     turned: bool | None = None
     """Training crops come in their orientations; None: pictures do, other data not."""
     seen: Count | None = None

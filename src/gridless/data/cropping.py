@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 from math import ceil
 
 import numpy as np
@@ -17,11 +18,18 @@ CROPS = 4  # of one signal and scale, when signals are evaluated in crops
 TRIES = 50  # to find a signal that is large enough, and a crop in which something was measured
 
 
-def pick(signals: Sequence[Signal] | Source, rng: np.random.Generator, least: Sequence[float] | None = None) -> Signal:
-    """One of the signals, at least so many samples large along every axis. Raises ValueError if there seems to be none."""
+def pick(
+    signals: Sequence[Signal] | Source,
+    rng: np.random.Generator,
+    least: Sequence[float] | None = None,
+    slices: bool = False,
+) -> Signal:
+    """One of the signals, at least so many samples large along every axis; `slices`: as a stack of them. Raises ValueError
+    if there seems to be none."""
     small, needed = "", ()
     for _ in range(TRIES):
         signal = signals.draw(rng, 1)[0] if isinstance(signals, Source) else signals[int(rng.integers(len(signals)))]
+        signal = stacked(grid_signal(signal), rng, least) if slices else signal
         if least is None or not isinstance(signal, GridSignal):
             return signal
         if all(n >= m for n, m in zip(signal.shape, least, strict=False)):
@@ -62,6 +70,20 @@ def even_crops(signal: GridSignal, size: Sequence[int]) -> list[GridSignal]:
     places = [i * total // min(total, CROPS) for i in range(min(total, CROPS))]
     corners = [[int(i) * n for i, n in zip(np.unravel_index(p, counts), size, strict=True)] for p in places]
     return [replace(signal.crop(corner, size), name=f"{signal.name}-{i}") for i, corner in enumerate(corners)]
+
+
+def stacked(
+    signal: GridSignal, rng: np.random.Generator | None = None, least: Sequence[float] | None = None
+) -> GridSignal:
+    """A grid as a stack of slices: one of the axes whose samples are closest comes last, the last of them or a random one,
+    the others in the signal's order or in any; of random orders those in which it has at least so many samples."""
+    closest, axes = signal.closest_axes, range(signal.axes)
+    if rng is None:
+        return signal.arranged([*(axis for axis in axes if axis != closest[-1]), closest[-1]])
+    orders = [order for order in permutations(axes) if order[-1] in closest]
+    fitting = [o for o in orders if all(signal.shape[axis] >= n for axis, n in zip(o, least or (), strict=False))]
+    orders = fitting or orders
+    return signal.arranged(orders[int(rng.integers(len(orders)))])
 
 
 def middle(signal: GridSignal, largest: int | None) -> GridSignal:

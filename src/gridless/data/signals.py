@@ -20,9 +20,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless.data.pictures import quantise, resize_bicubic
-from gridless.data.resampling import resample
+from gridless.data.resampling import Profile, resample
 from gridless.domain import Domain
 from gridless.samples import Samples
+
+ALIKE = 1.2  # ratio of two steps that are about the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +149,20 @@ class GridSignal(Signal):
         mask = None if self.mask is None else self.mask[part]
         return self._part(self.values[part], mask)
 
+    @property
+    def closest_axes(self) -> list[int]:
+        """Those along which samples are closest; all of them where no domain says how far they are apart."""
+        domain = (self.whole or self).domain
+        steps = [1.0 if domain is None else abs(domain.axes[a].length) / n for a, n in enumerate(self.shape)]
+        return [axis for axis, step in enumerate(steps) if step < ALIKE * min(steps)]
+
+    def arranged(self, order: Sequence[int]) -> Self:
+        """With its axes in another order, without a copy. Of data that lie on no sphere."""
+        domain = None if self.domain is None else replace(self.domain, axes=tuple(self.domain.axes[a] for a in order))
+        mask = None if self.mask is None else self.mask.transpose(order)
+        values = self.values.transpose(*order, self.axes)
+        return replace(self, values=values, mask=mask, domain=domain, units=self.standard())
+
     def at_cells(self, index: tuple[np.ndarray, ...]) -> Float[np.ndarray, "N C"]:
         """The values of some samples, as they are measured against."""
         return np.ascontiguousarray(self.values[index])
@@ -156,9 +172,10 @@ class GridSignal(Signal):
         whole = self.whole or self
         return replace(self, values=values, mask=mask, domain=None, whole=whole, units=self.standard())
 
-    def reduced(self, shape: Sequence[int]) -> Self:
-        """Made coarser: antialiased by the widened bicubic kernel; a coarse sample is measured where half of it was."""
-        values, mask = resample(self.floats, shape, self.mask, self.nodes)
+    def reduced(self, shape: Sequence[int], profile: Profile = "bicubic") -> Self:
+        """Made coarser: antialiased by the widened bicubic kernel, or as slices are; a coarse sample is measured where half
+        of it was."""
+        values, mask = resample(self.floats, shape, self.mask, self.nodes, profile)
         return replace(self._part(values, mask), domain=self.domain)
 
     def turned(self, rng: np.random.Generator, always: bool) -> Self:
@@ -169,7 +186,11 @@ class GridSignal(Signal):
         return self._part(self.values[part], None if self.mask is None else self.mask[part])
 
     def recoloured(self, rng: np.random.Generator) -> Self:
-        raise ValueError(f"{self.name}: only pictures of 8 bits can be recoloured; set task.recolour to false")
+        """As a negative every other time: what is bright in one scan is dark in another."""
+        if rng.integers(2):
+            return self
+        level, scale = self.standard()
+        return replace(self._part(-self.values, self.mask), units=(-level, scale))
 
     def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
         """At cell centres that were measured."""
@@ -198,8 +219,10 @@ class Picture(GridSignal):
     def at_cells(self, index: tuple[np.ndarray, ...]) -> Float[np.ndarray, "N C"]:
         return self.values[index].astype(np.float32) / np.float32(255)
 
-    def reduced(self, shape: Sequence[int]) -> Self:
+    def reduced(self, shape: Sequence[int], profile: Profile = "bicubic") -> Self:
         """Pillow's bicubic, in 8 bits again: the protocol of the field."""
+        if profile != "bicubic":
+            raise ValueError(f"{self.name}: pictures of 8 bits are made smaller by Pillow; set task.profile to bicubic")
         height, width = shape
         return self._part(resize_bicubic(self.values, (height, width)), None)
 

@@ -18,6 +18,7 @@ from gridless.data.picture_reading import read_photo
 from gridless.data.pictures import Photo
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
 from gridless.data.snapshots import Snapshots
+from gridless.data.volumes import is_volume, read_volume
 from gridless.samples import Samples
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def as_signal(item: object, name: str = "signal", channels: int | None = None) -
             return _of_samples(item, name)
         case str() | Path() if is_archive(Path(item)):
             return _alone(read(item), str(item))
+        case str() | Path() if is_volume(item):
+            return _of_samples(read_volume(item), Path(item).name.split(".")[0])
         case str() | Path():
             return as_signal(_opened(Path(item)), Path(item).stem, channels)
         case np.ndarray() | Tensor():
@@ -124,20 +127,30 @@ def as_signal(item: object, name: str = "signal", channels: int | None = None) -
     )
 
 
-def read(source: "str | Path | xr.Dataset | xr.DataArray", variable: str | Sequence[str] | None = None) -> Any:
+def read(
+    source: "str | Path | xr.Dataset | xr.DataArray",
+    variable: str | Sequence[str] | None = None,
+    *,
+    frames: bool = False,
+) -> Any:
     """What a file holds: Samples, or Snapshots (a field for each step of time, read when it is asked for).
 
-    A picture is RGB in [0, 1]; a .npy file an array (*grid, C), whose NaN were not measured; NetCDF, Zarr and xarray
-    objects are read by the rules of CF: `variable` is the data variable, or several that are channels. Raises ValueError
-    (ImageError) for files that cannot be read.
+    A picture is RGB in [0, 1]; a .npy file an array (*grid, C), whose NaN were not measured; a NIfTI file (.nii, .nii.gz) a
+    volume in millimetres, with a fourth axis of time or (`frames`) a batch of volumes; NetCDF, Zarr and xarray objects are
+    read by the rules of CF: `variable` is the data variable, or several that are channels. Raises ValueError (ImageError)
+    for files that cannot be read.
     """
     if is_labelled(source):
         return read_labelled(source, variable)
     path = Path(source)  # pyright: ignore[reportArgumentType]  nothing labelled
+    if is_volume(path) and variable is None:
+        return read_volume(path, frames)
+    if frames:
+        raise ValueError(f"{path} is no volume over time; frames=True is for NIfTI")
     if is_archive(path):
         return read_labelled(open_archive(path), variable, str(path))
     if variable is not None:
-        raise ValueError(f"{path} holds one array or picture; variable={variable!r} is for NetCDF and Zarr")
+        raise ValueError(f"{path} holds one array, volume or picture; variable={variable!r} is for NetCDF and Zarr")
     opened = _opened(path)
     if isinstance(opened, Photo):
         values = torch.from_numpy(opened.values)

@@ -38,7 +38,8 @@ class LocalReadout(nn.Module):
     def __init__(self, local: config.Local, signal: config.Signal, stem: int | None, patch: int, width: int, out: int):
         """`stem`: the stem's features, None without one; patches of `patch` samples per axis and `width` features."""
         super().__init__()
-        self.pitch, self.patch_size = 1 / signal.unit, patch
+        self.pitch, self.patch_size, self.slices = 1 / signal.unit, patch, signal.slices
+        self.flat = signal.axes == 2 or signal.slices  # questions on a lattice share their work
         self.stem = nn.Linear(stem, out) if local.stem and stem is not None else None
         self.patch = nn.Linear(width, patch**signal.axes * out) if local.patches else None
         self.wave = nn.Linear(signal.axes * (1 if signal.finest_cell is None else 2), out)  # of the offset and the cell
@@ -65,8 +66,11 @@ class LocalReadout(nn.Module):
         """`coords` in units of the window, `cell` relative to a sample's (None: a model blind to it)."""
         b, *shape, width = prepared.x.shape
         size = sizes(shape, torch.long, coords.device)
-        corners = (grid(*[2] * len(shape), device=coords.device) > 0.5).long()  # (K d)
+        across = [1 if self.slices else 2] * (len(shape) - 1)
+        corners = (grid(*across, 2, device=coords.device) > 0.5).long()  # (K d)
         u = coords / prepared.pitch - 0.5
+        if self.slices:  # across slices the question stands at a sample; rounding must not take it for the one before
+            u = torch.cat([u[..., :-1].round(), u[..., -1:]], -1)
         first = u.detach().floor()
         beside = u - first
         step = smooth_step(beside)[..., None, :]
@@ -93,7 +97,9 @@ class LocalReadout(nn.Module):
         self, prepared: FeatureGrid, lattice: Lattice, cell: Float[Tensor, " d"] | None, linear: nn.Linear
     ) -> Float[Tensor, "B N k"]:
         """`linear` of the features at every point of a plane's lattice, without the features; of samples without holes, and
-        questions of one cell."""
+        questions of one cell. Of slices the points stand at samples across the last axis."""
+        if self.slices:
+            return self._along_slices(prepared, lattice, cell, linear)
         b, height, width, _ = prepared.x.shape
         with torch.autocast(prepared.x.device.type, enabled=False):
             u = [axis / prepared.pitch - 0.5 for axis in lattice.axes]
@@ -131,6 +137,38 @@ class LocalReadout(nn.Module):
             answer = answer.permute(1, 2, 0, 3, 4).flatten(2, 3)
             out.append(answer if most * count == len(slot) else answer[:, :, slot])
         return torch.cat(out, 1).flatten(1, 2) + linear.bias.to(prepared.x.dtype)
+
+    def _along_slices(
+        self, prepared: FeatureGrid, lattice: Lattice, cell: Float[Tensor, " d"] | None, linear: nn.Linear
+    ) -> Float[Tensor, "B N k"]:
+        """Every question reads the two samples beside it along the last axis."""
+        with torch.autocast(prepared.x.device.type, enabled=False):
+            u = [axis / prepared.pitch - 0.5 for axis in lattice.axes]
+            *across, along = zip(u, prepared.x.shape[1:-1], strict=True)
+            nodes, count = nodes_along(*along), along[1]
+            d = len(lattice.axes)
+            phase = (
+                self.wave.bias if cell is None else self.wave.bias + self.wave.weight[:, d:] @ cell.to(self.wave.bias)
+            )
+            waves = (nodes.away[..., None] * self.wave.weight[:, d - 1] + phase).cos() * nodes.weight[..., None]
+            folded = (waves[..., None] * linear.weight.T).to(prepared.x.dtype)  # (c 2 W k)
+        features = prepared.x
+        for axis, (x, n) in enumerate(across):
+            features = features.index_select(1 + axis, x.round().long().clamp(0, n - 1))
+        features = features.flatten(1, -3)  # (B P n W)
+        out = []
+        for number, run in enumerate_runs(nodes.first):
+            pairs = [(number + side, folded[run, side]) for side in (0, 1) if 0 <= number + side < count]
+            parts = [features[:, :, sample] @ weight.movedim(0, 1).flatten(1) for sample, weight in pairs]
+            out.append(sum(parts[1:], parts[0]).unflatten(-1, (-1, linear.out_features)))
+        return torch.cat(out, 2).flatten(1, 2) + linear.bias.to(prepared.x.dtype)
+
+
+def enumerate_runs(first: Int64[Tensor, " n"]) -> list[tuple[int, slice]]:
+    """Ascending numbers, each with where it stands."""
+    numbers, counts = first.unique_consecutive(return_counts=True)
+    ends = counts.cumsum(0).tolist()
+    return [(n, slice(end - c, end)) for n, c, end in zip(numbers.tolist(), counts.tolist(), ends, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,7 +33,7 @@ def classical(
     """By name, in the order of a table; those that learn are fitted to the recipe's training data. `chosen`: only these."""
     match task.kind:
         case "super-resolution":
-            names = tuple(BASELINES)
+            names = (*BASELINES, "bspline") if recipe.data.kind == "volumes" else tuple(BASELINES)
         case "sparse-field":
             names = ROWS.get(recipe.data.kind, READ)
         case _:
@@ -60,7 +60,7 @@ def _encoder(name: str, recipe: c.Recipe, model: FieldModel) -> Encoder:
             oi.fit(load_data(recipe.data, "train"))
             return oi
         case _:
-            return Interpolation(name)  # pyright: ignore[reportArgumentType]  one of BASELINES
+            return Interpolation(name)  # pyright: ignore[reportArgumentType]  one of KINDS
 
 
 def climatology(recipe: c.Recipe) -> Climatology:

@@ -13,6 +13,7 @@ from gridless.data.archive_splits import split_archive
 from gridless.data.prior import FieldPrior
 from gridless.data.signals import Signal
 from gridless.data.sources import signals
+from gridless.data.volume_splits import split_volumes
 from gridless.data.waves import WaveSource
 from gridless.model import FieldModel
 
@@ -29,6 +30,8 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
             return WaveSource(data.families, split, data.fields if split == "train" else None, each)
         case "prior":
             return FieldPrior(data.kinds, split, data.each)
+        case "volumes":
+            return split_volumes(data, split)
         case "archive":
             steps = split_archive(data, split)
             return signals(steps) if len(steps) else ()

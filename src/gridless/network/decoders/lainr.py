@@ -85,7 +85,7 @@ class LainrDecoder(nn.Module):
     ) -> Float[Tensor, "B Q F"]:
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
         coords = distinct(coords)
-        m = 0.0 if local is None else local
+        m: Tensor | float = 0.0 if local is None else local
         if self.attention is not None and latents is not None:
             m = m + self.attention(*self.asked(coords if latents_at is None else distinct(latents_at), latents))
         encodings, scales = [fourier(coords) for fourier in self.fourier], []
@@ -98,7 +98,9 @@ class LainrDecoder(nn.Module):
         out = [refine(value) for refine, value in zip(self.refine.out, values, strict=True)]
         if self.skip is not None:
             out = [v + skip(encoding) for v, skip, encoding in zip(out, self.skip, encodings, strict=True)]
-        return torch.cat([*out, m] if self.linear else out, -1)
+        if self.linear and torch.is_tensor(m):
+            out.append(m)
+        return torch.cat(out, -1)
 
 
 class Refinement(nn.Module):
