@@ -34,23 +34,25 @@ named part only: same data, steps, schedule and seeds.
 
 A difference is arm − reference, positive where the arm is better, a mean over n seeds ± half of its own 95 % t-interval.
 With n − 1 degrees of freedom a few seeds pay for what they do not know of their spread: three take 4.3 standard errors,
-five take 2.8. p is two-sided and adjusted for the {tests} contrasts of this page (Holm); an effect is *established* where
-p < {alpha}. A single run establishes nothing; a count of operations needs no test. Where the parameters of the two sides
-differ by more than 5 %, that stands beside the difference.
+five take 2.8. How many seeds count was decided before looking (`rules.toml`); later ones do not, and two runs are held
+against each other at one commit only. p is two-sided and adjusted for the {tests} tests of this page (Holm): one of every
+contrast against no difference, and one against the smallest predicted effect where a document names one. An effect is
+*established* where p < {alpha}. A single run establishes nothing; a count of operations needs no test. Where the parameters
+or the latent floats of the two sides differ by more than 5 %, that stands beside the difference.
 
-A claim is *confirmed* where all of its contrasts are established on the claimed side (*refuted in size* where their
-intervals end below the smallest predicted effect), *refuted* where all are on the other side, and *depends* where some are
-established and others are not, or they disagree. It has *no effect above ± x* where every interval holds zero and none
-reaches the predicted size (1 dB, or five points, where a document has words only); x is the half-width of the widest: an
-effect of that size leaves zero out in every second experiment like this one. Otherwise it is *not decidable here*: a single
-run, an interval wider than the prediction or one that still holds it, or a contrast that would count alone but not among
-so many.
+A claim is *confirmed* where all of its contrasts are established on the claimed side (*refuted in size* where all of them
+are established to be smaller than the smallest predicted effect). It is *refuted* where all are on the other side, or where
+none is on the claimed one and all are established to be smaller than predicted. It *depends* where they disagree, or some
+are established and others open: the verdict says which. It has *no effect above ± x* where every interval holds zero and
+none reaches the predicted size (1 dB, or five points, where a document has words only); x is the half-width of the widest:
+an effect of that size leaves zero out in every second experiment like this one. Otherwise it is *not decidable here*: a
+single run, an interval wider than the prediction or one that still holds it, or a contrast that would count alone but not
+among so many.
 
-{established} of {tests} contrasts are established; the rest says what three seeds cannot tell: to be the first to stand out
-of so many, an effect must be {errors} standard errors large with three seeds, {errors_of_five} with five. All of it
-holds at this budget: models of some ten thousand to a few hundred thousand parameters, trained for half a minute to five
-minutes on one core. {mixed} marks claims that rest on a file whose runs were made at more than one commit; the tables below
-name them.
+{established} of {contrasts} contrasts are established: to be the first to stand out of so many, an effect must be {errors}
+standard errors large with three seeds, {errors_of_five} with five. All of it holds at this budget: models of some ten
+thousand to a few hundred thousand parameters, trained for half a minute to five minutes on one core. {mixed} marks claims
+that rest on a file whose runs were made at more than one commit; the tables below name them.
 """
 
 
@@ -65,7 +67,11 @@ def page(folder: str | Path) -> str:
         raise ConfigError(f"{folder} holds none of {wanted}; see benchmarks/claims/collect.py")
     effects = page_effects(known, tables)
     mixed = {name for name, table in tables.items() if len(commits(table)) > 1}
-    lines = [_head(effects), "| id | claim | predicted | measured | verdict |", "|---|---|---|---|---|"]
+    lines = [
+        _head(effects, {claim.id for claim in known if claim.least is not None}),
+        "| id | claim | predicted | measured | verdict |",
+        "|---|---|---|---|---|",
+    ]
     lines += [_row(claim, effects[claim.id], mixed) for claim in known]
     notes = [f"**{claim.id}.** {claim.explanation.strip()}\n" for claim in known if claim.explanation.strip()]
     parts = ["\n".join(lines), "## What the numbers say\n\n" + "\n".join(notes)]
@@ -73,13 +79,14 @@ def page(folder: str | Path) -> str:
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _head(effects: dict[str, list[Effect]]) -> str:
-    every = [effect for of_claim in effects.values() for effect in of_claim]
-    tests = [effect for effect in every if effect.estimate.count > 1 and not effect.contrast.exact]
-    established = sum(effect.sign != 0 for effect in tests)
-    strictest = 1 - ALPHA / len(tests) / 2
+def _head(effects: dict[str, list[Effect]], sized: set[str]) -> str:
+    """`sized`: the claims that predict a size."""
+    contrasts = [(name, effect) for name, of_claim in effects.items() for effect in of_claim if effect.is_test]
+    tests = len(contrasts) + sum(name in sized for name, _ in contrasts)
+    strictest = 1 - ALPHA / max(1, tests) / 2
     return HEAD.format(
-        tests=len(tests), alpha=ALPHA, established=established, mixed=MIXED,
+        tests=tests, contrasts=len(contrasts), alpha=ALPHA, mixed=MIXED,
+        established=sum(effect.sign != 0 for _, effect in contrasts),
         errors=round(t_quantile(strictest, 2)), errors_of_five=round(t_quantile(strictest, 4)),
     )  # fmt: skip
 
@@ -108,8 +115,12 @@ def _sentence(effect: Effect) -> str:
         notes = ["counted"]
     elif estimate.count > 1:
         notes.append(f"p {p_text(effect.adjusted)}")
+    if effect.excludes:
+        notes.append(f"p {p_text(effect.adjusted_size)} of as much as predicted")
     if effect.size_ratio is not None:
         notes.append(f"{effect.size_ratio:.2f}× the parameters")
+    if effect.floats_ratio is not None:
+        notes.append(f"{effect.floats_ratio:.2f}× the latent floats")
     return f"{text} ({', '.join(notes)})"
 
 
