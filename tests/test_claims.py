@@ -52,7 +52,7 @@ def test_verdicts_follow_their_rule():
     assert decided([0.2, -0.2, 0.0], [0, 0, 0], relevant=1.0) == "no effect above ± 0.50 dB at this budget"
     assert decided([0.2, -0.2, 0.0], [0, 0, 0], least=0.4) == "not decidable here: only ± 0.50 dB could have shown"
     assert decided([0.8, 0.0, 0.7], [0, 0, 0], least=1.2) == "not decidable here: 1.20 dB or more is still possible"
-    assert verdict(Claim("Z1", "d", "t", "p", ()), []) == "not measured"
+    assert verdict(Claim("Z1", "d", "t", "p", ()), []) == "not decidable here: no two runs of one commit"
 
 
 def test_equality_is_confirmed_only_by_an_interval_inside_the_bound():
@@ -95,7 +95,10 @@ def test_effects_that_disagree_depend():
 def test_a_predicted_size_that_the_page_excludes_is_refuted():
     """A small effect that does not stand out alone, far below what was predicted, was once not decidable."""
     assert decided([0.3, 0.5, 0.4], [0, 0, 0], others=3, least=3.0) == "refuted: less than 3.00 dB in every contrast"
-    assert decided([-1.2, 0.9, -0.1], [0, 0, 0], others=30, least=3.0) == "no effect above ± 2.61 dB at this budget"
+    wide = [-1.2, 0.9, -0.1]  # of so many, this was once "no effect above ± 2.61 dB"
+    text = "not decidable here: 3.00 dB or more is excluded by every interval, not among all"
+    assert decided(wide, [0, 0, 0], others=30, least=3.0) == text
+    assert decided(wide, [0, 0, 0], least=30.0) == "no effect above ± 2.61 dB at this budget"
     good, bad = (Contrast("x", "psnr", arm, "z") for arm in ("a", "b"))
     table = {"x": {"runs": runs(a=[0.1, -0.1, 0.02], b=[-2, -2.01, -2], z=[0, 0, 0])}}
     claim = Claim("Z1", "d", "t", "p", (good, bad), least=1.0)

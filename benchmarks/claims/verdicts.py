@@ -10,7 +10,7 @@ from gridless.scoring.results import number
 def verdict(claim: Claim, effects: Sequence[Effect]) -> str:
     """What the effects of a claim say about it, with the page's adjusted p-values."""
     if not effects:
-        return "not measured"
+        return "not decidable here: no two runs of one commit"
     signs = {effect.sign for effect in effects}
     if signs == {1}:
         return _confirmed(claim, effects)
@@ -57,16 +57,18 @@ def _open(claim: Claim, effects: Sequence[Effect]) -> str:
     size = next((size for size in (claim.least, claim.relevant) if size is not None), None)
     narrow = size is not None and widest.estimate.half_width <= size
     reached = size is not None and max(e.estimate.mean + e.estimate.half_width for e in effects) >= size
-    if narrow and not reached and alone.p >= 0.05:
+    excluded = claim.least is None or _nowhere(claim, effects)
+    if narrow and not reached and alone.p >= 0.05 and excluded:
         return f"no effect above ± {shown} at this budget"
-    if _nowhere(claim, effects):
+    if claim.least is not None and excluded:
         return f"refuted: less than {_amount(claim.least, widest)} in every contrast"
     if alone.p < 0.05:
         side = "for" if alone.supports else "against"
         return f"not decidable here: p {p_text(alone.p)} {side} it alone, {p_text(alone.adjusted)} among all"
     if not narrow:  # also equality, or against a number: no size says "no effect"
         return f"not decidable here: only ± {shown} could have shown"
-    return f"not decidable here: {_amount(size, widest)} or more is still possible"
+    still = "still possible" if reached else "excluded by every interval, not among all"
+    return f"not decidable here: {_amount(size, widest)} or more is {still}"
 
 
 def p_text(p: float) -> str:
