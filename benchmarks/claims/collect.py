@@ -1,8 +1,8 @@
 """From the runs of a sweep to the results files that decide the claims: results/claims/*.json.
 
     R=benchmarks/claims/recipes
-    python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and decoder, parts; rates into runs/claims-rates)
-    python -m benchmarks.claims.collect encoder runs/claims            (and decoder, parts): scores, sizes, times, curves
+    python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and decoder, parts, scent; rates into runs/claims-rates)
+    python -m benchmarks.claims.collect encoder runs/claims            (and decoder, parts, scent): scores, sizes, curves
     python -m benchmarks.claims.collect rates runs/claims-rates        the same, of other learning rates
     python -m benchmarks.claims.collect tokens runs/claims             likeness of position tokens before and after training
     python -m benchmarks.claims.collect generalisation runs/claims     held-out minus training score
@@ -282,9 +282,10 @@ def lengths(table: Path) -> list[dict]:
 ABOUT = {
     "encoder": (partial(scored, table="encoder"), f"{CROPS} Arms of the encoder and of the spatial bias."),
     "decoder": (partial(scored, table="decoder"), f"{CROPS} Arms of the decoder and of what lies before it."),
-    "parts": (partial(scored, table="parts"), f"{CROPS} Other systems, training, and what is cut into tokens."),
-    "rates": (scored, "Half of the steps of encoder, decoder and parts at other learning rates, to choose by validation."),
-    "linear": (linear, "The held-out crops of encoder, decoder and parts from as many floats of a linear code."),
+    "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, training, and what is cut into tokens."),
+    "scent": (partial(scored, table="scent"), f"{CROPS} SCENT, the hybrid, and growing widths."),
+    "rates": (scored, "Half of the steps of encoder, decoder, parts and scent at other learning rates, to choose by validation."),
+    "linear": (linear, "The held-out crops of encoder, decoder, parts and scent from as many floats of a linear code."),
     "super-resolution": (scored, "Photos seen at 32 × 32, asked at ×2, ×4, ×8 of that; PSNR and gain over bicubic."),
     "tokens": (tokens, "Mean |cosine| between different position tokens, as they are and centred."),
     "generalisation": (generalisation, "PSNR on held-out and on training crops."),

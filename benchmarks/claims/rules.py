@@ -9,6 +9,7 @@ RECIPES = {
     "encoder": "claims",
     "decoder": "claims",
     "parts": "claims",
+    "scent": "claims",
     "rates": "claims-rates",
     "super-resolution": "claims-sr",
     "sparse": "claims-sparse",
