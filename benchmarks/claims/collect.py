@@ -1,7 +1,7 @@
 """From the runs of a sweep to the results files that decide the claims: results/claims/*.json.
 
     R=benchmarks/claims/recipes
-    python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and decoder, parts, scent; rates into runs/claims-rates)
+    python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and the others; rates into runs/claims-rates)
     python -m benchmarks.claims.collect encoder runs/claims            (and decoder, parts, scent): scores, sizes, curves
     python -m benchmarks.claims.collect rates runs/claims-rates        the same, of other learning rates
     python -m benchmarks.claims.collect tokens runs/claims             likeness of position tokens before and after training
@@ -284,7 +284,7 @@ ABOUT = {
     "decoder": (partial(scored, table="decoder"), f"{CROPS} Arms of the decoder and of what lies before it."),
     "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, training, and what is cut into tokens."),
     "scent": (partial(scored, table="scent"), f"{CROPS} SCENT, the hybrid, and growing widths."),
-    "rates": (scored, "Half of the steps of encoder, decoder, parts and scent at other learning rates, to choose by validation."),
+    "rates": (scored, "Reference and arms at other learning rates, 600 steps, to choose by validation."),
     "linear": (linear, "The held-out crops of encoder, decoder, parts and scent from as many floats of a linear code."),
     "super-resolution": (scored, "Photos seen at 32 × 32, asked at ×2, ×4, ×8 of that; PSNR and gain over bicubic."),
     "tokens": (tokens, "Mean |cosine| between different position tokens, as they are and centred."),
