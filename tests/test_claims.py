@@ -186,10 +186,10 @@ def test_a_table_is_of_complete_seeds_and_of_one_commit(tmp_path, capsys):
 def test_a_sweep_in_one_process_makes_the_runs_of_a_table_and_none_twice(tmp_path, monkeypatch, capsys):
     made = []
     monkeypatch.setattr(sweeping, "sweep", lambda *args, **settings: made.append((args, settings)) or (None, {}))
-    sweeping.main(["decoder", "--data", str(tmp_path), "-o", str(tmp_path), "--seeds", "2"])
+    sweeping.main(["layers", "--data", str(tmp_path), "-o", str(tmp_path), "--seeds", "2"])
     (whole, ablate), settings = made[0]
     assert whole.data.path == str(tmp_path) and settings["seeds"] == 2 and settings["place"].call(max, 1, 2) == 2
-    assert {"full", *settings["only"]} == set(arms_of("decoder")) and set(settings["only"]) <= ablate.keys()
+    assert {"full", *settings["only"]} == set(arms_of("layers")) and set(settings["only"]) <= ablate.keys()
     sweeping.main(["rates", "-o", str(tmp_path)])
     assert all("rate" in arm for arm in made[1][1]["only"]) and made[1][1]["seeds"] == 1
 

@@ -2,7 +2,7 @@
 
     R=benchmarks/claims/recipes
     python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and the others; rates into runs/claims-rates)
-    python -m benchmarks.claims.collect encoder runs/claims            (and decoder, parts, scent): scores, sizes, curves
+    python -m benchmarks.claims.collect encoder runs/claims            (and the others): scores, sizes, times, curves
     python -m benchmarks.claims.collect rates runs/claims-rates        the same, of other learning rates
     python -m benchmarks.claims.collect tokens runs/claims             likeness of position tokens before and after training
     python -m benchmarks.claims.collect generalisation runs/claims     held-out minus training score
@@ -281,11 +281,12 @@ def lengths(table: Path) -> list[dict]:
 
 ABOUT = {
     "encoder": (partial(scored, table="encoder"), f"{CROPS} Arms of the encoder and of the spatial bias."),
-    "decoder": (partial(scored, table="decoder"), f"{CROPS} Arms of the decoder and of what lies before it."),
+    "layers": (partial(scored, table="layers"), f"{CROPS} Layers more, and a skip past the decoder."),
     "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, training, and what is cut into tokens."),
+    "decoder": (partial(scored, table="decoder"), f"{CROPS} Residual blocks in the decoder and their ingredients."),
     "scent": (partial(scored, table="scent"), f"{CROPS} SCENT, the hybrid, and growing widths."),
     "rates": (scored, "Reference and arms at other learning rates, 600 steps, to choose by validation."),
-    "linear": (linear, "The held-out crops of encoder, decoder, parts and scent from as many floats of a linear code."),
+    "linear": (linear, "The same held-out crops from as many floats of a linear code, fitted to training crops or a DCT."),
     "super-resolution": (scored, "Photos seen at 32 × 32, asked at ×2, ×4, ×8 of that; PSNR and gain over bicubic."),
     "tokens": (tokens, "Mean |cosine| between different position tokens, as they are and centred."),
     "generalisation": (generalisation, "PSNR on held-out and on training crops."),

@@ -7,8 +7,9 @@ from pathlib import Path
 RULES = Path(__file__).with_name("rules.toml")
 RECIPES = {
     "encoder": "claims",
-    "decoder": "claims",
+    "layers": "claims",
     "parts": "claims",
+    "decoder": "claims",
     "scent": "claims",
     "rates": "claims-rates",
     "super-resolution": "claims-sr",

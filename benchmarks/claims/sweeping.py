@@ -1,6 +1,6 @@
 """The runs of a table of claims, one after the other in this process, so that none pays for starting one.
 
-    python -m benchmarks.claims.sweeping encoder --data CIFAR10 -o runs/claims        then decoder, parts, scent, rates
+    python -m benchmarks.claims.sweeping encoder --data CIFAR10 -o runs/claims        and the others
 
 A table's arms are those that rules.toml names; seeds are the outer loop, what is finished is not repeated, and the same
 command goes on after a kill. One thread. Run it from a checkout that no commit moves: a table is of one commit.
