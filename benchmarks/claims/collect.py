@@ -114,9 +114,9 @@ def linear(sweep: Path) -> list[dict]:
 
 
 def crops_of(recipe: gl.config.Recipe, split: str) -> Float[np.ndarray, "n values"]:
-    """The crops of a split that evaluation asks, one row each, in [0, 1]."""
+    """The crops of a split that evaluation sees and asks, one row each, in [0, 1]."""
     cases = task_of(recipe.task).cases(load_data(recipe.data, split)[:TRAINING_ROWS])
-    return np.stack([case.truth.reshape(-1) for case in cases]).astype(np.float64)
+    return np.stack([case.samples.values.numpy().reshape(-1) for case in cases]).astype(np.float64)
 
 
 def dct_basis(side: int) -> Float[np.ndarray, "values values"]:

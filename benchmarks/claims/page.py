@@ -73,6 +73,7 @@ def page(folder: str | Path) -> str:
         "|---|---|---|---|---|",
     ]
     lines += [_row(claim, effects[claim.id], mixed) for claim in known]
+    lines += ["", *_reference(tables)]
     notes = [f"**{claim.id}.** {claim.explanation.strip()}\n" for claim in known if claim.explanation.strip()]
     parts = ["\n".join(lines), "## What the numbers say\n\n" + "\n".join(notes)]
     parts += [_arms(name, table) for name, table in tables.items()]
@@ -129,6 +130,26 @@ def _plain(metric: str) -> str:
     if metric.startswith("val_psnr_"):
         return f"validation after {metric.removeprefix('val_psnr_')} steps"
     return metric.replace("psnr", "PSNR").replace("_x", " ×").replace("_", " ")
+
+
+def _reference(tables: dict[str, dict]) -> list[str]:
+    """How the reference trains, and what a linear code of the same crops reaches: what these models are far from."""
+    out = []
+    if "encoder" in tables:
+        runs = tables["encoder"]["runs"]
+        whole = [run["scores"] for run in runs if run["arm"] == "full"]
+        steps = sorted(int(m.removeprefix("val_psnr_")) for m in whole[0] if m.startswith("val_psnr_"))
+        curve = ", ".join(number(float(np.mean([scores[f"val_psnr_{n}"] for scores in whole])), 1) for n in steps)
+        spike = max(run["scores"]["spike"] for run in runs)
+        out.append(
+            f"The reference of encoder.json, validated after {', '.join(map(str, steps))} steps: {curve} dB. "
+            f"In no run of encoder.json does the logged loss step up to more than {number(spike, 2)} times the mean of the "
+            "five before it."
+        )
+    if "linear" in tables:
+        codes = [f"{number(run['scores']['psnr'], 1)} dB ({run['arm']})" for run in tables["linear"]["runs"][:6]]
+        out.append(f"A linear code of the same crops: {', '.join(codes)}; as many floats as values, 192, are exact.")
+    return [" ".join(out)] if out else []
 
 
 def _arms(name: str, table: dict) -> str:
