@@ -282,7 +282,8 @@ def lengths(table: Path) -> list[dict]:
 ABOUT = {
     "encoder": (partial(scored, table="encoder"), f"{CROPS} Arms of the encoder and of the spatial bias."),
     "layers": (partial(scored, table="layers"), f"{CROPS} Layers more, and a skip past the decoder."),
-    "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, training, and what is cut into tokens."),
+    "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, fewer tokens, fewer steps, schedules."),
+    "training": (partial(scored, table="training"), f"{CROPS} How tokens start and are cut, and what a step asks."),
     "decoder": (partial(scored, table="decoder"), f"{CROPS} Residual blocks in the decoder and their ingredients."),
     "scent": (partial(scored, table="scent"), f"{CROPS} SCENT, the hybrid, and growing widths."),
     "rates": (scored, "Reference and arms at other learning rates, 600 steps, to choose by validation."),

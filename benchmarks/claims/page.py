@@ -111,7 +111,8 @@ def _sentence(effect: Effect) -> str:
     else:
         value = number(effect.values[0], digits)
         text = f"{contrast.arm}{metric}: {value}{margin} {contrast.unit}, against {contrast.against:g}"
-    notes = [f"n {estimate.count}"]
+    missing = estimate.count < contrast.seeds and estimate.count > 1
+    notes = [f"n {estimate.count} of {contrast.seeds}" if missing else f"n {estimate.count}"]
     if contrast.exact:
         notes = ["counted"]
     elif estimate.count > 1:

@@ -7,8 +7,9 @@ from pathlib import Path
 RULES = Path(__file__).with_name("rules.toml")
 RECIPES = {
     "encoder": "claims",
-    "layers": "claims",
     "parts": "claims",
+    "training": "claims",
+    "layers": "claims",
     "decoder": "claims",
     "scent": "claims",
     "rates": "claims-rates",
