@@ -114,6 +114,14 @@ def test_only_seeds_that_were_planned_count():
     assert planned_seeds("techniques-long") == 3
 
 
+def test_an_earlier_table_stands_in_until_the_planned_one_has_runs():
+    claim = Claim("Z1", "d", "t", "p", (Contrast("new", "psnr", "ours", "theirs", seeds=5),), before=(OURS,))
+    tables = {"x": {"runs": runs(ours=[1, 2, 3], theirs=[0, 0, 0])}}
+    assert [effect.contrast.file for effect in page_effects([claim], tables)["Z1"]] == ["x"]
+    tables |= {"new": {"runs": runs(ours=[2, 2], theirs=[0, 0])}}
+    assert [effect.contrast.file for effect in page_effects([claim], tables)["Z1"]] == ["new"]
+
+
 def test_runs_of_two_commits_are_not_compared():
     table = [run | {"commit": "a"} for run in runs(ours=[1, 2, 9], theirs=[0, 0, 0])]
     table = [run | {"commit": "b"} if (run["arm"], run["seed"]) == ("ours", 2) else run for run in table]

@@ -108,13 +108,7 @@ def page_effects(claims: Sequence[Claim], tables: Mapping[str, dict]) -> dict[st
     """The effects of every claim by its id, their p-values adjusted over all tests of the page: of every sampled contrast
     one against no difference, and one against the smallest predicted effect where a claim has one. A contrast that was
     counted, or that has a single run, is no test and does not count among them."""
-    every = [
-        (claim, effect)
-        for claim in claims
-        for test in claim.tests
-        if test.file in tables
-        and (effect := measure(test, tables[test.file]["runs"], claim.equal, claim.least)) is not None
-    ]
+    every = [(claim, effect) for claim in claims for effect in _effects(claim, tables)]
     tested = [i for i, (_, effect) in enumerate(every) if effect.is_test]
     sized = [i for i in tested if every[i][0].least is not None]
     adjusted = holm([every[i][1].p for i in tested] + [every[i][1].p_size for i in sized])
@@ -124,6 +118,15 @@ def page_effects(claims: Sequence[Claim], tables: Mapping[str, dict]) -> dict[st
     for i, (claim, effect) in enumerate(every):
         out[claim.id].append(replace(effect, adjusted=zero.get(i, 1.0), adjusted_size=size.get(i, 1.0)))
     return out
+
+
+def _effects(claim: Claim, tables: Mapping[str, dict]) -> list[Effect]:
+    for tests in (claim.tests, claim.before):
+        present = [test for test in tests if test.file in tables]
+        effects = [measure(test, tables[test.file]["runs"], claim.equal, claim.least) for test in present]
+        if any(effects):
+            return [effect for effect in effects if effect is not None]
+    return []
 
 
 def commits(table: Mapping) -> dict[str, list[dict]]:

@@ -60,7 +60,7 @@ def page(folder: str | Path) -> str:
     """docs/claims.md from the results files in `folder`. Raises ConfigError where there is none that a claim names."""
     folder, known = Path(folder), claims()
     present = sorted(file.stem for file in folder.glob("*.json"))
-    names = list(dict.fromkeys([*(test.file for claim in known for test in claim.tests), *present]))
+    names = list(dict.fromkeys([*(test.file for claim in known for test in (*claim.tests, *claim.before)), *present]))
     tables = {name: load_json(folder / f"{name}.json") for name in names if name in present}
     if not tables:
         wanted = ", ".join(f"{name}.json" for name in names)

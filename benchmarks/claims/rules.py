@@ -1,9 +1,11 @@
 """rules.toml, read: the claims in the documents' order, and the measured contrasts that decide each."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+SIDES = ("tests", "before")
 RULES = Path(__file__).with_name("rules.toml")
 RECIPES = {
     "encoder": "claims",
@@ -54,14 +56,13 @@ class Claim:
     equal: float | None = None
     """The claim is that nothing changes; differences up to this size pass."""
     explanation: str = ""
+    before: tuple[Contrast, ...] = ()
+    """Of an earlier, shorter table: they stand in while no run of `tests` is there."""
 
 
 def claims() -> list[Claim]:
     """All claims, in the documents' order."""
-    return [
-        Claim(**{**row, "tests": tuple(Contrast(**test, seeds=planned_seeds(test["file"])) for test in row["tests"])})
-        for row in _table()["claim"]
-    ]
+    return [Claim(**{**row, **{side: _contrasts(row.get(side, ())) for side in SIDES}}) for row in _table()["claim"]]
 
 
 def planned_seeds(file: str) -> int:
@@ -74,6 +75,10 @@ def arms_of(file: str) -> tuple[str, ...]:
     tests = [test for claim in claims() for test in claim.tests if test.file == file]
     sides = [side for test in tests for side in (test.arm, test.against) if isinstance(side, str)]
     return tuple(dict.fromkeys(sides))
+
+
+def _contrasts(rows: Sequence[dict]) -> tuple[Contrast, ...]:
+    return tuple(Contrast(**row, seeds=planned_seeds(row["file"])) for row in rows)
 
 
 def _table() -> dict:
