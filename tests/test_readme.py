@@ -99,7 +99,7 @@ def verdicts() -> list[str]:
     """The kind of each verdict of docs/claims.md."""
     kinds = ("confirmed", "refuted", "no effect", "depends", "not decidable")
     lines = (README.parent / "docs" / "claims.md").read_text(encoding="utf-8").splitlines()
-    found = [line.split("|")[-2].strip() for line in lines if line[:3] in ("| A", "| B", "| C", "| D", "| E")]
+    found = [line.split("|")[-2].strip() for line in lines if re.match(r"\| [A-E]\d", line)]
     return [next(kind for kind in kinds if verdict.startswith(kind)) for verdict in found]
 
 
