@@ -190,3 +190,22 @@ def test_an_answer_may_have_other_channels_than_the_samples():
     torch.testing.assert_close(field(backwards), field(coords).flip(1))
     with pytest.raises(ValueError, match="'bicubic' answers the 3 channels that are seen, .*; set base.kind to none"):
         tiny("hybrid", diff | {"base": {"kind": "bicubic"}})
+
+
+def test_many_signals_are_weighed_once_each_and_the_oldest_make_room(monkeypatch):
+    """The bytes of all that was kept were summed anew for every signal: training on thousands of pictures became slower
+    with every picture that it had seen."""
+    from gridless.data import sources
+
+    weighed = []
+    whole = sources._nbytes
+    monkeypatch.setattr(sources, "_nbytes", lambda signal: weighed.append(signal) or whole(signal))
+    data = signals([np.zeros((4, 4, 3), np.float32) + i for i in range(200)])
+    for i in range(200):
+        data[i]
+    assert len(weighed) <= 200
+    monkeypatch.setattr(sources, "BYTES_KEPT", 3 * 192)
+    few = signals([np.zeros((4, 4, 3), np.float32) + i for i in range(9)])
+    for i in (0, 1, 2, 0, 3):
+        few[i]
+    assert list(few._kept) == [2, 0, 3] and few._bytes == 3 * 192  # pyright: ignore[reportAttributeAccessIssue]

@@ -99,7 +99,7 @@ def verdicts() -> list[str]:
     """The kind of each verdict of docs/claims.md."""
     kinds = ("confirmed", "refuted", "no effect", "depends", "not decidable")
     lines = (README.parent / "docs" / "claims.md").read_text(encoding="utf-8").splitlines()
-    found = [line.split("|")[-2].strip() for line in lines if line[:3] in ("| A", "| B", "| C", "| D", "| E")]
+    found = [line.split("|")[-2].strip() for line in lines if re.match(r"\| [A-E]\d", line)]
     return [next(kind for kind in kinds if verdict.startswith(kind)) for verdict in found]
 
 
@@ -135,9 +135,9 @@ def test_its_figures_are_those_of_the_committed_results():
         f"CRPS is {min(gain):.0f} … {max(gain):.0f} % below",
         f"{min(over_one):.0f} … {max(over_one):.0f} % below one constant for all",
         f"each of {len(claimed)} predictions",
-        f"{claimed.count('confirmed')} is confirmed, {claimed.count('refuted')} are refuted, ",
-        f"refuted, {claimed.count('no effect')} have no effect above a stated size",
-        f"{claimed.count('depends')} depend, {claimed.count('not decidable')} are not decidable",
+        f"{claimed.count('confirmed')} confirmed, {claimed.count('refuted')} refuted, "
+        f"{claimed.count('no effect')} without an effect above a stated size, {claimed.count('depends')} that depend, "
+        f"{claimed.count('not decidable')} not decidable",
         f"answered {decode['speedup']['median']:.1f}× as fast by 458 k parameters",
     ):
         assert figure in text

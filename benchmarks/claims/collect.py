@@ -1,11 +1,12 @@
 """From the runs of a sweep to the results files that decide the claims: results/claims/*.json.
 
     R=benchmarks/claims/recipes
-    gridless sweep $R/claims.toml --data CIFAR10 -o runs/claims        then, for what the sweep's own scores do not say:
-    python -m benchmarks.claims.collect reconstruction runs/claims     scores, parameters, times and validation curves
+    python -m benchmarks.claims.sweeping encoder --data CIFAR10        (and the others; rates into runs/claims-rates)
+    python -m benchmarks.claims.collect encoder runs/claims            (and the others): scores, sizes, times, curves
+    python -m benchmarks.claims.collect rates runs/claims-rates        the same, of other learning rates
     python -m benchmarks.claims.collect tokens runs/claims             likeness of position tokens before and after training
     python -m benchmarks.claims.collect generalisation runs/claims     held-out minus training score
-    python -m benchmarks.claims.collect features runs/claims           linear probe and neighbours of pooled latents
+    python -m benchmarks.claims.collect linear runs/claims             PCA and DCT of the same crops, by floats kept
     gridless sweep $R/claims-sr.toml --data PHOTOS -o runs/claims-sr
     python -m benchmarks.claims.collect super-resolution runs/claims-sr
     python -m benchmarks.claims.collect cifar10 runs/cifar10           one run per system of the recipe cifar10
@@ -23,36 +24,46 @@
     gridless sweep $R/techniques-long.toml --seeds 3 -o runs/techniques-long --arms sigmoid raw-values …
     python -m benchmarks.claims.collect techniques-long runs/techniques-long
 
-Every run of a file is made at one commit, and with as many seeds as were decided before looking.
+Every run of a file is made at one commit, and a seed counts once every arm of the file has finished it. `features`, of
+runs of another recipe, cannot be collected again.
 """
 
 import argparse
 import json
 import os
 import re
-import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 import gridless as gl
 from benchmarks.claims.effects import commits
+from benchmarks.claims.rules import arms_of
 from gridless.config.merging import load_json
-from gridless.data import cifar10_labels
-from gridless.reports.inside.reading import pooled_latents, position_tokens
-from gridless.reports.inside.vectors import centred_cosine, linear_probe
+from gridless.reports.inside.reading import position_tokens
+from gridless.reports.inside.vectors import centred_cosine
 from gridless.scoring.results import read_results
-from gridless.tasks import even_crops, task_of
+from gridless.tasks import task_of
 from gridless.training.loading import load_data, load_run
 
 TRAINING_PICTURES = 125  # as many as the recipe holds out
+TRAINING_ROWS = 4000  # pictures that PCA is fitted on
+CROPS = "8 × 8 crops of CIFAR-10, reconstructed; PSNR of 500 held-out crops."
 
 
-def run_folders(sweep: Path) -> list[tuple[str, int, Path]]:
-    """(arm, seed, folder) of every finished run at equal steps."""
-    found = [(re.fullmatch(r"(.+)-steps-seed(\d+)", f.name), f) for f in sorted(sweep.iterdir())]
-    return [(m[1], int(m[2]), f) for m, f in found if m and (f / "results.csv").is_file()]
+def run_folders(sweep: Path, arms: Sequence[str] = ()) -> list[tuple[str, int, Path]]:
+    """(arm, seed, folder) of every finished run at equal steps; with `arms` of these, and of the seeds that all of them have
+    finished: those that the slow arms have not reached would compare other seeds."""
+    matched = [(re.fullmatch(r"(.+)-steps-seed(\d+)", f.name), f) for f in sorted(sweep.iterdir())]
+    runs = [(m[1], int(m[2]), f) for m, f in matched if m and (f / "results.csv").is_file()]
+    if not arms:
+        return runs
+    done = {(arm, seed) for arm, seed, _ in runs}
+    return [run for run in runs if run[0] in arms and all((arm, run[1]) in done for arm in arms)]
 
 
 def facts_of(folder: Path) -> dict:
@@ -60,12 +71,62 @@ def facts_of(folder: Path) -> dict:
     return {key: facts[key] for key in ("params", "steps", "train_seconds", "latent_floats", "commit")}
 
 
-def scored(sweep: Path) -> list[dict]:
-    """The test scores of every run, means over pictures, and its validation curve."""
+def scored(sweep: Path, table: str = "") -> list[dict]:
+    """The test scores of the runs of a table, means over pictures, whether they trained, and their validation curves."""
     return [
-        {"arm": arm, "seed": seed, **facts_of(folder), "scores": mean_scores(folder) | curve(folder)}
-        for arm, seed, folder in run_folders(sweep)
+        {"arm": arm, "seed": seed, **facts_of(folder), "scores": mean_scores(folder) | trained(folder) | curve(folder)}
+        for arm, seed, folder in run_folders(sweep, arms_of(table) if table else ())
     ]
+
+
+def trained(folder: Path) -> dict[str, float]:
+    """The loss at the end, and the largest step up on the way: a logged loss over the mean of the five before it."""
+    losses = logged(folder, "loss")
+    return {"loss": rounded(np.mean(losses[-5:])), "spike": spike(losses)}
+
+
+def spike(losses: Sequence[float], window: int = 5) -> float:
+    steps = [losses[i] / np.mean(losses[i - window : i]) for i in range(window, len(losses))]
+    return rounded(max(steps, default=1.0))
+
+
+def logged(folder: Path, key: str) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line[key] for line in map(json.loads, lines) if key in line]
+
+
+def linear(sweep: Path) -> list[dict]:
+    """The held-out crops of the sweep's pictures with so many floats each: PCA fitted on training crops, and a DCT in an
+    orthonormal basis of colours, the lowest frequencies kept. As many floats as values are exact."""
+    recipe = load_run(run_folders(sweep)[0][2])[1]
+    train, test = (crops_of(recipe, split) for split in ("train", "test"))
+    mean, values = train.mean(0), train.shape[1]
+    axes = np.linalg.eigh(np.cov((train - mean).T))[1][:, ::-1]
+    dct = dct_basis(recipe.task.seen)
+    runs = []
+    for floats in (values // 8, values // 4, values // 3, values // 2, 3 * values // 4):
+        for name, basis, centre in (("PCA", axes, mean), ("DCT", dct, np.zeros(values))):
+            kept = basis[:, :floats]
+            errors = np.square((test - centre) @ kept @ kept.T + centre - test).mean(1)
+            score = {"psnr": rounded((-10 * np.log10(np.maximum(errors, 1e-12))).mean())}
+            runs.append({"arm": f"{name}, {floats} floats", "seed": 0, "latent_floats": floats, "scores": score})
+    return runs
+
+
+def crops_of(recipe: gl.config.Recipe, split: str) -> Float[np.ndarray, "n values"]:
+    """The crops of a split that evaluation sees and asks, one row each, in [0, 1]."""
+    cases = task_of(recipe.task).cases(load_data(recipe.data, split)[:TRAINING_ROWS])
+    return np.stack([case.samples.values.numpy().reshape(-1) for case in cases]).astype(np.float64)
+
+
+def dct_basis(side: int) -> Float[np.ndarray, "values values"]:
+    """Columns: cosines of a side × side × 3 crop, from low to high frequency; luma before the two differences of colour."""
+    k, x = np.mgrid[:side, :side]
+    line = np.sqrt(2 / side) * np.cos(np.pi * k * (x + 0.5) / side)
+    line[0] /= np.sqrt(2)
+    colours = np.array([[1, 1, 1] / np.sqrt(3), [1, 0, -1] / np.sqrt(2), [1, -2, 1] / np.sqrt(6)])
+    order = sorted(np.ndindex(side, side, 3), key=lambda ijc: (ijc[0] + ijc[1] + 2 * (ijc[2] > 0) * side / 4, ijc))
+    return np.stack([np.einsum("x,y,c->xyc", line[i], line[j], colours[c]).ravel() for i, j, c in order], 1)
 
 
 def mean_scores(folder: Path) -> dict[str, float]:
@@ -89,14 +150,12 @@ def curve(folder: Path) -> dict[str, float]:
 
 def tokens(sweep: Path) -> list[dict]:
     """Mean centred cosine similarity between different position tokens; `before` is the same seed, untrained."""
-    runs = []
-    for arm, seed, folder in run_folders(sweep):
-        start = {"full": "random start", "sinusoidal": "sinusoidal start"}.get(arm)
-        if start is None:
-            continue
-        trained, recipe, _ = load_run(folder)
+    runs, starts = [], {"full": "sinusoidal start", "random-tokens": "random start"}
+    for arm, seed, folder in run_folders(sweep, tuple(starts)):
+        start = starts[arm]
+        last, recipe, _ = load_run(folder)
         torch.manual_seed(recipe.train.seed)
-        for when, model in (("before", gl.FieldModel(recipe.model)), ("after", trained)):
+        for when, model in (("before", gl.FieldModel(recipe.model)), ("after", last)):
             vectors = position_tokens(model)[0]
             unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
             off = ~np.eye(len(unit), dtype=bool)
@@ -106,16 +165,16 @@ def tokens(sweep: Path) -> list[dict]:
                 "similarity_signed": rounded(plain.mean()),
                 "similarity_centred": rounded(np.abs(centred).mean()),
             }
-            runs.append({"arm": f"{when}, {start}", "seed": seed, "scores": scores})
+            runs.append(
+                {"arm": f"{when}, {start}", "seed": seed, "commit": facts_of(folder)["commit"], "scores": scores}
+            )
     return runs
 
 
 def generalisation(sweep: Path) -> list[dict]:
     """Mean PSNR on held-out pictures minus that on as many training pictures."""
     runs = []
-    for arm, seed, folder in run_folders(sweep):
-        if arm not in ("full", "all-tokens"):
-            continue
+    for arm, seed, folder in run_folders(sweep, ("full", "all-tokens")):
         model, recipe, _ = load_run(folder)
         task = task_of(recipe.task)
         rows = gl.evaluate([model], load_data(recipe.data, "train")[:TRAINING_PICTURES], task, split="train")
@@ -124,28 +183,6 @@ def generalisation(sweep: Path) -> list[dict]:
         scores = {"training": rounded(training), "held_out": held_out}
         scores["held_out_minus_training"] = rounded(held_out - training)
         runs.append({"arm": arm, "seed": seed, **facts_of(folder), "scores": scores})
-    return runs
-
-
-def features(sweep: Path) -> list[dict]:
-    """Classes of the 1,000 test pictures from the mean of their latents."""
-    runs = []
-    for arm, seed, folder in run_folders(sweep):
-        name = {"full": "fixed", "notebook": "notebook"}.get(arm)
-        if name is None:
-            continue
-        model, recipe, _ = load_run(folder)
-        side = model.config.signal.window
-        pictures = load_data(gl.config.Data(kind="cifar10", path=recipe.data.path), "test")
-        labels = cifar10_labels(recipe.data.path, "test")
-        crops = [np.stack(even_crops(p.pixels, side)).astype(np.float32) / 255 for p in pictures]
-        pooled = pooled_latents(model, [gl.Samples.from_grid(torch.from_numpy(crop)) for crop in crops])
-        probe = linear_probe(pooled.reshape(len(pictures), len(crops[0]), -1).mean(1), labels)
-        scores = {
-            "probe_accuracy": rounded(probe.accuracy), "probe_chance": rounded(probe.chance),
-            "neighbour_purity": rounded(probe.purity), "purity_chance": rounded(probe.purity_chance),
-        }  # fmt: skip
-        runs.append({"arm": name, "seed": seed, **facts_of(folder), "scores": scores})
     return runs
 
 
@@ -206,8 +243,7 @@ def psnr(answer: torch.Tensor, truth: torch.Tensor) -> float:
 
 def last_loss(folder: Path, lines: int = 10) -> float:
     """The mean of the last lines of the log, 20 steps each."""
-    log = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    return rounded(np.mean([line["loss"] for line in log if "loss" in line][-lines:]))
+    return rounded(np.mean(logged(folder, "loss")[-lines:]))
 
 
 @torch.no_grad()
@@ -244,11 +280,17 @@ def lengths(table: Path) -> list[dict]:
 
 
 ABOUT = {
-    "reconstruction": (scored, "16 × 16 crops of CIFAR-10, reconstructed; PSNR of 500 held-out crops."),
+    "encoder": (partial(scored, table="encoder"), f"{CROPS} Arms of the encoder and of the spatial bias."),
+    "layers": (partial(scored, table="layers"), f"{CROPS} Layers more, and a skip past the decoder."),
+    "parts": (partial(scored, table="parts"), f"{CROPS} The other decoder, fewer tokens, fewer steps, schedules."),
+    "training": (partial(scored, table="training"), f"{CROPS} How tokens start and are cut, and what a step asks."),
+    "decoder": (partial(scored, table="decoder"), f"{CROPS} Residual blocks in the decoder and their ingredients."),
+    "scent": (partial(scored, table="scent"), f"{CROPS} SCENT, the hybrid, and growing widths."),
+    "rates": (scored, "Reference and arms at other learning rates, 600 steps, to choose by validation."),
+    "linear": (linear, "The same held-out crops from as many floats of a linear code, fitted to training crops or a DCT."),
     "super-resolution": (scored, "Photos seen at 32 × 32, asked at ×2, ×4, ×8 of that; PSNR and gain over bicubic."),
     "tokens": (tokens, "Mean |cosine| between different position tokens, as they are and centred."),
     "generalisation": (generalisation, "PSNR on held-out and on training crops."),
-    "features": (features, "Linear probe (30 % held out) and 10 nearest neighbours, mean latents of 1,000 test pictures."),
     "cifar10": (cifar10, "CIFAR-10, 32 × 32, 1,000 test pictures, every system at size small, same budget in seconds."),
     "sparse": (sparse, "V1 and V2 at half their width (V2 of 3 layers), 51 readings; 16 held-out `simple` fields."),
     "shipped": (shipped, "V1 and V2 as they were, 100 epochs of 500 fields; held-out `simple` fields, 51 readings."),
@@ -264,12 +306,12 @@ def rounded(value: float) -> float:
     return round(float(value), 4)
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=ABOUT)
     parser.add_argument("source", type=Path, help="a sweep's folder, a folder of runs, or results/lengths.json")
     parser.add_argument("--output", type=Path, default=Path("results/claims"))
-    args = parser.parse_args()
+    args = parser.parse_args(arguments)
     collect, about = ABOUT[args.what]
     runs = collect(args.source)
     if not runs:
@@ -283,7 +325,7 @@ def main() -> None:
     report = {"about": about, "command": f"python -m benchmarks.claims.collect {args.what}", **where, "runs": runs}
     if len(commits(report)) > 1:
         made = ", ".join(f"{len(of)} at {commit}" for commit, of in commits(report).items())
-        print(f"{args.source} holds runs of several commits ({made}); its claims will be marked", file=sys.stderr)
+        raise SystemExit(f"{args.source} holds runs of several commits ({made}), a table is of one; make them again")
     path = args.output / f"{args.what}.json"
     text = json.dumps({k: v for k, v in report.items() if k != "runs"})[:-1] + ', "runs": [\n'
     aside = path.with_name(f".{path.name}.part")

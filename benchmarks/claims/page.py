@@ -34,23 +34,25 @@ named part only: same data, steps, schedule and seeds.
 
 A difference is arm − reference, positive where the arm is better, a mean over n seeds ± half of its own 95 % t-interval.
 With n − 1 degrees of freedom a few seeds pay for what they do not know of their spread: three take 4.3 standard errors,
-five take 2.8. p is two-sided and adjusted for the {tests} contrasts of this page (Holm); an effect is *established* where
-p < {alpha}. A single run establishes nothing; a count of operations needs no test. Where the parameters of the two sides
-differ by more than 5 %, that stands beside the difference.
+five take 2.8. How many seeds count was decided before looking (`rules.toml`); later ones do not, and two runs are held
+against each other at one commit only. p is two-sided and adjusted for the {tests} tests of this page (Holm): one of every
+contrast against no difference, and one against the smallest predicted effect where a document names one. An effect is
+*established* where p < {alpha}. A single run establishes nothing; a count of operations needs no test. Where the parameters
+or the latent floats of the two sides differ by more than 5 %, that stands beside the difference.
 
-A claim is *confirmed* where all of its contrasts are established on the claimed side (*refuted in size* where their
-intervals end below the smallest predicted effect), *refuted* where all are on the other side, and *depends* where some are
-established and others are not, or they disagree. It has *no effect above ± x* where every interval holds zero and none
-reaches the predicted size (1 dB, or five points, where a document has words only); x is the half-width of the widest: an
-effect of that size leaves zero out in every second experiment like this one. Otherwise it is *not decidable here*: a single
-run, an interval wider than the prediction or one that still holds it, or a contrast that would count alone but not among
-so many.
+A claim is *confirmed* where all of its contrasts are established on the claimed side (*refuted in size* where all of them
+are established to be smaller than the smallest predicted effect). It is *refuted* where all are on the other side, or where
+none is on the claimed one and all are established to be smaller than predicted. It *depends* where they disagree, or some
+are established and others open: the verdict says which. It has *no effect above ± x* where every interval holds zero and
+none reaches the predicted size (1 dB, or five points, where a document has words only); x is the half-width of the widest:
+an effect of that size leaves zero out in every second experiment like this one. Otherwise it is *not decidable here*: a
+single run, an interval wider than the prediction or one that still holds it, or a contrast that would count alone but not
+among so many.
 
-{established} of {tests} contrasts are established; the rest says what three seeds cannot tell: to be the first to stand out
-of so many, an effect must be {errors} standard errors large with three seeds, {errors_of_five} with five. All of it
-holds at this budget: models of some ten thousand to a few hundred thousand parameters, trained for half a minute to five
-minutes on one core. {mixed} marks claims that rest on a file whose runs were made at more than one commit; the tables below
-name them.
+{established} of {contrasts} contrasts are established: to be the first to stand out of so many, an effect must be {errors}
+standard errors large with three seeds, {errors_of_five} with five. All of it holds at this budget: models of some ten
+thousand to a few hundred thousand parameters, trained for half a minute to five minutes on one core. {mixed} marks claims
+that rest on a file whose runs were made at more than one commit; the tables below name them.
 """
 
 
@@ -58,28 +60,34 @@ def page(folder: str | Path) -> str:
     """docs/claims.md from the results files in `folder`. Raises ConfigError where there is none that a claim names."""
     folder, known = Path(folder), claims()
     present = sorted(file.stem for file in folder.glob("*.json"))
-    names = list(dict.fromkeys([*(test.file for claim in known for test in claim.tests), *present]))
+    names = list(dict.fromkeys([*(test.file for claim in known for test in (*claim.tests, *claim.before)), *present]))
     tables = {name: load_json(folder / f"{name}.json") for name in names if name in present}
     if not tables:
         wanted = ", ".join(f"{name}.json" for name in names)
         raise ConfigError(f"{folder} holds none of {wanted}; see benchmarks/claims/collect.py")
     effects = page_effects(known, tables)
     mixed = {name for name, table in tables.items() if len(commits(table)) > 1}
-    lines = [_head(effects), "| id | claim | predicted | measured | verdict |", "|---|---|---|---|---|"]
+    lines = [
+        _head(effects, {claim.id for claim in known if claim.least is not None}),
+        "| id | claim | predicted | measured | verdict |",
+        "|---|---|---|---|---|",
+    ]
     lines += [_row(claim, effects[claim.id], mixed) for claim in known]
+    lines += ["", *_reference(tables)]
     notes = [f"**{claim.id}.** {claim.explanation.strip()}\n" for claim in known if claim.explanation.strip()]
     parts = ["\n".join(lines), "## What the numbers say\n\n" + "\n".join(notes)]
     parts += [_arms(name, table) for name, table in tables.items()]
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _head(effects: dict[str, list[Effect]]) -> str:
-    every = [effect for of_claim in effects.values() for effect in of_claim]
-    tests = [effect for effect in every if effect.estimate.count > 1 and not effect.contrast.exact]
-    established = sum(effect.sign != 0 for effect in tests)
-    strictest = 1 - ALPHA / len(tests) / 2
+def _head(effects: dict[str, list[Effect]], sized: set[str]) -> str:
+    """`sized`: the claims that predict a size."""
+    contrasts = [(name, effect) for name, of_claim in effects.items() for effect in of_claim if effect.is_test]
+    tests = len(contrasts) + sum(name in sized for name, _ in contrasts)
+    strictest = 1 - ALPHA / max(1, tests) / 2
     return HEAD.format(
-        tests=len(tests), alpha=ALPHA, established=established, mixed=MIXED,
+        tests=tests, contrasts=len(contrasts), alpha=ALPHA, mixed=MIXED,
+        established=sum(effect.sign != 0 for _, effect in contrasts),
         errors=round(t_quantile(strictest, 2)), errors_of_five=round(t_quantile(strictest, 4)),
     )  # fmt: skip
 
@@ -103,13 +111,18 @@ def _sentence(effect: Effect) -> str:
     else:
         value = number(effect.values[0], digits)
         text = f"{contrast.arm}{metric}: {value}{margin} {contrast.unit}, against {contrast.against:g}"
-    notes = [f"n {estimate.count}"]
+    missing = estimate.count < contrast.seeds and estimate.count > 1
+    notes = [f"n {estimate.count} of {contrast.seeds}" if missing else f"n {estimate.count}"]
     if contrast.exact:
         notes = ["counted"]
     elif estimate.count > 1:
         notes.append(f"p {p_text(effect.adjusted)}")
+    if effect.excludes:
+        notes.append(f"p {p_text(effect.adjusted_size)} of as much as predicted")
     if effect.size_ratio is not None:
         notes.append(f"{effect.size_ratio:.2f}× the parameters")
+    if effect.floats_ratio is not None:
+        notes.append(f"{effect.floats_ratio:.2f}× the latent floats")
     return f"{text} ({', '.join(notes)})"
 
 
@@ -118,6 +131,26 @@ def _plain(metric: str) -> str:
     if metric.startswith("val_psnr_"):
         return f"validation after {metric.removeprefix('val_psnr_')} steps"
     return metric.replace("psnr", "PSNR").replace("_x", " ×").replace("_", " ")
+
+
+def _reference(tables: dict[str, dict]) -> list[str]:
+    """How the reference trains, and what a linear code of the same crops reaches: what these models are far from."""
+    out = []
+    if "encoder" in tables:
+        runs = tables["encoder"]["runs"]
+        whole = [run["scores"] for run in runs if run["arm"] == "full"]
+        steps = sorted(int(m.removeprefix("val_psnr_")) for m in whole[0] if m.startswith("val_psnr_"))
+        curve = ", ".join(number(float(np.mean([scores[f"val_psnr_{n}"] for scores in whole])), 1) for n in steps)
+        spike = max(run["scores"]["spike"] for run in runs)
+        out.append(
+            f"The reference of encoder.json, validated after {', '.join(map(str, steps))} steps: {curve} dB. "
+            f"In no run of encoder.json does the logged loss step up to more than {number(spike, 2)} times the mean of the "
+            "five before it."
+        )
+    if "linear" in tables:
+        codes = [f"{number(run['scores']['psnr'], 1)} dB ({run['arm']})" for run in tables["linear"]["runs"][:6]]
+        out.append(f"A linear code of the same crops: {', '.join(codes)}; as many floats as values, 192, are exact.")
+    return [" ".join(out)] if out else []
 
 
 def _arms(name: str, table: dict) -> str:

@@ -1,10 +1,26 @@
 """rules.toml, read: the claims in the documents' order, and the measured contrasts that decide each."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+SIDES = ("tests", "before")
 RULES = Path(__file__).with_name("rules.toml")
+RECIPES = {
+    "encoder": "claims",
+    "parts": "claims",
+    "training": "claims",
+    "layers": "claims",
+    "decoder": "claims",
+    "scent": "claims",
+    "rates": "claims-rates",
+    "super-resolution": "claims-sr",
+    "sparse": "claims-sparse",
+    "techniques": "techniques",
+    "techniques-long": "techniques-long",
+}
+"""The recipe beside this file, recipes/NAME.toml, whose arms a table holds."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +36,8 @@ class Contrast:
     unit: str = "dB"
     exact: bool = False
     """Counted, not sampled (floating-point operations): it decides by its sign, without a test."""
+    seeds: int = 3
+    """How many were decided before looking; runs of later ones do not count."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +56,30 @@ class Claim:
     equal: float | None = None
     """The claim is that nothing changes; differences up to this size pass."""
     explanation: str = ""
+    before: tuple[Contrast, ...] = ()
+    """Of an earlier, shorter table: they stand in while no run of `tests` is there."""
 
 
 def claims() -> list[Claim]:
     """All claims, in the documents' order."""
-    table = tomllib.loads(RULES.read_text(encoding="utf-8"))
-    return [Claim(**{**row, "tests": tuple(Contrast(**test) for test in row["tests"])}) for row in table["claim"]]
+    return [Claim(**{**row, **{side: _contrasts(row.get(side, ())) for side in SIDES}}) for row in _table()["claim"]]
+
+
+def planned_seeds(file: str) -> int:
+    """How many seeds of a table were decided before looking; 3 where rules.toml names no number."""
+    return _table()["seeds"].get(file, 3)
+
+
+def arms_of(file: str) -> tuple[str, ...]:
+    """The arms that the contrasts of a table name, in the order of the claims."""
+    tests = [test for claim in claims() for test in claim.tests if test.file == file]
+    sides = [side for test in tests for side in (test.arm, test.against) if isinstance(side, str)]
+    return tuple(dict.fromkeys(sides))
+
+
+def _contrasts(rows: Sequence[dict]) -> tuple[Contrast, ...]:
+    return tuple(Contrast(**row, seeds=planned_seeds(row["file"])) for row in rows)
+
+
+def _table() -> dict:
+    return tomllib.loads(RULES.read_text(encoding="utf-8"))

@@ -10,43 +10,65 @@ from gridless.scoring.results import number
 def verdict(claim: Claim, effects: Sequence[Effect]) -> str:
     """What the effects of a claim say about it, with the page's adjusted p-values."""
     if not effects:
-        return "not measured"
+        return "not decidable here: no two runs of one commit"
     signs = {effect.sign for effect in effects}
     if signs == {1}:
         return _confirmed(claim, effects)
     if signs == {-1}:
         return "refuted"
-    if signs != {0}:
-        established = sum(effect.sign != 0 for effect in effects)
-        return f"depends: {established} of {len(effects)} established"
+    if 1 in signs or (signs == {0, -1} and not _nowhere(claim, effects)):
+        return _depends(effects)
     return _open(claim, effects)
 
 
 def _confirmed(claim: Claim, effects: Sequence[Effect]) -> str:
     if claim.equal is not None:
         return f"confirmed: no effect above ± {_amount(claim.equal, effects[0])}"
-    ends = [effect.estimate.mean + (effect.estimate.half_width or 0.0) for effect in effects]
-    small = claim.least is not None and max(ends) < claim.least
+    small = claim.least is not None and all(effect.excludes for effect in effects)
     return "confirmed in direction, refuted in size" if small else "confirmed"
 
 
+def _depends(effects: Sequence[Effect]) -> str:
+    """On what: the contrasts that are established, by their sides, and the others."""
+    sides = (("for it", 1), ("against it", -1), ("open", 0))
+    told = [(word, [_pair(effect) for effect in effects if effect.sign == sign]) for word, sign in sides]
+    return "depends: " + "; ".join(f"{word}: {', '.join(pairs)}" for word, pairs in told if pairs)
+
+
+def _pair(effect: Effect) -> str:
+    metric = "" if effect.contrast.metric == "psnr" else f" ({effect.contrast.metric.replace('_', ' ')})"
+    return f"{effect.contrast.arm} against {effect.contrast.against}{metric}"
+
+
+def _nowhere(claim: Claim, effects: Sequence[Effect]) -> bool:
+    """No contrast reaches the smallest predicted effect, and the page establishes that."""
+    return claim.least is not None and all(effect.excludes for effect in effects)
+
+
 def _open(claim: Claim, effects: Sequence[Effect]) -> str:
-    """Nothing is established: either nothing above a size is there, or these runs cannot tell."""
+    """Nothing speaks for the claim: no effect above a size is there, the predicted one is excluded, or these runs cannot
+    tell."""
     single = [effect for effect in effects if effect.estimate.half_width is None]
     if single:
         return "not decidable here: a single run has no spread"
+    widest = max(effects, key=lambda effect: effect.estimate.half_width)
+    shown = _amount(widest.estimate.half_width, widest)
     alone = min(effects, key=lambda effect: effect.p)
+    size = next((size for size in (claim.least, claim.relevant) if size is not None), None)
+    narrow = size is not None and widest.estimate.half_width <= size
+    reached = size is not None and max(e.estimate.mean + e.estimate.half_width for e in effects) >= size
+    excluded = claim.least is None or _nowhere(claim, effects)
+    if narrow and not reached and alone.p >= 0.05 and excluded:
+        return f"no effect above ± {shown} at this budget"
+    if claim.least is not None and excluded:
+        return f"refuted: less than {_amount(claim.least, widest)} in every contrast"
     if alone.p < 0.05:
         side = "for" if alone.supports else "against"
         return f"not decidable here: p {p_text(alone.p)} {side} it alone, {p_text(alone.adjusted)} among all"
-    widest = max(effects, key=lambda effect: effect.estimate.half_width)
-    shown = _amount(widest.estimate.half_width, widest)
-    size = next((size for size in (claim.least, claim.relevant) if size is not None), None)
-    if size is None or widest.estimate.half_width > size:  # equality, or against a number: no size says "no effect"
+    if not narrow:  # also equality, or against a number: no size says "no effect"
         return f"not decidable here: only ± {shown} could have shown"
-    if max(effect.estimate.mean + effect.estimate.half_width for effect in effects) >= size:
-        return f"not decidable here: {_amount(size, widest)} or more is still possible"
-    return f"no effect above ± {shown} at this budget"
+    still = "still possible" if reached else "excluded by every interval, not among all"
+    return f"not decidable here: {_amount(size, widest)} or more is {still}"
 
 
 def p_text(p: float) -> str:

@@ -42,6 +42,9 @@ class Signals(Sequence[Signal]):
         """`channels`: of photos; grey ones are seen as RGB unless it is 1."""
         self.data, self.channels = data, channels
         self._kept: OrderedDict[int, Signal] = OrderedDict()
+        self._bytes = (
+            0  # of what is kept: counted along, because a sum over thousands of pictures costs more than a step
+        )
 
     def __len__(self) -> int:
         return len(self.data)
@@ -57,8 +60,9 @@ class Signals(Sequence[Signal]):
         index = range(len(self))[index]
         if index not in self._kept:
             self._kept[index] = as_signal(self.data[index], f"signal-{index}", self.channels)
-            while len(self._kept) > 1 and sum(map(_nbytes, self._kept.values())) > BYTES_KEPT:
-                self._kept.popitem(last=False)
+            self._bytes += _nbytes(self._kept[index])
+            while len(self._kept) > 1 and self._bytes > BYTES_KEPT:
+                self._bytes -= _nbytes(self._kept.popitem(last=False)[1])
         self._kept.move_to_end(index)
         return self._kept[index]
 
