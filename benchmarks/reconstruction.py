@@ -1,7 +1,7 @@
 """How many numbers does a picture need? CIFAR-10, 1,000 test pictures: the systems, PCA, cosines, JPEG, WebP.
 
     python benchmarks/reconstruction.py --train --data DIR [--only NAME …]    train what is missing, into runs/reconstruction
-    python benchmarks/reconstruction.py --data DIR --json results/reconstruction.json
+    python benchmarks/reconstruction.py --data DIR [--only NAME …] --json results/reconstruction.json
     python benchmarks/reconstruction.py --page                                 docs/cifar10.md and its figure
 
 Every arm is a training of `gridless train cifar10` with the flags of ARMS. PSNR is that of the floats, neither clipped nor
@@ -31,9 +31,10 @@ from gridless.training.provenance import commit, hardware
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "reconstruction"
+SHIPPED = "cifar10-mamba-ginr"  # weights in the package, another row
 LONG, SHORT = 16_000, 2_000  # steps of 16 pictures
 FLOATS = (64, 128, 256, 512, 1_024, 2_048)
-AT_ONCE, LEVELS = 50, 256
+AT_ONCE, LEVELS, BETWEEN = 50, 256, 100
 QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 98, 100)
 
 
@@ -146,18 +147,33 @@ class Code:
         return {"coded_psnr": psnr(answers, pictures), "bytes": coder.num_bits() / 8 / len(pictures)}
 
 
+def scores(model: gl.FieldModel, known: np.ndarray, pictures: np.ndarray) -> dict:
+    model.eval()
+    facts = {"floats": model.latent_floats(), "parameters": model.parameter_count()}
+    return {**facts, "psnr": psnr(reconstructed(model, pictures), pictures), **Code(model, known).score(pictures)}
+
+
 def model_row(arm: Arm, seed: int, known: np.ndarray, pictures: np.ndarray) -> dict | None:
+    """None of a training that is not complete."""
     folder = arm.folder(seed)
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8")) if (folder / "run.json").is_file() else {}
     if not facts.get("complete"):
         return None
-    model = gl.FieldModel.from_pretrained(folder).eval()
     row = {
-        "name": arm.name, "seed": seed, "flags": " ".join(arm.flags), "floats": model.latent_floats(),
-        "parameters": model.parameter_count(), "steps": facts["steps"], "train_seconds": round(facts["train_seconds"]),
-        "commit": facts.get("commit"), "psnr": psnr(reconstructed(model, pictures), pictures),
+        "name": arm.name, "seed": seed, "flags": " ".join(arm.flags), "steps": facts["steps"],
+        "train_seconds": round(facts["train_seconds"]), "commit": facts.get("commit"),
     }  # fmt: skip
-    return {**row, **Code(model, known).score(pictures)}
+    return row | scores(gl.FieldModel.from_pretrained(folder), known, pictures)
+
+
+def shipped_row(known: np.ndarray, pictures: np.ndarray) -> dict:
+    model = gl.FieldModel.from_pretrained(SHIPPED)
+    row = {"name": SHIPPED, **scores(model, known, pictures)}
+    with torch.no_grad():
+        few = gl.Samples.from_grid(torch.from_numpy(pictures[:BETWEEN]))
+        fine = gl.grid(128, 128).expand(BETWEEN, -1, -1)
+        answers, smooth = model.eval()(few, fine), gl.bases.Interpolation("bicubic").solve(few)(fine)
+    return row | {"from_bicubic_at_128": psnr(answers[..., None].numpy(), smooth[..., None].numpy())}
 
 
 # --- baselines ----------------------------------------------------------------------------------------------------------
@@ -209,10 +225,14 @@ def file_rows(pictures: np.ndarray) -> list[dict]:
     return rows
 
 
-def measured(data: Path) -> dict:
+def measured(data: Path, only: list[str] | None) -> dict:
     known, validation, pictures = (pixels(data, split) for split in ("train", "val", "test"))
-    rows = [row for arm in ARMS for seed in arm.seeds if (row := model_row(arm, seed, validation, pictures))]
-    rows += principal_rows(known, pictures) + cosine_rows(known, pictures) + file_rows(pictures)
+    arms = [arm for arm in ARMS if not only or arm.name in only]
+    rows = [row for arm in arms for seed in arm.seeds if (row := model_row(arm, seed, validation, pictures))]
+    if not only or SHIPPED in only:
+        rows.append(shipped_row(validation, pictures))
+    if not only:
+        rows += principal_rows(known, pictures) + cosine_rows(known, pictures) + file_rows(pictures)
     rows = [{k: round(v, 3) if isinstance(v, float) else v for k, v in row.items()} for row in rows]
     return {
         "command": "python benchmarks/reconstruction.py --data DIR --json results/reconstruction.json",
@@ -234,7 +254,7 @@ def main() -> None:
     elif args.train:
         train([arm for arm in ARMS if not args.only or arm.name in args.only], args.data)
     else:
-        report = measured(args.data)
+        report = measured(args.data, args.only)
         if args.json:
             args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         for row in report["rows"]:

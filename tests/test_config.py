@@ -335,7 +335,7 @@ def test_a_number_of_the_wrong_sign_without_end_or_that_is_none_is_refused(make)
         {"kind": "super-resolution", "scale": [1.5, {"low": 1.0, "high": 3.0}], "scales": [2.0, [2.0, 3.0]]}
         | {"recolour": True, "turned": False, "seen": 3, "largest": 5, "profile": "box", "slices": True},
         {"kind": "reconstruction", "seen": 3, "largest": 5, "turned": True, "jitter": 0.1, "offset": 0.2}
-        | {"resampled": False},
+        | {"resampled": False, "jitter_share": 0.5},
         {
             "kind": "sparse-field",
             "sensors": [3, 5],
