@@ -65,10 +65,10 @@ def shipped_text(groups: dict[str, list[dict]]) -> str:
     """Of the weights in the package."""
     row = groups[SHIPPED][0]
     return (
-        f"`{SHIPPED}`, the weights in the package ([card](../src/gridless/weights/{SHIPPED}/README.md)), went on from the first\n"
-        f"row with half of each batch asked between the pixels: {number(row['psnr'], 2)} dB at the pixels, and\n"
-        f"{number(row['from_bicubic_at_128'], 2)} dB from bicubic interpolation where they answer at 128 × 128. A network that was\n"
-        "asked at the pixels alone has seams between its patches there."
+        f"`{SHIPPED}`, the weights in the package ([card](../src/gridless/weights/{SHIPPED}/README.md)), went on from\n"
+        f"the first row with half of each batch asked between the pixels: {number(row['psnr'], 2)} dB at the pixels, and\n"
+        f"{number(row['from_bicubic_at_128'], 2)} dB from bicubic interpolation where they answer at 128 × 128.\n"
+        "A network that was asked at the pixels alone has seams between its patches there."
     )
 
 
