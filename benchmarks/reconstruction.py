@@ -32,7 +32,7 @@ from gridless.training.provenance import commit, hardware
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "runs" / "reconstruction"
 SHIPPED = "cifar10-mamba-ginr"  # weights in the package, another row
-LONG, SHORT = 16_000, 2_000  # steps of 16 pictures
+LONG, SHORT, BRIEF = 16_000, 2_000, 600  # steps of 16 pictures
 FLOATS = (64, 128, 256, 512, 1_024, 2_048)
 AT_ONCE, LEVELS, BETWEEN = 50, 256, 100
 QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 98, 100)
@@ -59,6 +59,19 @@ def tuned(preset: str, lr: str = "4e-3") -> tuple[str, ...]:
     return ("--preset", preset, "--train.optimizer.lr", lr)
 
 
+def without(*flags: str) -> tuple[str, ...]:
+    """The recipe with some of its parts as published."""
+    values = {
+        "tokens": ("--model.encoder.tokens.content", "false"),
+        "offsets": ("--model.decoder.attention.rotation", "false"),
+        "linear": ("--model.decoder.linear", "false"),
+        "near": ("--model.decoder.attention.bias.alpha", "10"),
+        "muon": ("--train.optimizer.muon", "none"),
+    }
+    return tuple(part for flag in flags for part in values[flag])
+
+
+PARTS = ("tokens", "offsets", "linear", "near", "muon")
 ARMS = (
     Arm("mamba-ginr", steps=LONG),
     Arm("mamba-ginr-1024", narrow(16), 10_000),
@@ -67,6 +80,9 @@ ARMS = (
         Arm(f"short-{name}", tuned(name), seeds=(0, 1))
         for name in ("mamba-ginr", "lainr", "hybrid", "trans-inr", "scent")
     ),
+    Arm("part-all", steps=BRIEF),
+    *(Arm(f"part-{part}", without(part), BRIEF) for part in PARTS),
+    Arm("part-none", without(*PARTS), BRIEF),
     *(Arm(f"short-mamba-ginr-{64 * n}", narrow(n)) for n in (1, 2, 4, 8, 16, 32, 128)),
 )
 

@@ -10,6 +10,16 @@ from gridless.scoring.results import number
 RESULTS, PAGE, FIGURE = "results/reconstruction.json", "docs/cifar10.md", "docs/images/rate-distortion.png"
 BARS = {"mamba-ginr": (46.0, 52.0), "mamba-ginr-1024": (38.5, 40.0), "mamba-ginr-512": (31.6, 31.6)}
 SHIPPED = "cifar10-mamba-ginr"
+WORDS = {
+    "all": "as it is",
+    "tokens": "tokens start without their patch",
+    "offsets": "latents read without the offset",
+    "linear": "what is read does not reach the output past the network",
+    "near": "near latents hardly preferred",
+    "muon": "AdamW alone",
+    "none": "none of the five",
+}
+PART = "part-"
 SHORT, NARROW = "short-", "short-mamba-ginr-"
 
 
@@ -59,6 +69,24 @@ def verdicts(groups: dict[str, list[dict]]) -> str:
             also = f" (aim {number(aim, 1)}: {'reached' if best >= aim else 'not reached'})" if aim != bar else ""
             lines.append(f"- {whole(floats)} floats: {number(best, 2)} dB, {met} the bar of {number(bar, 1)}{also}.")
     return "\n".join(lines)
+
+
+def parts_text(groups: dict[str, list[dict]]) -> str:
+    """What the recipe loses with each part; empty where that was not measured."""
+    named = {name.removeprefix(PART): of for name, of in groups.items() if name.startswith(PART)}
+    if "all" not in named:
+        return ""
+    rows = [[WORDS[name], psnrs(of), f"`{of[0]['flags']}`" if of[0]["flags"] else ""] for name, of in named.items()]
+    of = named["all"][0]
+    lines = f"""
+## What each part is worth
+
+`mamba-ginr` with {whole(of["floats"])} floats after {whole(of["steps"])} steps of 16 pictures, one seed, on a schedule
+of that length:
+
+{table(["the recipe", "PSNR", "flags"], rows)}
+"""
+    return lines
 
 
 def shipped_text(groups: dict[str, list[dict]]) -> str:
@@ -127,6 +155,7 @@ every number in 256 steps of its range, and the bytes of its entropy code.
 
 {shipped_text(groups)}
 
+{parts_text(groups)}
 ## Five systems, the same steps
 
 {model_table(groups, short)}
