@@ -35,7 +35,7 @@ VARIANTS = {
     "patches-alone": ("lainr", {"encoder": {"tokens": {"read": "all", "count": 0}}}),
     "mean-of-all": ("mlp", {"encoder": {"tokens": {"read": "all"}}}),
     "growing-hybrid": ("hybrid", {"decoder": {"widths": [32, 48]}}),
-    "narrow": ("mamba-ginr", {"processor": {"latent": 5, "depth": 1}}),
+    "narrow": ("mamba-ginr", {"processor": {"latent": 5, "group": 4, "depth": 1}}),
     "published": ("mamba-ginr", PUBLISHED),
 }
 """Config paths that no preset takes: name -> preset and difference. They obey the same laws."""

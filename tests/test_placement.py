@@ -42,7 +42,7 @@ def test_the_encoder_reads_the_tokens(kind):
 
     from gridless.network.encoded import Tokens
 
-    diff = {"encoder": {"depth": 0, "final": "last-mlp", "tokens": {"placement": kind, "group": 2}}}
+    diff = {"encoder": {"depth": 0, "final": "last-mlp", "tokens": {"content": False, "placement": kind, "group": 2}}}
     encoder = tiny("mamba-ginr", diff).encoder
     x = torch.randn(2, 9, 32)
     latents, patches = encoder(Tokens(x, torch.zeros(2, 9, 2)))

@@ -62,6 +62,14 @@ def test_answers_follow_from_the_numbers_that_are_kept():
     assert torch.equal(model(other, coords), answer)
 
 
+def test_latents_that_are_narrowed_together_keep_as_many_numbers_each():
+    model = tiny("mamba-ginr", {"signal": {"mean": 0.5, "std": 0.3}, "processor": {"latent": 5, "group": 4}})
+    assert model.latent_floats() == 16 * 5 and model.processor.narrow.out_features == 4 * 5
+    model = tiny("mamba-ginr", {"processor": {"latent": 5, "group": 3}})
+    with pytest.raises(ValueError, match=r"processor.group 3 does not divide the 16 latents"):
+        model.encode(gl.Samples.from_grid(torch.rand(8, 8, 3)))
+
+
 @pytest.mark.parametrize("preset", ["mamba-ginr", "hybrid", "scent"])
 def test_places_that_samples_share_are_answered_as_their_own(preset):
     model, coords = tiny(preset), gl.grid(8, 8)[None].expand(3, -1, -1)

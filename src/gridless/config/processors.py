@@ -11,6 +11,8 @@ class SelfAttention:
     kind: Literal["self-attention"] = "self-attention"
     latent: Count | None = None
     """Numbers that are kept of each latent, before the blocks: how much a field may say. None: the encoder's width."""
+    group: Count = 1
+    """So many consecutive latents are narrowed together, which saves what neighbours have in common."""
     depth: Natural = 0
     heads: Count = 8
     head_width: Count = 64

@@ -18,8 +18,10 @@ class SelfAttentionProcessor(nn.Module):
     def __init__(self, processor: config.SelfAttention, width: int):
         super().__init__()
         self.narrow = self.widen = None
+        self.group = processor.group
         if processor.latent is not None:
-            self.narrow, self.widen = nn.Linear(width, processor.latent), nn.Linear(processor.latent, width)
+            wide, kept = self.group * width, self.group * processor.latent
+            self.narrow, self.widen = nn.Linear(wide, kept), nn.Linear(kept, wide)
         blocks = [
             SelfAttentionBlock(width, processor.heads, processor.head_width, processor.expansion)
             for _ in range(processor.depth)
@@ -30,7 +32,12 @@ class SelfAttentionProcessor(nn.Module):
     def forward(self, latents: Tokens) -> Tokens:
         x = latents.x
         if self.narrow is not None and self.widen is not None:
-            x = self.widen(self.narrow(x))
+            if x.shape[1] % self.group:
+                raise ValueError(
+                    f"processor.group {self.group} does not divide the {x.shape[1]} latents that it narrows; set a divisor"
+                )
+            together = x.unflatten(1, (-1, self.group)).flatten(2)
+            x = self.widen(self.narrow(together)).unflatten(2, (self.group, -1)).flatten(1, 2)
         for block in self.blocks:
             x = block(x, latents.mask)
         return Tokens(x, latents.pos, latents.mask)
