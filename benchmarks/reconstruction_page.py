@@ -89,6 +89,22 @@ of that length:
     return lines
 
 
+def systems_text(groups: dict[str, list[dict]]) -> str:
+    """Empty where nothing was measured."""
+    short = [n for n in groups if n.startswith(SHORT) and not n.startswith(NARROW)]
+    if not short:
+        return ""
+    return f"""
+## Five systems, the same steps
+
+{model_table(groups, short)}
+
+The same recipe for all (`gridless train cifar10 --preset NAME`): bf16, Muon for the matrices, AdamW for the rest. Latents of
+`mamba-ginr`, `lainr` and `hybrid` start with their patch and are read by offsets (`decoder.attention.rotation`); those of
+`scent` are a cascade's, and `trans-inr` writes a network from them.
+"""
+
+
 def shipped_text(groups: dict[str, list[dict]]) -> str:
     """Of the weights in the package."""
     row = groups[SHIPPED][0]
@@ -137,7 +153,6 @@ def at_bytes(rows: list[dict], size: float) -> float | None:
 def page(found: dict) -> str:
     groups = by_name(found["rows"])
     long = [name for name in BARS if name in groups]
-    short = [n for n in groups if n.startswith(SHORT) and not n.startswith(NARROW)]
     return f"""# CIFAR-10: how many numbers a picture needs
 
 {found["pictures"]:,} test pictures of 32 × 32, {found["training"]:,} training pictures; PSNR is the mean over pictures of
@@ -156,14 +171,7 @@ every number in 256 steps of its range, and the bytes of its entropy code.
 {shipped_text(groups)}
 
 {parts_text(groups)}
-## Five systems, the same steps
-
-{model_table(groups, short)}
-
-The same recipe for all (`gridless train cifar10 --preset NAME`): bf16, Muon for the matrices, AdamW for the rest. Latents of
-`mamba-ginr`, `lainr` and `hybrid` start with their patch and are read by offsets (`decoder.attention.rotation`); those of
-`scent` are a cascade's, and `trans-inr` writes a network from them.
-
+{systems_text(groups)}
 ## Rate and distortion
 
 ![PSNR against numbers per picture, and against bytes](images/rate-distortion.png)
@@ -171,8 +179,7 @@ The same recipe for all (`gridless train cifar10 --preset NAME`): bf16, Muon for
 {floats_table(groups)}
 
 PCA and the cosines (of three principal colours, at the positions of largest variance) are fitted on the training pictures.
-`short` is {found_steps(groups)} steps with a narrow place behind the encoder.
-
+{short_text(groups)}
 At equal bytes, headers and tables of the files not counted (those of a grey picture's file):
 
 {bytes_table(groups)}
@@ -183,9 +190,10 @@ At equal bytes, headers and tables of the files not counted (those of a grey pic
 """
 
 
-def found_steps(groups: dict[str, list[dict]]) -> str:
+def short_text(groups: dict[str, list[dict]]) -> str:
     steps = {row["steps"] for name, of in groups.items() if name.startswith(NARROW) for row in of}
-    return " or ".join(map(whole, sorted(steps))) or "–"
+    each = " or ".join(map(whole, sorted(steps)))
+    return f"`short` is {each} steps with a narrow place behind the encoder.\n" if steps else ""
 
 
 def figure(found: dict, path: Path) -> None:
@@ -210,6 +218,8 @@ def figure(found: dict, path: Path) -> None:
         "WebP": ("tab:olive", "-", "."),
     }
     for name, of in curves.items():
+        if not of:
+            continue
         of, (colour, line, marker) = sorted(of, key=lambda row: row["floats"]), styles[name]
         left.plot([r["floats"] for r in of], [r["psnr"] for r in of], line, color=colour, marker=marker, label=name)
         coded = [row for row in of if "bytes" in row]

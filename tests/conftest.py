@@ -24,7 +24,7 @@ PUBLISHED = {
     "encoder": {"tokens": {"init": "normal", "content": False}},
     "decoder": {
         "linear": False,
-        "attention": {"rotation": False, "bias": {"kind": "raster", "alpha": 10.0}},
+        "attention": {"rotation": False, "bias": {"kind": "none"}},
     },
 }
 """What MAMBA-GINR's and LAINR's presets change of their sources, but for sizes."""

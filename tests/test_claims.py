@@ -193,6 +193,7 @@ def test_a_table_is_of_complete_seeds_and_of_one_commit(tmp_path, capsys):
 
 def test_a_sweep_in_one_process_makes_the_runs_of_a_table_and_none_twice(tmp_path, monkeypatch, capsys):
     made = []
+    monkeypatch.setattr(sweeping, "compute_with", lambda count: None)  # numba's threads are this process's
     monkeypatch.setattr(sweeping, "sweep", lambda *args, **settings: made.append((args, settings)) or (None, {}))
     sweeping.main(["layers", "--data", str(tmp_path), "-o", str(tmp_path), "--seeds", "2"])
     (whole, ablate), settings = made[0]

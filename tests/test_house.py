@@ -108,4 +108,9 @@ def test_text_is_read_and_written_in_a_named_encoding():
 def test_the_package_holds_weights_by_name_and_no_claims():
     inside = [str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*") if "__pycache__" not in path.parts]
     assert not [name for name in inside if "claim" in name]
-    assert {path.parent.name for path in PACKAGE.glob("weights/*/config.json")} == {"photo", "sensors", "volume"}
+    assert {path.parent.name for path in PACKAGE.glob("weights/*/config.json")} == {
+        "cifar10-mamba-ginr",
+        "photo",
+        "sensors",
+        "volume",
+    }

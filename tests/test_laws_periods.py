@@ -12,7 +12,7 @@ import gridless as gl
 from gridless.bases import Interpolation, Kriging
 from gridless.domain import Domain
 
-EDGE = 1e-9
+EDGE = 1e-10
 ROUND = {"one window": 8, "mosaic": 36}
 
 

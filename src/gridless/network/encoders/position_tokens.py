@@ -30,7 +30,8 @@ class PositionTokens(nn.Module):
     def forward(self, patches: Tokens) -> Tokens:
         """The tokens of as many samples as there are of patches."""
         batch = len(patches.x)
-        x, pos = self.x.expand(batch, -1, -1), self.pos.expand(batch, -1, -1)
+        x = self.x.expand(batch, -1, -1)
+        pos = self.pos.expand(batch, -1, -1).clone()  # a field keeps positions: those of now, whatever training does
         if self.content is not None:
             x = x + nearest_content(self.content(patches.x), patches, pos).to(x.dtype)
         return Tokens(x, pos)
