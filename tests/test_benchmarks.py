@@ -241,3 +241,17 @@ def test_the_page_of_volumes_is_that_of_the_committed_results():
     assert (ROOT / "docs" / "volumes.md").read_text(encoding="utf-8") == volumes_page.page(found)
     gain = volumes_page.gains(found["rows"])
     assert gain and min(gain) > 1 and min(volumes_page.gains(found["rows"], over="linear filter")) > 0
+
+
+def test_the_page_of_cifar10_is_that_of_the_committed_results():
+    import reconstruction_page
+
+    found = json.loads((ROOT / reconstruction_page.RESULTS).read_text(encoding="utf-8"))
+    assert (ROOT / reconstruction_page.PAGE).read_text(encoding="utf-8") == reconstruction_page.page(found)
+    rows = {row["name"]: row for row in found["rows"]}
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    long, shipped = rows["mamba-ginr"], rows[reconstruction_page.SHIPPED]
+    for figure in (f"{long['psnr']:.2f} dB", f"{long['parameters']:,} parameters", f"{shipped['psnr']:.2f} dB"):
+        assert figure in readme
+    assert long["psnr"] > 52 and shipped["psnr"] > 52
+    assert reconstruction_page.parts_text({}) == reconstruction_page.systems_text({}) == ""
