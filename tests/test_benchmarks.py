@@ -251,6 +251,11 @@ def test_the_page_of_cifar10_is_that_of_the_committed_results():
     rows = {row["name"]: row for row in found["rows"]}
     readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     long, shipped = rows["mamba-ginr"], rows[reconstruction_page.SHIPPED]
+    before = json.loads((ROOT / "results" / "claims" / "cifar10.json").read_text(encoding="utf-8"))["runs"]
+    stood = next(run["scores"]["psnr"] for run in before if run["arm"] == "mamba-ginr")
+    pca = max(row["psnr"] for row in found["rows"] if row["name"] == "pca")
+    assert f"stood at {stood:.1f} dB" in readme and f"2,048 numbers reaches {pca:.1f}" in readme
+    assert f"{long['train_seconds'] / 60:.0f} minutes on one core" in readme
     for figure in (f"{long['psnr']:.2f} dB", f"{long['parameters']:,} parameters", f"{shipped['psnr']:.2f} dB"):
         assert figure in readme
     assert long["psnr"] > 52 and shipped["psnr"] > 52

@@ -9,7 +9,7 @@ al. 2021 (arXiv 2104.09864) for those of queries and keys; Ashman et al. 2024 (a
 are equivariant to translations.
 """
 
-from math import log, pi
+from math import log
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gridless.nn.attention import FeedForward, feed_forward, last_layer
+from gridless.nn.rotation import angles, rotated
 
 FREQUENCIES = 0.25, 12.0  # cycles per unit of positions, log-uniform
 STEADY = 0.25  # share of the pairs of channels that are not rotated
@@ -52,7 +53,7 @@ class RelativeAttention(nn.Module):
         nearness = self.log_nearness.exp()[:, None]
         place = place[..., None, :].expand(-1, -1, self.heads, -1)
         near = nearness * torch.cat([2 * place, -place.square().sum(-1, keepdim=True)], -1)
-        return torch.cat([_rotated(keys, angle), near, _rotated(values, angle)], -1).flatten(-2)
+        return torch.cat([rotated(keys, angle), near, rotated(values, angle)], -1).flatten(-2)
 
     def forward(
         self,
@@ -64,7 +65,7 @@ class RelativeAttention(nn.Module):
         """Where `mask` is False nothing is read."""
         place = _exact(place)
         width, angle = self.head_width, self._angle(place)
-        q = _rotated(_exact(self.to_q(x)).unflatten(-1, (self.heads, -1)), angle)
+        q = rotated(_exact(self.to_q(x)).unflatten(-1, (self.heads, -1)), angle)
         each = _exact(keys_values).unflatten(-1, (self.heads, -1))
         k, v = each[..., :-width], each[..., -width:]
         near = torch.cat([place, torch.ones_like(place[..., :1])], -1)[..., None, :].expand(-1, -1, self.heads, -1)
@@ -78,23 +79,16 @@ class RelativeAttention(nn.Module):
             out = F.scaled_dot_product_attention(
                 *(t.transpose(1, 2) for t in (q, k, v)), attn_mask=logits, scale=width**-0.5
             )
-        out = _rotated(out.transpose(1, 2)[..., :width], -angle)
+        out = rotated(out.transpose(1, 2)[..., :width], -angle)
         return self.to_out(out.flatten(-2))
 
     def _angle(self, place: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q h p"]:
-        # a sum, not a matmul: half or tf32 precision would turn by the wrong angle
-        return 2 * pi * (place[..., None, None, :] * self.frequency).sum(-1)
+        return angles(place[..., None, None, :], self.frequency)
 
 
 def _exact(x: Tensor) -> Tensor:
     """Out of half precision."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _rotated(x: Float[Tensor, "B Q h w"], angle: Float[Tensor, "B Q h p"]) -> Float[Tensor, "B Q h w"]:
-    first, second = x.chunk(2, -1)
-    cosine, sine = angle.cos(), angle.sin()
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], -1)
 
 
 class RelativeBlock(nn.Module):

@@ -30,11 +30,16 @@ class Rotation(nn.Module):
 
     def angle(self, place: Float[Tensor, "B Q d"]) -> Float[Tensor, "B h Q p"]:
         """Of every pair at each place."""
-        # a sum, not a matmul: half or tf32 precision would turn by the wrong angle
-        return 2 * pi * (place[:, None, :, None, :] * self.frequency[:, None]).sum(-1)
+        return angles(place[:, None, :, None, :], self.frequency[:, None])
 
 
-def rotated(x: Float[Tensor, "B h Q w"], angle: Float[Tensor, "B|1 h Q p"]) -> Float[Tensor, "B h Q w"]:
+def angles(place: Float[Tensor, "*#B d"], frequency: Float[Tensor, "*#B d"]) -> Float[Tensor, "*B"]:
+    """2π f·x, for frequencies in cycles per unit."""
+    # a sum, not a matmul: half or tf32 precision would turn by the wrong angle
+    return 2 * pi * (place * frequency).sum(-1)
+
+
+def rotated(x: Float[Tensor, "*B w"], angle: Float[Tensor, "*#B p"]) -> Float[Tensor, "*B w"]:
     """Pairs of channels (the first half of them and the second) turned by `angle`, out of half precision."""
     first, second = x.to(torch.promote_types(x.dtype, torch.float32)).chunk(2, -1)
     cosine, sine = angle.cos(), angle.sin()
