@@ -41,7 +41,7 @@ from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
+from gridless.config.tasks import Forecast, Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -64,6 +64,7 @@ __all__ = [
     "Family",
     "FieldKind",
     "FlowHead",
+    "Forecast",
     "Gaussian",
     "GaussianHead",
     "Head",
