@@ -11,6 +11,7 @@ from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, 
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
+    Calibration,
     Composer,
     Decoder,
     Direct,
@@ -26,6 +27,8 @@ from gridless.config.decoders import (
 from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
+    GroupContext,
+    MambaContext,
     MambaEncoder,
     NoEncoder,
     PerceiverEncoder,
@@ -34,6 +37,7 @@ from gridless.config.encoders import (
     Ssm,
     TransformerEncoder,
 )
+from gridless.config.film import Film
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
@@ -55,6 +59,7 @@ __all__ = [
     "Base",
     "Bias",
     "Block",
+    "Calibration",
     "Composer",
     "Data",
     "Decoder",
@@ -63,16 +68,19 @@ __all__ = [
     "Encoder",
     "Family",
     "FieldKind",
+    "Film",
     "FlowHead",
     "Forecast",
     "Gaussian",
     "GaussianHead",
+    "GroupContext",
     "Head",
     "Interpolation",
     "Joint",
     "Kriging",
     "Lainr",
     "Local",
+    "MambaContext",
     "MambaEncoder",
     "Mlp",
     "Model",
