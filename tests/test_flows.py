@@ -32,9 +32,9 @@ def waves(*modes, side=64, axes=2):
     block = torch.zeros(1, *[17] * (axes - 1), 9, dtype=torch.complex128)
     for k, amplitude, phase in modes:
         value = complex(amplitude / 2 * np.exp(1j * phase))
-        block[(0, *k)] = torch.tensor(value)
+        block[(0, *k)] = torch.tensor(value, dtype=torch.complex128)
         if k[-1] == 0:
-            block[(0, *(-n for n in k))] = torch.tensor(value.conjugate())
+            block[(0, *(-n for n in k))] = block[(0, *k)].conj()
     return spectrum_of(block, side)
 
 
@@ -80,9 +80,8 @@ def test_a_random_vorticity_is_that_of_its_number_and_has_its_covariance():
     ratio = float(mean_square(together, 2).mean() / mean_square(whole, 2))
     assert abs(ratio - 1) < 0.05
     assert at_cells(together, 64).mean((1, 2)).abs().max() < 1e-14
-    assert not set(at_cells(together, 8)[:, 0, 0].tolist()) & set(
-        at_cells(random_vorticity([1_000_000], 64), 8).tolist()
-    )
+    others = at_cells(random_vorticity([1_000_000, 2_000_000], 64), 8)[:, 0, 0]
+    assert not set(at_cells(together, 8)[:, 0, 0].tolist()) & set(others.tolist())
 
 
 def test_a_random_velocity_is_that_of_its_number_and_has_its_covariance():
@@ -109,13 +108,13 @@ def test_waves_of_one_length_do_not_move_one_another():
 
 
 def test_a_flow_without_viscosity_keeps_energy_and_enstrophy():
-    w = 4 * random_vorticity([0, 1], 64)
-    after = last(NavierStokes(64, 0), w, [2.0])
+    equation, w = NavierStokes(64, 0), random_vorticity([0, 1], 64)
+    after = last(equation, w, [2.0])
     assert distance(after, w) > 0.1
-    for kept in (energy, enstrophy):
-        torch.testing.assert_close(kept(after), kept(w), rtol=1e-6, atol=0)
-    closer = last(NavierStokes(64, 0), w, [2.0], courant=0.25)
-    assert float((energy(closer) / energy(w) - 1).abs().max()) < 1e-9  # what is lost is that of the steps
+    torch.testing.assert_close(energy(after), energy(w), rtol=1e-8, atol=0)
+    torch.testing.assert_close(enstrophy(after), enstrophy(w), rtol=1e-6, atol=0)
+    lost = [1 - enstrophy(last(equation, 4 * w, [1.0], courant=c)) / enstrophy(4 * w) for c in (1, 0.5)]
+    assert bool((lost[0] > 12 * lost[1]).all())  # what is lost is that of steps of the fourth order
 
 
 @pytest.mark.parametrize("kind", (None, "fno", "kolmogorov", "random"))
@@ -203,7 +202,7 @@ def test_steps_are_counted_and_those_of_faster_flows_are_shorter():
 
 def test_a_flow_that_leaves_all_bounds_is_refused():
     with pytest.raises(RuntimeError, match="left all bounds after 0 s; take a finer grid or more viscosity"):
-        last(NavierStokes(64, 1e-3), waves(((1, 1), np.inf, 0)), [1.0])
+        last(NavierStokes(64, 1e-3), torch.nan * waves(((1, 1), 1, 0)), [1.0])
 
 
 # --- Burgers --------------------------------------------------------------------------------------------------------
@@ -221,9 +220,10 @@ def test_burgers_is_the_solution_of_cole_and_hopf(viscosity):
     phi, slope = (torch.fft.irfft(c, n=n, norm="forward") for c in (heat, 2j * pi * k * heat))
     expected = at_cells(torch.fft.rfft(-2 * viscosity * slope / phi, norm="forward"), 64)
     cells = resolution(data)
-    got = at_cells(last(Burgers(cells, viscosity), 0.8 * random_velocity([1], cells), [time]), 64)
+    equation, beginning = Burgers(cells, viscosity), 0.8 * random_velocity([1], cells)
+    usual, shorter = (at_cells(last(equation, beginning, [time], courant=c), 64) for c in (1, 0.25))
     assert distance(at_cells(u, 64), expected) > 0.3
-    assert distance(got, expected) < 1e-6
+    assert distance(usual, expected) < 1e-5 and distance(shorter, expected) < 1e-6
 
 
 # --- films ----------------------------------------------------------------------------------------------------------
@@ -233,8 +233,8 @@ def test_films_are_signals_over_time_and_a_square_whose_ends_join():
     one = flow_films(SMALL, "train")[0]
     assert one.values.shape == (3, 8, 8, 1) and one.values.dtype == np.float32 and one.name == "navier-stokes-0"
     assert one.domain is not None and one.domain.names == ("time", "y", "x") and one.domain.joins == (False, True, True)
-    centres = one.domain.to_user(torch.tensor([[0.5 / 3, 0.5 / 8, 0.5 / 8], [2.5 / 3, 0.5, 0.5]]))
-    np.testing.assert_allclose(centres["time"], [0, 1.0])
+    centres = one.domain.to_user(torch.tensor([[0.5 / 3, 0.5 / 8, 0.5 / 8], [2.5 / 3, 0.5, 0.5]]).double())
+    np.testing.assert_allclose(centres["time"], [0, 1.0], atol=1e-7)
     np.testing.assert_allclose(centres["y"], [0.0625, 0.5])
     np.testing.assert_allclose(one.values[0, ..., 0], at_cells(random_vorticity([0], 64), 8)[0].numpy(), rtol=1e-5)
     line = flow_films(FlowData(equation="burgers", viscosity=0.05, side=16, frames=2, count=1), "train")[0]
@@ -310,5 +310,5 @@ def test_options_are_checked():
 
 def test_viscosity_and_side_say_how_fine_a_simulation_is():
     sizes = [resolution(FlowData(viscosity=v)) for v in (1e-2, 1e-3, 1e-4, 1e-5)]
-    assert sizes == [64, 64, 96, 288] and resolution(FlowData(side=100)) == 128
+    assert sizes == [64, 64, 96, 256] and resolution(FlowData(side=100)) == 128
     assert [resolution(FlowData(equation="burgers", viscosity=v)) for v in (0.1, 0.01, 0.001)] == [64, 224, 2016]

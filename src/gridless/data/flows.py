@@ -129,7 +129,7 @@ def _write(file: Path, film: Float[np.ndarray, "T *grid"], data: FlowData, numbe
 
 def _read(file: Path, data: FlowData, number: int) -> Float[np.ndarray, "T *grid"]:
     try:
-        with np.load(file, allow_pickle=False) as kept:
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as kept:
             film, options, its_number = kept["film"], str(kept["options"]), int(kept["number"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ValueError(f"{file} cannot be read as a film ({error}); remove it, and it is simulated again") from None

@@ -16,6 +16,8 @@ from torch import Tensor
 COURANT = 1.0  # cells a step; the scheme is stable up to 1.35 of dealiased modes
 LONGEST = 0.1  # seconds of a step, whatever the velocity: forcing is to be followed
 
+ROUNDING = 1e-9  # of a step, for which no further one is taken
+
 
 class Equation(Protocol):
     """What happens to a spectrum of `side` besides a decay of every mode."""
@@ -64,7 +66,7 @@ def march(
                 reached = float(time.min())
                 raise RuntimeError(f"a flow left all bounds after {reached:g} s; take a finer grid or more viscosity")
             longest = (courant / (equation.side * fastest)).clamp(max=LONGEST)
-            left = ((end - time) / longest).ceil()
+            left = ((end - time) / longest - ROUNDING).ceil()
             step = (end - time) / left.clamp(min=1)  # 0 of a field that is there: it stays, to the bit
             spectrum = _stepped(equation, decay, spectrum, velocities, time, step)
             time, steps = torch.where(left <= 1, end, time + step), steps + (left > 0)
