@@ -50,9 +50,12 @@ def flow_films(data: FlowData, split: str) -> list[GridSignal]:
     ]
 
 
-def simulated(data: FlowData, numbers: Sequence[int]) -> Iterator[Float[np.ndarray, "T *grid"]]:
-    """The trajectories of these numbers, float32, some of them computed at once."""
-    cells, axes = resolution(data), 2 if data.equation == "navier-stokes" else 1
+def simulated(
+    data: FlowData, numbers: Sequence[int], cells: int | None = None
+) -> Iterator[Float[np.ndarray, "T *grid"]]:
+    """The trajectories of these numbers, float32, some of them computed at once; `cells`: along every axis of the
+    simulation, None: as many as `resolution` says."""
+    cells, axes = cells or resolution(data), 2 if data.equation == "navier-stokes" else 1
     times = [data.start + data.step * frame for frame in range(data.frames)]
     together = max(1, TOGETHER // cells**axes)
     for first in range(0, len(numbers), together):
