@@ -15,6 +15,7 @@ from gridless.config import FlowData
 from gridless.data.flows import TOGETHER, resolution, simulated
 
 SIDE, FRAMES = 64, 20
+ROUNDED = 1e-7  # of a film's float32
 KINDS = (
     *(("navier-stokes", nu, force, 1.0) for nu in (1e-3, 1e-4) for force in (None, "fno", "kolmogorov", "random")),
     *(("burgers", nu, None, 0.05) for nu in (1e-1, 1e-2, 1e-3)),
@@ -64,12 +65,14 @@ def table(report: dict) -> str:
     for row in report["rows"]:
         inside = f"{row['cells']}²" if row["equation"] == "navier-stokes" else f"{row['cells']}"
         shown = [row["equation"], f"{row['viscosity']:g}", row["forcing"] or "none", f"{row['step']:g}", inside]
-        lines.append(f"| {' | '.join(shown)} | {row['cpu_seconds']:g} | {row['error']:.1e} |")
+        away = f"{row['error']:.1e}" if row["error"] >= ROUNDED else f"< {ROUNDED:.0e}"
+        lines.append(f"| {' | '.join(shown)} | {row['cpu_seconds']:g} | {away} |")
     return "\n".join(lines)
 
 
 def draw(path: Path) -> None:
     from matplotlib import pyplot as plt
+    from PIL import Image
 
     kinds, frames = (None, "fno", "kolmogorov", "random"), (0, 4, 9, 14, 19)
     figure, axes = plt.subplots(len(kinds), len(frames), figsize=(7.5, 6.4), layout="constrained")
@@ -84,6 +87,7 @@ def draw(path: Path) -> None:
         line[0].set_ylabel(forcing or "none", fontsize=9)
         figure.colorbar(drawn, ax=line, shrink=0.8).ax.tick_params(labelsize=7)
     figure.savefig(path, dpi=100)
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Simulated flows against closed forms, budgets and finer grids; their films repeat, share nothing and are kept on disk."""
 
+import json
+import sys
 from math import pi
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +27,7 @@ from gridless.data.navier_stokes import (
 from gridless.data.spectra import at_cells, mean_square, spectrum_of, wave_numbers
 from gridless.training.loading import load_data
 
+ROOT = Path(__file__).parents[1]
 SMALL = FlowData(side=8, frames=3, step=0.5, count=3, val=2, test=1)
 
 
@@ -312,3 +316,11 @@ def test_viscosity_and_side_say_how_fine_a_simulation_is():
     sizes = [resolution(FlowData(viscosity=v)) for v in (1e-2, 1e-3, 1e-4, 1e-5)]
     assert sizes == [64, 64, 96, 256] and resolution(FlowData(side=100)) == 128
     assert [resolution(FlowData(equation="burgers", viscosity=v)) for v in (0.1, 0.01, 0.001)] == [64, 224, 2016]
+
+
+def test_the_page_is_that_of_the_committed_results():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    from flows import table
+
+    report = json.loads((ROOT / "results" / "flows.json").read_text(encoding="utf-8"))
+    assert table(report) in (ROOT / "docs" / "simulations.md").read_text(encoding="utf-8")
