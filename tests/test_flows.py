@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from math import pi
 from pathlib import Path
 
@@ -246,13 +247,20 @@ def test_films_are_signals_over_time_and_a_square_whose_ends_join():
     assert line.domain.quantities[0].name == "velocity"
 
 
-def test_a_trajectory_is_that_of_its_number_whatever_is_simulated_with_it():
-    data = FlowData(viscosity=2e-4, forcing="random", side=16, frames=3, start=0.5)
+@pytest.mark.parametrize(
+    "data",
+    (
+        FlowData(viscosity=2e-4, forcing="random", side=16, frames=3, start=0.5),
+        FlowData(equation="burgers", viscosity=0.01, frames=3, step=0.2),
+    ),
+    ids=lambda data: data.equation,
+)
+def test_a_trajectory_is_that_of_its_number_whatever_is_simulated_with_it(data):
     together = dict(zip(range(5), simulated(data, range(5)), strict=True))
     for numbers in ([4], [2, 0], [3, 1, 4]):
         for number, film in zip(numbers, simulated(data, numbers), strict=True):
             np.testing.assert_array_equal(film, together[number])
-    later = next(simulated(FlowData(viscosity=2e-4, forcing="random", side=16, frames=1, start=2.5), [4]))
+    later = next(simulated(replace(data, frames=1, start=data.start + 2 * data.step), [4]))
     np.testing.assert_allclose(later[0], together[4][2], rtol=1e-4, atol=1e-5)
 
 
