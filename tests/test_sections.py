@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
-from every_model import FILM
 
 import gridless as gl
 from gridless.config import Axis
@@ -29,14 +28,12 @@ def fields() -> dict[str, gl.Field]:
     grid = film()
     few = torch.randperm(240, generator=torch.Generator().manual_seed(1))[:20]
     points = gl.Samples(grid.values[:, few], coords=gl.grid(8, 5, 6)[None, few], domain=grid.domain)
-    network = tiny("scent-time", {"signal": {"axes": 3, "positions": 4}})
+    network = tiny("scent-time", {})
     return {
         "bicubic": gl.bases.Interpolation("bicubic").encode(grid),
         "kriging": gl.bases.Kriging().encode(points),
         "network": network.encode(points),
-        "untold": tiny("scent-time", {**FILM, "signal": {"axes": 3, "positions": 4}, "film": {"target": False}}).encode(
-            points
-        ),
+        "untold": tiny("scent-time", {"film": {"target": False}}).encode(points),
     }
 
 
