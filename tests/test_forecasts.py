@@ -14,7 +14,7 @@ from gridless.config import Axis
 from gridless.data.forecasts import window_domain
 from gridless.data.signals import GridSignal
 from gridless.data.sources import signals
-from gridless.domain import TIME, Domain
+from gridless.domain import RELATIVE_TIME, TIME, Domain
 from gridless.network.encoded import Tokens
 from gridless.network.encoders.contexts import partition
 
@@ -85,7 +85,7 @@ def test_evaluation_asks_what_comes_and_what_lies_between():
 
 def test_a_window_of_training_counts_its_time_from_its_first_frame():
     domain = window_domain(film(), 4, 2)
-    assert domain.axes[0] == Axis(name="time", unit="s", start=-HOUR, length=8 * HOUR)
+    assert domain.axes[0] == Axis(name="time", unit=RELATIVE_TIME, start=-HOUR, length=8 * HOUR)
     assert domain.axes[1:] == film().domain.axes[1:]
 
 

@@ -24,6 +24,7 @@ from gridless.config.frozen import config as frozen
 
 TOLERANCE = 1e-5  # of the length: a border that float32 has rounded is no place outside
 TIME = "seconds since 1970-01-01"
+RELATIVE_TIME = "seconds from the first frame"
 LATITUDE = ("lat", "latitude", "y_lat", "degrees_north")
 LONGITUDE = ("lon", "lng", "long", "longitude", "degrees_east")
 
@@ -159,7 +160,9 @@ class Domain(config.Domain):
     @property
     def time(self) -> int | None:
         """Which axis is that of time: one of datetime64, or called `time`; None: there is none."""
-        return next((i for i, a in enumerate(self.axes) if a.unit == TIME or a.name.lower() == "time"), None)
+        return next(
+            (i for i, a in enumerate(self.axes) if a.unit in (TIME, RELATIVE_TIME) or a.name.lower() == "time"), None
+        )
 
     @property
     def lengths(self) -> Float[Tensor, " d"]:

@@ -11,10 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gridless.data.signals import GridSignal
-from gridless.domain import TIME, Domain
+from gridless.domain import RELATIVE_TIME, TIME, Domain
 from gridless.samples import Samples
-
-RELATIVE = "s"  # the unit of a time that counts from the first seen frame
 
 
 def time_axis(film: GridSignal) -> int:
@@ -92,7 +90,7 @@ def window_domain(film: GridSignal, frames: int, step: int, start: int | None = 
     time = film.domain.axes[i]
     each = time.length / film.shape[i]
     begin = -0.5 * each * step if start is None else time.start + (start - 0.5 * (step - 1)) * each
-    unit = RELATIVE if start is None and time.unit == TIME else time.unit
+    unit = RELATIVE_TIME if start is None and time.unit == TIME else time.unit
     axis = replace(time, start=begin, length=frames * step * each, unit=unit)
     return replace(film.domain, axes=(*film.domain.axes[:i], axis, *film.domain.axes[i + 1 :]))
 
