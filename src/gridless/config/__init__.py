@@ -6,7 +6,18 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
+from gridless.config.bases import (
+    Advection,
+    Base,
+    DampedPersistence,
+    Interpolation,
+    Kriging,
+    LinearInverse,
+    NoBase,
+    Oi,
+    Persistence,
+    Pod,
+)
 from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, VolumeData, WaveData
 from gridless.config.decoders import (
     AttentionLayer,
@@ -46,6 +57,7 @@ from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
 __all__ = [
+    "Advection",
     "AnyData",
     "ArchiveData",
     "Attention",
@@ -56,6 +68,7 @@ __all__ = [
     "Bias",
     "Block",
     "Composer",
+    "DampedPersistence",
     "Data",
     "Decoder",
     "Direct",
@@ -71,6 +84,7 @@ __all__ = [
     "Joint",
     "Kriging",
     "Lainr",
+    "LinearInverse",
     "Local",
     "MambaEncoder",
     "Mlp",
@@ -83,6 +97,7 @@ __all__ = [
     "Own",
     "Patches",
     "PerceiverEncoder",
+    "Persistence",
     "Place",
     "Pod",
     "PointHead",
