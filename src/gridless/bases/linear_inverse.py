@@ -15,7 +15,7 @@ from time import perf_counter
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridless import config
 from gridless.bases.damped import DampedPersistence, SolvedDamped
@@ -23,15 +23,16 @@ from gridless.bases.film import Film
 from gridless.bases.linear_law import LinearLaw, fitted_law
 from gridless.bases.past_films import PastFilms
 from gridless.bases.persistence import SolvedPersistence
+from gridless.bases.sized import SizedBuffers
 from gridless.bases.spatial import GridNodes
-from gridless.bases.usual import Usual, adapt_state
+from gridless.bases.usual import Usual
 from gridless.coords import grid
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
 
-class LinearInverse(nn.Module):
+class LinearInverse(SizedBuffers):
     """Unfitted it is persistence, as unsure as the readings vary. Buffers of the grid's size have it once the base is fitted
     or loaded."""
 
@@ -55,7 +56,6 @@ class LinearInverse(nn.Module):
         self.register_buffer("lag", torch.ones((), dtype=torch.long))
         self.register_buffer("noise", torch.ones(signal.channels, dtype=torch.float64))
         self.register_buffer("widening", torch.ones((), dtype=torch.float64))
-        self.register_load_state_dict_pre_hook(adapt_state)
 
     @property
     def needs_fit(self) -> bool:

@@ -26,8 +26,8 @@ class PastFilms:
     films: list[Float[Tensor, "S *grid C"]]
     seconds: list[Float[Tensor, " S"]] | None
     space: Domain | None
-    step: float
-    """From frame to frame, in the domain's unit of time; NaN without a domain."""
+    step: float | None
+    """From frame to frame, in the domain's unit of time; None without a domain."""
 
     @classmethod
     def of(cls, data: Sequence | Source, axes: int, channels: int) -> "PastFilms":
@@ -49,19 +49,19 @@ class PastFilms:
             films.append(values.movedim(axis, 0))
             seconds.append(frame_seconds(signal.domain, len(films[-1])))
             spaces.append(space_of(signal.domain))
-            axis = None if signal.domain is None else signal.domain.axes[axis]
-            steps.append(float("nan") if axis is None else abs(axis.length) / len(films[-1]))
+            steps.append(None if signal.domain is None else abs(signal.domain.axes[axis].length) / len(films[-1]))
         shapes = {tuple(film.shape[1:]) for film in films}
         if len(shapes) != 1:
             raise ValueError(
                 f"films of the past share one grid, got {', '.join(map(str, sorted(shapes))) or 'no film'}"
             )
-        if max(steps) > 1.01 * min(steps):
-            raise ValueError(f"films of the past share one step in time, got {min(steps):g} to {max(steps):g}")
+        known = [step for step in steps if step is not None]
+        if known and (len(known) < len(steps) or max(known) > 1.01 * min(known)):
+            raise ValueError(f"films of the past share one step in time, got {', '.join(map(str, sorted(set(known))))}")
         if max(map(len, films)) < 3:
             raise ValueError(f"forecasts learn from films of at least 3 frames, the longest has {max(map(len, films))}")
-        known = [stamps for stamps in seconds if stamps is not None]
-        return cls(films, known if len(known) == len(films) else None, spaces[0], steps[0])
+        stamps = [times for times in seconds if times is not None]
+        return cls(films, stamps if len(stamps) == len(films) else None, spaces[0], steps[0])
 
     @property
     def grid(self) -> tuple[int, ...]:
