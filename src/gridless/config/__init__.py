@@ -22,6 +22,7 @@ from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, 
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
+    Calibration,
     Composer,
     Decoder,
     Direct,
@@ -37,6 +38,8 @@ from gridless.config.decoders import (
 from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
+    GroupContext,
+    MambaContext,
     MambaEncoder,
     NoEncoder,
     PerceiverEncoder,
@@ -45,6 +48,7 @@ from gridless.config.encoders import (
     Ssm,
     TransformerEncoder,
 )
+from gridless.config.film import Film
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
@@ -52,7 +56,7 @@ from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
+from gridless.config.tasks import Forecast, Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -67,6 +71,7 @@ __all__ = [
     "Base",
     "Bias",
     "Block",
+    "Calibration",
     "Composer",
     "DampedPersistence",
     "Data",
@@ -76,9 +81,12 @@ __all__ = [
     "Encoder",
     "Family",
     "FieldKind",
+    "Film",
     "FlowHead",
+    "Forecast",
     "Gaussian",
     "GaussianHead",
+    "GroupContext",
     "Head",
     "Interpolation",
     "Joint",
@@ -86,6 +94,7 @@ __all__ = [
     "Lainr",
     "LinearInverse",
     "Local",
+    "MambaContext",
     "MambaEncoder",
     "Mlp",
     "Model",
