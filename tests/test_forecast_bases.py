@@ -61,12 +61,6 @@ def test_time_may_be_any_axis_that_the_domain_names():
     )
 
 
-def test_a_domain_without_time_is_refused():
-    space = gl.Domain.box({"z": (0, 1), "y": (0, 1), "x": (0, 1)})
-    with pytest.raises(ValueError, match="axis called time, got z, y, x"):
-        Persistence().solve(ahead(blobs(6, 12), 4, domain=space))
-
-
 def test_scattered_readings_are_asked_no_later_than_the_last_of_them():
     generator = torch.Generator().manual_seed(0)
     places = torch.rand(60, 3, generator=generator) * torch.tensor([0.5, 1, 1])
@@ -389,3 +383,26 @@ def test_a_linear_law_needs_frames_and_a_grid(inverse):
         LinearInverse(c.LinearInverse(), SIGNAL).fit(past(lawful(11)))
     with pytest.raises(ValueError, match="scattered samples"):
         inverse.solve(gl.Samples(lawful(1).view(1, -1, 1), coords=moment(4, 1, 8)[None], domain=domain(4)))
+
+
+# --- beside a model -----------------------------------------------------------------------------------------------------
+
+
+def test_they_are_rows_of_a_forecast(monkeypatch):
+    from gridless.runs import baselines
+
+    film = autoregressive(60, 0.8)
+    monkeypatch.setattr(baselines, "load_data", lambda data, split: past(film))
+    task = gl.Forecast(seen=3, ahead=3, windows=4, leads=(1, 3))
+    recipe = c.Recipe(task=task, model=c.Model(signal=SIGNAL, base=c.DampedPersistence(usual="level")))
+    model = gl.FieldModel.__new__(gl.FieldModel)
+    torch.nn.Module.__init__(model)
+    model.base = DampedPersistence(recipe.model.base, SIGNAL)
+    model.base.fit(past(film))
+    rows = baselines.classical(task, recipe, model)
+    assert tuple(rows) == baselines.FORECASTS
+    assert rows["damped-persistence"].base is model.base
+    assert set(baselines.classical(task, recipe, model, ("advection",))) == {"advection"}
+    scores = gl.evaluate(rows, past(autoregressive(40, 0.8, seed=3)), task)
+    rmse = {name: [r["value"] for r in scores if (r["model"], r["metric"]) == (name, "rmse")] for name in rows}
+    assert len(rmse["persistence"]) == 8 and np.mean(rmse["damped-persistence"]) < np.mean(rmse["persistence"])
