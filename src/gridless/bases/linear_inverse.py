@@ -31,6 +31,8 @@ from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
+LEFT_OUT = 0.25  # of the films of the past, twice
+
 
 class LinearInverse(SizedBuffers):
     """Unfitted it is persistence, as unsure as the readings vary. Buffers of the grid's size have it once the base is fitted
@@ -69,15 +71,13 @@ class LinearInverse(SizedBuffers):
         begun, past, usual = perf_counter(), PastFilms.of(data, self.axes, self.channels), self.rest.usual
         if past.frames < 12:
             raise ValueError(f"a linear law is learned from at least 12 frames, got {past.frames}")
-        first, then = past.split(0.25)
-        trial = Usual(self.config.usual, self.axes - 1, self.channels)
-        trial.fit(first)
+        halves, trial = [], Usual(self.config.usual, self.axes - 1, self.channels)
+        for first, then in past.splits(LEFT_OUT):
+            trial.fit(first)
+            halves.append((trial.anomalies(first), trial.anomalies(then)))
         usual.fit(past)
         anomalies = usual.anomalies(past)
-        weight = area(past)
-        law, widening = fitted_law(
-            anomalies, (trial.anomalies(first), trial.anomalies(then)), weight, self.config.modes, self.config.leads
-        )
+        law, widening = fitted_law(anomalies, halves, area(past), self.config.modes, self.config.leads)
         rest = [law.rest(film) for film in anomalies]
         self.rest.learn(rest, anomalies)
         device = self.patterns.device

@@ -76,13 +76,17 @@ class PastFilms:
     def joins(self) -> tuple[bool, ...]:
         return (False,) * len(self.grid) if self.space is None else self.space.joins
 
-    def split(self, share: float) -> tuple["PastFilms", "PastFilms"]:
-        """The last films, or the end of a single one, as so large a share that is left out."""
-        if len(self.films) > 1:
-            cut = min(len(self.films) - 1, max(1, round(len(self.films) * (1 - share))))
-            return self._part(slice(cut), slice(None)), self._part(slice(cut, None), slice(None))
-        cut = round(len(self.films[0]) * (1 - share))
-        return self._part(slice(None), slice(cut)), self._part(slice(None), slice(cut, None))
+    def splits(self, share: float) -> list[tuple["PastFilms", "PastFilms"]]:
+        """What teaches and what is left out, so large a share of the films or of the frames of a single one: once from the
+        end, once from the beginning."""
+        several = len(self.films) > 1
+        count = len(self.films) if several else len(self.films[0])
+        cut = min(count - 1, max(1, round(count * share)))
+
+        def part(some: slice) -> PastFilms:
+            return self._part(some, slice(None)) if several else self._part(slice(None), some)
+
+        return [(part(slice(-cut)), part(slice(-cut, None))), (part(slice(cut, None)), part(slice(cut)))]
 
     def _part(self, some: slice, frames: slice) -> "PastFilms":
         seconds = None if self.seconds is None else [stamps[frames] for stamps in self.seconds[some]]
