@@ -406,3 +406,24 @@ def test_they_are_rows_of_a_forecast(monkeypatch):
     scores = gl.evaluate(rows, past(autoregressive(40, 0.8, seed=3)), task)
     rmse = {name: [r["value"] for r in scores if (r["model"], r["metric"]) == (name, "rmse")] for name in rows}
     assert len(rmse["persistence"]) == 8 and np.mean(rmse["damped-persistence"]) < np.mean(rmse["persistence"])
+
+
+def test_the_benchmark_asks_what_was_not_learned(monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
+    import forecast_rows
+
+    values = autoregressive(50, 0.8).numpy()[..., 0]
+    values[:, 2, 2] = np.nan
+    film = forecast_rows.Film("test", "K", values, domain(50), "mean", 30, 3, (1, 2), 4)
+    assert len(film.past()[0].values) == 30 and not film.past()[0].mask[:, 2, 2].any()
+    windows = list(film.windows())
+    assert len(windows) == 4 and np.array_equal(windows[0][1][0], values[33], equal_nan=True)
+    methods = forecast_rows.methods(film, ("persistence", "damped-persistence"))
+    scores = {(row["model"], row["lead"]): row for row in forecast_rows.rows(film, methods)}
+    assert scores["damped-persistence", 2]["rmse"] < scores["persistence", 2]["rmse"]
+    assert 0.6 < scores["damped-persistence", 2]["coverage_90"] <= 1
+    truth = np.stack([truth[1] for _, truth in windows])
+    last = np.stack([values[start + 2] for start in (30, 34, 38, 42)])
+    assert abs(scores["persistence", 2]["rmse"] - np.sqrt(np.nanmean((truth - last) ** 2))) < 1e-3
