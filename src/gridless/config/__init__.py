@@ -18,7 +18,17 @@ from gridless.config.bases import (
     Persistence,
     Pod,
 )
-from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, VolumeData, WaveData
+from gridless.config.data import (
+    AnyData,
+    ArchiveData,
+    Data,
+    Family,
+    FieldKind,
+    FlowData,
+    PriorData,
+    VolumeData,
+    WaveData,
+)
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
@@ -82,6 +92,7 @@ __all__ = [
     "Family",
     "FieldKind",
     "Film",
+    "FlowData",
     "FlowHead",
     "Forecast",
     "Gaussian",
