@@ -6,7 +6,18 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
+from gridless.config.bases import (
+    Advection,
+    Base,
+    DampedPersistence,
+    Interpolation,
+    Kriging,
+    LinearInverse,
+    NoBase,
+    Oi,
+    Persistence,
+    Pod,
+)
 from gridless.config.data import (
     AnyData,
     ArchiveData,
@@ -60,6 +71,7 @@ from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
 __all__ = [
+    "Advection",
     "AnyData",
     "ArchiveData",
     "Attention",
@@ -71,6 +83,7 @@ __all__ = [
     "Block",
     "Calibration",
     "Composer",
+    "DampedPersistence",
     "Data",
     "Decoder",
     "Direct",
@@ -90,6 +103,7 @@ __all__ = [
     "Joint",
     "Kriging",
     "Lainr",
+    "LinearInverse",
     "Local",
     "MambaContext",
     "MambaEncoder",
@@ -103,6 +117,7 @@ __all__ = [
     "Own",
     "Patches",
     "PerceiverEncoder",
+    "Persistence",
     "Place",
     "Pod",
     "PointHead",
