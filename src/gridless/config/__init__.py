@@ -7,7 +7,17 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 
 from gridless.config.attention import Attention, Bias
 from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
-from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, VolumeData, WaveData
+from gridless.config.data import (
+    AnyData,
+    ArchiveData,
+    Data,
+    Family,
+    FieldKind,
+    FilmData,
+    PriorData,
+    VolumeData,
+    WaveData,
+)
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
@@ -63,6 +73,7 @@ __all__ = [
     "Encoder",
     "Family",
     "FieldKind",
+    "FilmData",
     "FlowHead",
     "Gaussian",
     "GaussianHead",
