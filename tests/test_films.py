@@ -74,7 +74,7 @@ def test_frames_come_in_the_order_of_their_times_and_time_comes_first():
     for each in (film().isel(time=slice(None, None, -1)), shuffled):
         read = read_film(each)
         np.testing.assert_array_equal(read.values, read_film(film()).values)
-        assert read.clock.first == START and read.arrays[0].dims == ("time", "y", "x")
+        assert read.clock.first == START and read.dataset.rain.dims == ("time", "y", "x")
 
 
 def test_stamps_that_shake_a_little_are_even_and_others_are_refused():

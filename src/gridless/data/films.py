@@ -16,8 +16,8 @@ from gridless.data.archives import open_archive
 from gridless.data.arrays import array_signal
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
-from gridless.data.geometry import Geometry
-from gridless.data.labelled import is_labelled, quantities, time_axis, variables
+from gridless.data.geometry import Geometry, is_time
+from gridless.data.labelled import is_labelled, quantities, time_axis, variables, with_belongings
 from gridless.data.signals import GridSignal
 from gridless.data.templates import standard_times
 from gridless.domain import TIME, Domain
@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Frames (T *grid C), NaN where nothing was measured; their clock, whose first time is that of the first frame; and the
-    domain of one frame. `arrays`: what was read, its axis of time first and in order, `dim` is its name."""
+    """Frames (T *grid C), NaN where nothing was measured; their clock, whose first time is that of the first frame; the
+    domain of one frame; the dimension of time; and what was read: a dataset in the order of time, each step of which is the
+    frame that `index` says."""
 
     name: str
     values: Float[np.ndarray, "T *grid C"]
     clock: Clock
     frame_domain: Domain
     dim: str
-    arrays: "tuple[xr.DataArray, ...]"
+    dataset: "xr.Dataset"
+    index: Int[np.ndarray, " steps"]
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,7 +46,15 @@ class Film:
     def part(self, start: int, stop: int) -> "Film":
         """Frames `start` … `stop` − 1."""
         clock = replace(self.clock, first=self.clock.at(np.array([start]))[0])
-        return replace(self, values=self.values[start:stop], clock=clock)
+        steps = np.flatnonzero((self.index >= start) & (self.index < stop))
+        dataset, index = self.dataset.isel({self.dim: steps}), self.index[steps] - start
+        return replace(self, values=self.values[start:stop], clock=clock, dataset=dataset, index=index)
+
+    @property
+    def coordinate(self) -> "xr.DataArray":
+        """The times of what was read, with their attributes."""
+        on_it = [c for name, c in self.dataset.coords.items() if c.dims == (self.dim,) and "reference" not in str(name)]
+        return next(c for c in sorted(on_it, key=lambda c: c.name != self.dim) if is_time(c))
 
     def signal(self) -> GridSignal:
         """Raises ValueError where nothing was measured."""
@@ -56,7 +66,7 @@ class Film:
         clock = self.clock
         if clock.standard:
             since = (clock.first.astype("datetime64[us]").astype(np.int64)) / 1e6
-            time = Axis(name=self.dim, unit=TIME, start=since - clock.step / 2, length=clock.step * frames)
+            time = Axis(name="time", unit=TIME, start=since - clock.step / 2, length=clock.step * frames)
         else:
             time = Axis(name="time", unit=clock.unit, start=-clock.step / 2, length=clock.step * frames)
         frame = self.frame_domain
@@ -78,7 +88,9 @@ def read_film(
     """
     name = "the film" if is_labelled(source) else str(source)
     item: Any = source if is_labelled(source) else open_archive(Path(source))  # pyright: ignore[reportArgumentType]
-    arrays = variables(item, variable, name)
+    dataset = with_belongings(item, name)
+    arrays = variables(dataset, variable, name)
+    dataset = dataset.drop_vars([each for each in dataset.data_vars if each not in {array.name for array in arrays}])
     axis = time_axis(arrays[0])
     if axis is None:
         raise ValueError(f"{name}: {arrays[0].name} has no axis of time; a film has frames at several times")
@@ -94,12 +106,13 @@ def read_film(
         kept = index > index[-1] - last
         order, index = order[kept], index[kept]
     clock, index = replace(clock, first=clock.at(index[:1])[0]), index - index[0]
-    arrays = tuple(array.transpose(dim, ...).isel({dim: order}) for array in arrays)
+    dataset = dataset.transpose(dim, ...).isel({dim: order})
+    arrays = tuple(dataset[array.name] for array in arrays)
     geometry = Geometry.of(arrays[0].isel({dim: 0}))
     if geometry.places is not None:
         uneven = ", ".join(dict.fromkeys(geometry.places))
         raise ValueError(f"{name}: its frames lie on no even grid ({uneven}); interpolate them to one first")
-    return Film(name, _frames(arrays, index, geometry), clock, _frame_domain(arrays, geometry), dim, arrays)
+    return Film(name, _frames(arrays, index, geometry), clock, _frame_domain(arrays, geometry), dim, dataset, index)
 
 
 def split_film(data: FilmData, split: str) -> tuple[GridSignal, ...]:
