@@ -51,6 +51,11 @@ class Film:
         return replace(self, values=self.values[start:stop], clock=clock, dataset=dataset, index=index)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Of the variables that are its channels."""
+        return tuple(quantity.name for quantity in self.frame_domain.quantities)
+
+    @property
     def coordinate(self) -> "xr.DataArray":
         """The times of what was read, with their attributes."""
         on_it = [c for name, c in self.dataset.coords.items() if c.dims == (self.dim,) and "reference" not in str(name)]
@@ -66,7 +71,9 @@ class Film:
         clock = self.clock
         if clock.standard:
             since = (clock.first.astype("datetime64[us]").astype(np.int64)) / 1e6
-            time = Axis(name="time", unit=TIME, start=since - clock.step / 2, length=clock.step * frames)
+            time = Axis(
+                name=str(self.coordinate.name), unit=TIME, start=since - clock.step / 2, length=clock.step * frames
+            )
         else:
             time = Axis(name="time", unit=clock.unit, start=-clock.step / 2, length=clock.step * frames)
         frame = self.frame_domain

@@ -1,0 +1,142 @@
+"""`gridless forecast`: the last frames of a film in, the next ones out, at any moments, as a file by the rules of CF."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from gridless import config as c
+from gridless.config.merging import build, load_json
+from gridless.data.archive_writing import write_netcdf, write_zarr
+from gridless.data.archives import is_archive
+from gridless.data.clocks import Clock
+from gridless.data.durations import Duration, whole
+from gridless.data.films import read_film
+from gridless.data.forecasts import forecast_dataset, until_the_last_seen, with_a_hole
+from gridless.data.stamps import named
+from gridless.model import FieldModel
+from gridless.protocols import Learned
+from gridless.runs.baselines import FORECASTS, forecast_base
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+MOST = 100_000  # moments of one file
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastOptions:
+    """`until`, `every`: durations such as 30min; without `every`, the film's own step. `frames`: so many of the last are
+    read; None: as many as the model saw in training, of a base all. `fill`: places that no frame measured are answered too."""
+
+    until: str
+    every: str | None = None
+    variable: tuple[str, ...] | None = None
+    frames: int | None = None
+    fill: bool = False
+    spread: bool = True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a model was asked in training: frames seen and frames ahead, and which frames of its film (`every`)."""
+
+    seen: int | None = None
+    ahead: float | None = None
+    every: str | None = None
+
+
+def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Any, Trained]:
+    """What answers: a run folder, a model that ships, a Hub repository, or a base by its name, such as persistence; and
+    what it was trained for. Raises ValueError for a run of another task."""
+    if name in FORECASTS and not Path(name).exists():
+        return forecast_base(name), Trained()
+    model = FieldModel.from_pretrained(name, device)
+    file = Path(name, "recipe.json")
+    if not file.is_file():
+        return model, Trained()
+    recipe = build(c.Recipe, load_json(file), "recipe")
+    task: Any = recipe.task
+    if task.kind != "forecast":
+        raise ValueError(f"{name} was trained for {task.kind}, not for forecasts; give a run of task.kind 'forecast'")
+    every = recipe.data.every if isinstance(recipe.data, c.FilmData) else None
+    return model, Trained(task.seen, task.ahead, every)
+
+
+def forecast(
+    model: Any,
+    trained: Trained,
+    source: "str | Path | xr.Dataset",
+    output: Path,
+    options: ForecastOptions,
+    history: str | None = None,
+) -> str:
+    """Writes what comes after the last frame of `source`; a line that says what was written.
+
+    Raises ValueError for durations that do not fit the film or one another, for fewer frames than the model saw, and for
+    an output that is no archive, before anything is computed.
+    """
+    if not is_archive(output):
+        raise ValueError(f"{output}: a forecast is a dataset; give a name that ends in .nc or .zarr")
+    if isinstance(source, str | Path) and output.exists() and output.resolve() == Path(source).resolve():
+        raise ValueError(f"{output} is what is read; give the forecast another name")
+    until, every = Duration.of(options.until, "--until"), options.every
+    step = None if every is None else Duration.of(every, "--every")
+    film = read_film(source, options.variable, trained.every)
+    empty = len(film)
+    film = until_the_last_seen(film)
+    empty -= len(film)
+    moments = moments_ahead(film.clock, until, step)
+    seen = options.frames or trained.seen or len(film)
+    if seen > len(film):
+        raise ValueError(f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film")
+    if isinstance(model, Learned) and model.needs_fit:
+        model.fit([film.signal()])
+    recent = film.part(len(film) - seen, len(film))
+    device = next(iter(model.parameters())).device if isinstance(model, torch.nn.Module) else "cpu"
+    field = model.encode(with_a_hole(recent, moments).to(device))
+    spread = options.spread and field.has_spread
+    dataset = forecast_dataset(field, recent, moments, fill=options.fill, spread=spread, history=history)
+    notes = _notes(trained, recent.clock, float(moments.max()), empty)
+    if notes:
+        dataset.attrs["comment"] = "; ".join([*filter(None, [dataset.attrs.get("comment")]), *notes])
+    (write_zarr if output.suffix.lower() == ".zarr" else write_netcdf)(dataset, output)
+    return _summary(output, dataset, recent.names, notes)
+
+
+def moments_ahead(clock: Clock, until: Duration, every: Duration | None) -> Float[np.ndarray, " n"]:
+    """Where the asked moments lie after the last frame, in frames. Raises ValueError for an `until` that is no multiple of
+    `every`, and for months of a film whose steps are seconds."""
+    every = Duration(clock.step, clock.unit) if every is None else every
+    last, step = clock.frames_in(until, "--until"), clock.frames_in(every, "--every")
+    if not whole(last / step):
+        raise ValueError(f"--until is {until}, no multiple of {every}; give a multiple, or another --every")
+    count = round(last / step)
+    if count > MOST:
+        raise ValueError(f"--until {until} at every {every} is {count:,} moments, at most {MOST:,} go into a file")
+    return step * np.arange(1, count + 1)
+
+
+def _notes(trained: Trained, clock: Clock, last: float, empty: int) -> list[str]:
+    """What a reader of the file has to know."""
+    notes = []
+    if trained.ahead is not None and last > trained.ahead + 1e-9:
+        asked = Duration(trained.ahead * clock.step, clock.unit)
+        notes.append(f"training asked up to {asked} ahead; what lies beyond goes on from the model's own answers")
+    if empty:
+        notes.append(f"nothing was measured in the last {empty} frames of the film; the forecast starts before them")
+    return notes
+
+
+def _summary(output: Path, dataset: "xr.Dataset", names: Sequence[str], notes: Sequence[str]) -> str:
+    array = dataset[next(name for name in dataset.data_vars if name in names)]
+    also = " and its standard error" if len(dataset.data_vars) > len(names) else ""
+    sizes = " × ".join(f"{n:,}" for n in array.shape)
+    times = dataset[str(array.dims[0])].values
+    ends = " … ".join(dict.fromkeys(named(times[[i]]) for i in (0, -1)))
+    said = "".join(f"; {note}" for note in notes)
+    return f"{output}: {', '.join(names)}{also}, {sizes} ({', '.join(map(str, array.dims))}), {ends}{said}"
