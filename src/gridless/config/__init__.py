@@ -51,7 +51,7 @@ from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
+from gridless.config.tasks import Forecast, Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -75,6 +75,7 @@ __all__ = [
     "FieldKind",
     "FilmData",
     "FlowHead",
+    "Forecast",
     "Gaussian",
     "GaussianHead",
     "Head",

@@ -1,138 +1,117 @@
-"""Forecasts as files: a film, and the field of its seen frames with a hole behind them, as a dataset by the rules of CF.
-
-The frames of an answer are moments after the last seen one. Beside their times stand when the forecast starts
-(`forecast_reference_time`) and how far each lies ahead (`forecast_period`).
+"""Windows of films. A forecast is a hole at the end: frames that are seen, and after them frames that are masked, over one
+domain with its axis of time, so that whatever answers a grid with holes can be asked about what comes.
 """
 
-from collections.abc import Mapping
-from math import ceil, prod
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from gridless.data.answer_attributes import coordinate_encoding
-from gridless.data.answers import answered
-from gridless.data.clocks import seconds_between
-from gridless.data.films import Film
-from gridless.data.geometry import is_time
-from gridless.data.optional import optional
+from gridless.data.signals import GridSignal
+from gridless.domain import TIME, Domain
 from gridless.samples import Samples
 
-if TYPE_CHECKING:
-    import xarray as xr
-
-    from gridless.field import Field
-
-REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
-AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
-PERIODS = {86400.0: "days", 3600.0: "hours", 60.0: "minutes", 1.0: "s"}
+RELATIVE = "s"  # the unit of a time that counts from the first seen frame
 
 
-def until_the_last_seen(film: Film) -> Film:
-    """Without the frames at its end of which nothing was measured. Raises ValueError where nothing was at all."""
-    measured = np.flatnonzero(np.isfinite(film.values).all(-1).reshape(len(film), -1).any(1))
-    if not len(measured):
-        raise ValueError(f"{film.name}: nothing was measured, all {len(film)} frames are masked or NaN")
-    return film.part(0, int(measured[-1]) + 1)
+def time_axis(film: GridSignal) -> int:
+    """Which axis is that of time; the first, where no domain says."""
+    axis = None if film.domain is None else film.domain.time
+    return 0 if axis is None else axis
 
 
-def with_a_hole(film: Film, frames: Float[np.ndarray, " n"]) -> Samples:
-    """A film, and as many frames behind it of which nothing was measured as hold all moments that lie `frames` after its
-    last: the samples of a forecast."""
-    ahead = ceil(float(frames.max()) - 1e-9)
-    signal = film.signal()
-    mask = np.ones(signal.shape, bool) if signal.mask is None else signal.mask
-    hole = ((0, ahead), *((0, 0),) * (signal.axes - 1))
-    values = torch.from_numpy(np.pad(np.ascontiguousarray(signal.values), (*hole, (0, 0))))
-    known = torch.from_numpy(np.pad(mask, hole))
-    return Samples.from_grid(values, signal.axes, known, domain=film.domain(len(film) + ahead))
+@dataclass(frozen=True, eq=False)
+class FilmWindow:
+    """`frames` frames of a film, `step` apart, from the frame `start` on."""
+
+    film: GridSignal
+    start: int
+    frames: int
+    step: int = 1
+
+    @classmethod
+    def starts(cls, film: GridSignal, frames: int, step: int) -> int:
+        """How many windows the film has. Raises ValueError if it has none."""
+        length = film.shape[time_axis(film)]
+        count = length - (frames - 1) * step
+        if count < 1:
+            raise ValueError(
+                f"{film.name} has {length} frames; task.seen, task.ahead and task.step ask for {(frames - 1) * step + 1}"
+            )
+        return count
+
+    @property
+    def axis(self) -> int:
+        return time_axis(self.film)
+
+    def domain(self, absolute: bool) -> Domain | None:
+        return window_domain(self.film, self.frames, self.step, self.start if absolute else None)
+
+    def seen(self) -> tuple[Float[np.ndarray, "*grid C"], Bool[np.ndarray, "*grid"]]:
+        """Values and what was measured of them, of all frames of the window."""
+        part = [slice(None)] * self.film.axes
+        part[self.axis] = slice(self.start, self.start + (self.frames - 1) * self.step + 1, self.step)
+        values = self.film.floats[tuple(part)]
+        mask = np.ones(values.shape[:-1], bool) if self.film.mask is None else self.film.mask[tuple(part)]
+        return values, mask
+
+    def samples(self, values: Float[np.ndarray, "*grid C"], mask: Bool[np.ndarray, "*grid"], absolute: bool) -> Samples:
+        shape = mask.shape
+        flat = torch.from_numpy(np.ascontiguousarray(np.where(mask[..., None], values, 0))).flatten(0, -2)[None]
+        return Samples(
+            flat, shape, mask=torch.from_numpy(np.ascontiguousarray(mask)).flatten()[None], domain=self.domain(absolute)
+        )
+
+    def moment(
+        self, offset: int, cells: np.ndarray | None = None
+    ) -> tuple[Float[Tensor, "Q d"], Float[Tensor, "Q C"], Bool[np.ndarray, " Q"]]:
+        """Coordinates in the window, values and what was measured of them, of a frame `offset` frames of the film after the
+        window's first; `cells`: of some places (None: all)."""
+        values = np.take(self.film.floats, self.start + offset, self.axis)
+        shape = values.shape[:-1]
+        cells = np.arange(int(np.prod(shape))) if cells is None else cells
+        index = np.stack(np.unravel_index(cells, shape), -1)
+        places = (index + 0.5) / np.array(shape)
+        time = np.full((len(cells), 1), (offset / self.step + 0.5) / self.frames)
+        coords = np.concatenate([places[:, : self.axis], time, places[:, self.axis :]], 1)
+        measured = np.ones(len(cells), bool)
+        if self.film.mask is not None:
+            measured = np.take(self.film.mask, self.start + offset, self.axis).reshape(-1)[cells]
+        chosen = np.ascontiguousarray(values.reshape(-1, self.film.channels)[cells])
+        return torch.from_numpy(coords).to(torch.float32), torch.from_numpy(chosen), measured
 
 
-def forecast_dataset(
-    field: "Field",
-    film: Film,
-    frames: Float[np.ndarray, " n"],
-    *,
-    fill: bool = False,
-    spread: bool = True,
-    history: str | None = None,
-) -> "xr.Dataset":
-    """What the field of `with_a_hole` answers at the moments that lie `frames` after the film's last: the mean and, with
-    `spread`, its standard error, on the film's grid with all that belongs to it. Where no frame of the film was measured
-    the answer is NaN, unless `fill`."""
-    xarray = optional("xarray", "a forecast")
-    dates = film.clock.at(len(film) - 1 + frames)
-    like, counted = _template(film, frames, dates, xarray)
-    dims = tuple(str(dim) for dim in film.dataset[film.names[0]].dims if dim != film.dim)
-    seen = np.isfinite(film.values).all(-1).any(0)
-    shape = tuple(film.dataset.sizes[dim] for dim in dims)
-    keep: Any = False if fill or seen.all() else xarray.DataArray(seen.reshape(shape), dims=dims)
-    size = len(frames) * prod(shape)
-    chunks = None if size <= AT_ONCE else {counted: max(1, AT_ONCE * len(frames) // size)}
-    dataset = answered(field, like, spread=spread, mask=keep, chunks=chunks, history=history)
-    bare = [dim for dim in dims if dim not in film.dataset.coords]
-    return _dated(dataset.drop_vars(bare), film, frames, dates, counted)
+def window_domain(film: GridSignal, frames: int, step: int, start: int | None = None) -> Domain | None:
+    """Of so many frames, from the frame `start` on; None: time counts from the first of them, the same for all windows."""
+    if film.domain is None:
+        return None
+    i = time_axis(film)
+    time = film.domain.axes[i]
+    each = time.length / film.shape[i]
+    begin = -0.5 * each * step if start is None else time.start + (start - 0.5 * (step - 1)) * each
+    unit = RELATIVE if start is None and time.unit == TIME else time.unit
+    axis = replace(time, start=begin, length=frames * step * each, unit=unit)
+    return replace(film.domain, axes=(*film.domain.axes[:i], axis, *film.domain.axes[i + 1 :]))
 
 
-def _template(film: Film, frames: np.ndarray, dates: np.ndarray, xarray: Any) -> tuple["xr.Dataset", str]:
-    """The coordinates of the answer, and the name of its axis of time, along which they are as the field counts them."""
-    counted = film.domain(len(film)).axes[0].name
-    grid = film.dataset.isel({film.dim: [-1] * len(frames)})
-    over_time = [name for name, c in grid.coords.items() if film.dim in c.dims]
-    ends = [name for name, c in grid.coords.items() if c.attrs.get("standard_name") in (REFERENCE, PERIOD)]
-    grid = grid.drop_vars(dict.fromkeys([*over_time, *ends, *({counted, REFERENCE, PERIOD} & set(grid.variables))]))
-    grid = grid.rename_dims({film.dim: counted}) if film.dim != counted else grid
-    moments = dates if film.clock.standard else (len(film) - 1 + frames) * film.clock.step
-    start = film.clock.at(np.array([len(film) - 1]))[0]
-    ahead = seconds_between(start, dates)
-    size = next(size for size in PERIODS if size <= ahead.min() or size == 1)
-    period = {"standard_name": PERIOD, "long_name": "time since the forecast's last seen frame", "units": PERIODS[size]}
-    grid = grid.assign_coords(
-        {
-            counted: (counted, moments),
-            PERIOD: (counted, ahead / size, period),
-            REFERENCE: ((), start, {"standard_name": REFERENCE, "long_name": "time of the last seen frame"}),
-            **{dim: (dim, np.arange(n, dtype=float)) for dim, n in grid.sizes.items() if dim not in grid.coords},
-        }
-    )
-    grid[REFERENCE].encoding = _clock_encoding(film.coordinate, np.asarray([start]), xarray)
-    return grid, counted
+def sensor_places(
+    rng: np.random.Generator, measured: Bool[np.ndarray, "T *space"], count: int, moving: bool
+) -> Bool[np.ndarray, "T *space"]:
+    """`count` places at which every frame is seen, or other ones in each; of those that were ever measured."""
+    known = np.flatnonzero(measured.any(0))
+    chosen = np.zeros((len(measured), measured[0].size), bool)
+    for frame in chosen if moving else chosen[:1]:
+        frame[rng.permutation(known)[:count]] = True
+    return (chosen if moving else np.broadcast_to(chosen[:1], chosen.shape)).reshape(measured.shape)
 
 
-def _dated(dataset: "xr.Dataset", film: Film, frames: np.ndarray, dates: np.ndarray, counted: str) -> "xr.Dataset":
-    """With its times as the film writes them, and their bounds where the film has some."""
-    xarray, coordinate = optional("xarray", "a forecast"), film.coordinate
-    name = str(coordinate.name)
-    if counted != name:
-        dataset = dataset.drop_vars(counted).rename_dims({counted: name})
-    about = {
-        key: value
-        for key, value in coordinate.attrs.items()
-        if key not in ("bounds", "climatology", "units", "calendar")
-    }
-    dataset = dataset.assign_coords({name: (name, dates, {"standard_name": "time", "axis": "T"} | about)})
-    dataset[name].encoding = _clock_encoding(coordinate, dates, xarray)
-    bounds = coordinate.encoding.get("bounds") or coordinate.attrs.get("bounds")
-    if bounds in film.dataset.coords and is_time(edges := film.dataset[bounds]) and film.dim in edges.dims:
-        last = edges.isel({film.dim: -1}).values
-        moved = np.array([[film.clock.shifted(edge, float(k)) for edge in last] for k in frames], dtype=dates.dtype)
-        other = next(str(dim) for dim in edges.dims if dim != film.dim)
-        dataset = dataset.assign_coords({bounds: ((name, other), moved)})
-        dataset[name].encoding |= {"bounds": bounds}
-        dataset[bounds].encoding = {"_FillValue": None} | {
-            k: dataset[name].encoding[k] for k in ("units", "calendar", "dtype")
-        }
-    return dataset
-
-
-def _clock_encoding(coordinate: "xr.DataArray", dates: np.ndarray, xarray: Any) -> Mapping[str, Any]:
-    """How the film writes its times; in floats where these moments are no whole number of its unit."""
-    like = xarray.DataArray(dates, dims="t", name=coordinate.name, attrs=coordinate.attrs)
-    like.encoding = dict(coordinate.encoding)
-    encoding = {"calendar": "standard"} | coordinate_encoding(like, set())
-    known = {key: encoding[key] for key in ("units", "calendar")}
-    numbers = xarray.coders.CFDatetimeCoder().encode(xarray.Variable("t", dates, encoding=known)).values
-    whole = bool((numbers == np.rint(numbers)).all())
-    return encoding | {"dtype": "int64" if whole else "float64"}
+def hidden_box(rng: np.random.Generator, shape: Sequence[int], share: float) -> Bool[np.ndarray, "*space"]:
+    """False in a box of this share of the area, somewhere."""
+    seen = np.ones(tuple(shape), bool)
+    sides = [max(1, min(n, round(n * share ** (1 / len(shape))))) for n in shape]
+    corner = [int(rng.integers(n - side + 1)) for n, side in zip(shape, sides, strict=True)]
+    seen[tuple(slice(a, a + side) for a, side in zip(corner, sides, strict=True))] = False
+    return seen

@@ -16,7 +16,7 @@ from gridless.data.archives import is_archive
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
 from gridless.data.films import read_film
-from gridless.data.forecasts import forecast_dataset, until_the_last_seen, with_a_hole
+from gridless.data.forecast_files import forecast_dataset, until_the_last_seen, with_a_hole
 from gridless.data.stamps import named
 from gridless.model import FieldModel
 from gridless.protocols import Learned

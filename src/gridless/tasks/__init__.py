@@ -7,14 +7,15 @@ from dataclasses import fields
 
 from gridless import config
 from gridless.protocols import Task
+from gridless.tasks.forecast import Forecast
 from gridless.tasks.operator import Operator
 from gridless.tasks.reconstruction import Reconstruction
 from gridless.tasks.sparse_field import SparseField
 from gridless.tasks.super_resolution import SuperResolution, scale_label
 
-__all__ = ["Operator", "Reconstruction", "SparseField", "SuperResolution", "scale_label", "task_of"]
+__all__ = ["Forecast", "Operator", "Reconstruction", "SparseField", "SuperResolution", "scale_label", "task_of"]
 
-TASKS = {kind.__bases__[0]: kind for kind in (SuperResolution, Reconstruction, SparseField, Operator)}
+TASKS = {kind.__bases__[0]: kind for kind in (SuperResolution, Reconstruction, SparseField, Operator, Forecast)}
 
 
 def task_of(options: config.Task) -> Task:

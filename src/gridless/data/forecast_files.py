@@ -1,0 +1,138 @@
+"""Forecasts as files: a film, and the field of its seen frames with a hole behind them, as a dataset by the rules of CF.
+
+The frames of an answer are moments after the last seen one. Beside their times stand when the forecast starts
+(`forecast_reference_time`) and how far each lies ahead (`forecast_period`).
+"""
+
+from collections.abc import Mapping
+from math import ceil, prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from gridless.data.answer_attributes import coordinate_encoding
+from gridless.data.answers import answered
+from gridless.data.clocks import seconds_between
+from gridless.data.films import Film
+from gridless.data.geometry import is_time
+from gridless.data.optional import optional
+from gridless.samples import Samples
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from gridless.field import Field
+
+REFERENCE, PERIOD = "forecast_reference_time", "forecast_period"
+AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is written time by time
+PERIODS = {86400.0: "days", 3600.0: "hours", 60.0: "minutes", 1.0: "s"}
+
+
+def until_the_last_seen(film: Film) -> Film:
+    """Without the frames at its end of which nothing was measured. Raises ValueError where nothing was at all."""
+    measured = np.flatnonzero(np.isfinite(film.values).all(-1).reshape(len(film), -1).any(1))
+    if not len(measured):
+        raise ValueError(f"{film.name}: nothing was measured, all {len(film)} frames are masked or NaN")
+    return film.part(0, int(measured[-1]) + 1)
+
+
+def with_a_hole(film: Film, frames: Float[np.ndarray, " n"]) -> Samples:
+    """A film, and as many frames behind it of which nothing was measured as hold all moments that lie `frames` after its
+    last: the samples of a forecast."""
+    ahead = ceil(float(frames.max()) - 1e-9)
+    signal = film.signal()
+    mask = np.ones(signal.shape, bool) if signal.mask is None else signal.mask
+    hole = ((0, ahead), *((0, 0),) * (signal.axes - 1))
+    values = torch.from_numpy(np.pad(np.ascontiguousarray(signal.values), (*hole, (0, 0))))
+    known = torch.from_numpy(np.pad(mask, hole))
+    return Samples.from_grid(values, signal.axes, known, domain=film.domain(len(film) + ahead))
+
+
+def forecast_dataset(
+    field: "Field",
+    film: Film,
+    frames: Float[np.ndarray, " n"],
+    *,
+    fill: bool = False,
+    spread: bool = True,
+    history: str | None = None,
+) -> "xr.Dataset":
+    """What the field of `with_a_hole` answers at the moments that lie `frames` after the film's last: the mean and, with
+    `spread`, its standard error, on the film's grid with all that belongs to it. Where no frame of the film was measured
+    the answer is NaN, unless `fill`."""
+    xarray = optional("xarray", "a forecast")
+    dates = film.clock.at(len(film) - 1 + frames)
+    like, counted = _template(film, frames, dates, xarray)
+    dims = tuple(str(dim) for dim in film.dataset[film.names[0]].dims if dim != film.dim)
+    seen = np.isfinite(film.values).all(-1).any(0)
+    shape = tuple(film.dataset.sizes[dim] for dim in dims)
+    keep: Any = False if fill or seen.all() else xarray.DataArray(seen.reshape(shape), dims=dims)
+    size = len(frames) * prod(shape)
+    chunks = None if size <= AT_ONCE else {counted: max(1, AT_ONCE * len(frames) // size)}
+    dataset = answered(field, like, spread=spread, mask=keep, chunks=chunks, history=history)
+    bare = [dim for dim in dims if dim not in film.dataset.coords]
+    return _dated(dataset.drop_vars(bare), film, frames, dates, counted)
+
+
+def _template(film: Film, frames: np.ndarray, dates: np.ndarray, xarray: Any) -> tuple["xr.Dataset", str]:
+    """The coordinates of the answer, and the name of its axis of time, along which they are as the field counts them."""
+    counted = film.domain(len(film)).axes[0].name
+    grid = film.dataset.isel({film.dim: [-1] * len(frames)})
+    over_time = [name for name, c in grid.coords.items() if film.dim in c.dims]
+    ends = [name for name, c in grid.coords.items() if c.attrs.get("standard_name") in (REFERENCE, PERIOD)]
+    grid = grid.drop_vars(dict.fromkeys([*over_time, *ends, *({counted, REFERENCE, PERIOD} & set(grid.variables))]))
+    grid = grid.rename_dims({film.dim: counted}) if film.dim != counted else grid
+    moments = dates if film.clock.standard else (len(film) - 1 + frames) * film.clock.step
+    start = film.clock.at(np.array([len(film) - 1]))[0]
+    ahead = seconds_between(start, dates)
+    size = next(size for size in PERIODS if size <= ahead.min() or size == 1)
+    period = {"standard_name": PERIOD, "long_name": "time since the forecast's last seen frame", "units": PERIODS[size]}
+    grid = grid.assign_coords(
+        {
+            counted: (counted, moments),
+            PERIOD: (counted, ahead / size, period),
+            REFERENCE: ((), start, {"standard_name": REFERENCE, "long_name": "time of the last seen frame"}),
+            **{dim: (dim, np.arange(n, dtype=float)) for dim, n in grid.sizes.items() if dim not in grid.coords},
+        }
+    )
+    grid[REFERENCE].encoding = _clock_encoding(film.coordinate, np.asarray([start]), xarray)
+    return grid, counted
+
+
+def _dated(dataset: "xr.Dataset", film: Film, frames: np.ndarray, dates: np.ndarray, counted: str) -> "xr.Dataset":
+    """With its times as the film writes them, and their bounds where the film has some."""
+    xarray, coordinate = optional("xarray", "a forecast"), film.coordinate
+    name = str(coordinate.name)
+    if counted != name:
+        dataset = dataset.drop_vars(counted).rename_dims({counted: name})
+    about = {
+        key: value
+        for key, value in coordinate.attrs.items()
+        if key not in ("bounds", "climatology", "units", "calendar")
+    }
+    dataset = dataset.assign_coords({name: (name, dates, {"standard_name": "time", "axis": "T"} | about)})
+    dataset[name].encoding = _clock_encoding(coordinate, dates, xarray)
+    bounds = coordinate.encoding.get("bounds") or coordinate.attrs.get("bounds")
+    if bounds in film.dataset.coords and is_time(edges := film.dataset[bounds]) and film.dim in edges.dims:
+        last = edges.isel({film.dim: -1}).values
+        moved = np.array([[film.clock.shifted(edge, float(k)) for edge in last] for k in frames], dtype=dates.dtype)
+        other = next(str(dim) for dim in edges.dims if dim != film.dim)
+        dataset = dataset.assign_coords({bounds: ((name, other), moved)})
+        dataset[name].encoding |= {"bounds": bounds}
+        dataset[bounds].encoding = {"_FillValue": None} | {
+            k: dataset[name].encoding[k] for k in ("units", "calendar", "dtype")
+        }
+    return dataset
+
+
+def _clock_encoding(coordinate: "xr.DataArray", dates: np.ndarray, xarray: Any) -> Mapping[str, Any]:
+    """How the film writes its times; in floats where these moments are no whole number of its unit."""
+    like = xarray.DataArray(dates, dims="t", name=coordinate.name, attrs=coordinate.attrs)
+    like.encoding = dict(coordinate.encoding)
+    encoding = {"calendar": "standard"} | coordinate_encoding(like, set())
+    known = {key: encoding[key] for key in ("units", "calendar")}
+    numbers = xarray.coders.CFDatetimeCoder().encode(xarray.Variable("t", dates, encoding=known)).values
+    whole = bool((numbers == np.rint(numbers)).all())
+    return encoding | {"dtype": "int64" if whole else "float64"}
