@@ -1,16 +1,18 @@
 """Films: fields at even steps of time, of NetCDF, Zarr or xarray, as one signal whose first axis is time.
 
-Frames that are missing between others, and what is NaN or masked, are holes. Frames are put in the order of their times.
+Frames that are missing between others, and what is NaN or masked, are holes. Frames are put in the order of their times,
+and read when they are asked for.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from gridless.config import Axis, FilmData, Quantity
+from gridless.config import Axis, FilmData
 from gridless.data.archive_splits import ends
 from gridless.data.archives import open_archive
 from gridless.data.arrays import array_signal
@@ -28,38 +30,46 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Frames (T *grid C), NaN where nothing was measured; their clock, whose first time is that of the first frame; the
-    domain of one frame; the dimension of time; and what was read: a dataset in the order of time, each step of which is the
-    frame that `index` says."""
+    """`frames` frames at the times of a clock, whose first is that of the first frame. `dataset`: what there is of them, in
+    the order of time along `dim`, each step the frame that `index` says; `coordinate`: the times of all that was read, as
+    they are written; `geometry`: where the samples of one frame lie; `names`: the variables that are its channels."""
 
     name: str
-    values: Float[np.ndarray, "T *grid C"]
-    clock: Clock
-    frame_domain: Domain
-    dim: str
+    names: tuple[str, ...]
     dataset: "xr.Dataset"
+    dim: str
+    coordinate: "xr.DataArray"
     index: Int[np.ndarray, " steps"]
+    frames: int
+    clock: Clock
+    geometry: Geometry
 
     def __len__(self) -> int:
-        return len(self.values)
+        return self.frames
 
-    def part(self, start: int, stop: int) -> "Film":
-        """Frames `start` … `stop` − 1."""
-        clock = replace(self.clock, first=self.clock.at(np.array([start]))[0])
-        steps = np.flatnonzero((self.index >= start) & (self.index < stop))
-        dataset, index = self.dataset.isel({self.dim: steps}), self.index[steps] - start
-        return replace(self, values=self.values[start:stop], clock=clock, dataset=dataset, index=index)
+    @cached_property
+    def values(self) -> Float[np.ndarray, "T *grid C"]:
+        """Read from the disk; NaN where nothing was measured, as in frames that are missing."""
+        return self._read(np.arange(len(self.index)))
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the variables that are its channels."""
-        return tuple(quantity.name for quantity in self.frame_domain.quantities)
+    def part(self, start: int, stop: int, stride: int = 1) -> "Film":
+        """Frames `start` … `stop` − 1, or every so many of them from the first on."""
+        frames = range(start, stop, stride)
+        clock = Clock(self.clock.at(np.array([start]))[0], self.clock.step * stride, self.clock.unit)
+        steps = np.flatnonzero((self.index >= start) & (self.index < stop) & ((self.index - start) % stride == 0))
+        index = (self.index[steps] - start) // stride
+        return replace(self, dataset=self.dataset.isel({self.dim: steps}), index=index, frames=len(frames), clock=clock)
 
-    @property
-    def coordinate(self) -> "xr.DataArray":
-        """The times of what was read, with their attributes."""
-        on_it = [c for name, c in self.dataset.coords.items() if c.dims == (self.dim,) and "reference" not in str(name)]
-        return next(c for c in sorted(on_it, key=lambda c: c.name != self.dim) if is_time(c))
+    def thinned(self, stride: int) -> "Film":
+        """Every so many frames, counted back from the last."""
+        return self.part((len(self) - 1) % stride, len(self), stride)
+
+    def until_the_last_seen(self) -> "Film":
+        """Without the frames at its end of which nothing was measured. Raises ValueError where nothing was at all."""
+        for step in range(len(self.index) - 1, -1, -1):
+            if np.isfinite(self._read(np.array([step]))).all(-1).any():
+                return self.part(0, int(self.index[step]) + 1)
+        raise ValueError(f"{self.name}: nothing was measured, all {len(self)} frames are masked or NaN")
 
     def signal(self) -> GridSignal:
         """Raises ValueError where nothing was measured."""
@@ -69,26 +79,39 @@ class Film:
         """Of so many frames from the first on, measured or not: (time, *axes of a frame). Time is in datetime64; of another
         calendar, and where steps are months, it is a number since the first frame."""
         clock = self.clock
+        name, unit, start = "time", str(clock.unit), 0.0
         if clock.standard:
-            since = (clock.first.astype("datetime64[us]").astype(np.int64)) / 1e6
-            time = Axis(
-                name=str(self.coordinate.name), unit=TIME, start=since - clock.step / 2, length=clock.step * frames
-            )
-        else:
-            time = Axis(name="time", unit=clock.unit, start=-clock.step / 2, length=clock.step * frames)
-        frame = self.frame_domain
+            name, unit = str(self.coordinate.name), TIME
+            start = float(clock.first.astype("datetime64[us]").astype(np.int64)) / 1e6
+        time = Axis(name=name, unit=unit, start=start - clock.step / 2, length=clock.step * frames)
+        arrays = [self.dataset[each] for each in self.names]
+        frame = self.geometry.domain_of(quantities(arrays))
+        if frame is None:  # rows and columns without coordinates are counted
+            axes = [Axis(name=dim, start=-0.5, length=float(self.dataset.sizes[dim])) for dim in self.geometry.dims]
+            frame = Domain(axes=tuple(axes), quantities=quantities(arrays))
         sphere = None if frame.sphere is None else (frame.sphere[0] + 1, frame.sphere[1] + 1)
         return replace(frame, axes=(time, *frame.axes), sphere=sphere)
+
+    def _read(self, steps: Int[np.ndarray, " steps"]) -> Float[np.ndarray, "T *grid C"]:
+        """The frames from the first of these steps of the dataset to the last."""
+        sizes = tuple(self.dataset.sizes[dim] for dim in self.geometry.dims)
+        whole_film = len(steps) == len(self.index)
+        first, count = (0, self.frames) if whole_film else (int(self.index[steps[0]]), len(steps))
+        columns = [np.asarray(self.dataset[each].isel({self.dim: steps}).values) for each in self.names]
+        kind = np.result_type(*(c.dtype if np.issubdtype(c.dtype, np.floating) else np.float64 for c in columns))
+        values = np.full((count, *sizes, len(columns)), np.nan, kind)
+        for channel, column in enumerate(columns):
+            values[self.index[steps] - first, ..., channel] = column.reshape(len(steps), *sizes)
+        return values
 
 
 def read_film(
     source: "str | Path | xr.Dataset | xr.DataArray",
     variable: "str | tuple[str, ...] | None" = None,
     every: str | None = None,
-    last: int | None = None,
 ) -> Film:
     """The film in a file of NetCDF or Zarr, or of an xarray object. `variable`: the data variable, or several, which are
-    channels then; `every`: only frames so far apart, from the last one back; `last`: only so many, the latest.
+    channels then; `every`: only frames so far apart, from the last one back.
 
     Raises ValueError, naming the file, for one without an axis of time, for uneven steps of time, for two frames of one
     time, and for frames on no even grid; FileNotFoundError where there is no file.
@@ -96,30 +119,31 @@ def read_film(
     name = "the film" if is_labelled(source) else str(source)
     item: Any = source if is_labelled(source) else open_archive(Path(source))  # pyright: ignore[reportArgumentType]
     dataset = with_belongings(item, name)
-    arrays = variables(dataset, variable, name)
-    dataset = dataset.drop_vars([each for each in dataset.data_vars if each not in {array.name for array in arrays}])
-    axis = time_axis(arrays[0])
+    names = tuple(str(array.name) for array in variables(dataset, variable, name))
+    axis = time_axis(dataset[names[0]])
     if axis is None:
-        raise ValueError(f"{name}: {arrays[0].name} has no axis of time; a film has frames at several times")
+        raise ValueError(f"{name}: {names[0]} has no axis of time; a film has frames at several times")
     dim, times = axis[0], standard_times(axis[1])
     if times.dtype != object and np.isnat(times).any():
         raise ValueError(f"{name}: {int(np.isnat(times).sum())} of {len(times)} frames have no time; leave them out")
     order = np.argsort(times, kind="stable")
     clock, index = Clock.of(times[order], name)
-    if every is not None:
-        clock, index, kept = _thinned(clock, index, Duration.of(every, "every"), name)
-        order = order[kept]
-    if last is not None:
-        kept = index > index[-1] - last
-        order, index = order[kept], index[kept]
-    clock, index = replace(clock, first=clock.at(index[:1])[0]), index - index[0]
+    dataset = dataset.drop_vars([each for each in dataset.data_vars if each not in names])
     dataset = dataset.transpose(dim, ...).isel({dim: order})
-    arrays = tuple(dataset[array.name] for array in arrays)
-    geometry = Geometry.of(arrays[0].isel({dim: 0}))
+    geometry = Geometry.of(dataset[names[0]].isel({dim: 0}))
     if geometry.places is not None:
         uneven = ", ".join(dict.fromkeys(geometry.places))
         raise ValueError(f"{name}: its frames lie on no even grid ({uneven}); interpolate them to one first")
-    return Film(name, _frames(arrays, index, geometry), clock, _frame_domain(arrays, geometry), dim, dataset, index)
+    on_time = [c for key, c in dataset.coords.items() if c.dims == (dim,) and "reference" not in str(key)]
+    coordinate = next(c for c in sorted(on_time, key=lambda c: c.name != dim) if is_time(c))
+    film = Film(name, names, dataset, dim, coordinate, index, int(index[-1]) + 1, clock, geometry)
+    if every is None:
+        return film
+    steps = clock.frames_in(duration := Duration.of(every, "every"), "every")
+    if not whole(steps):
+        apart = Duration(clock.step, clock.unit)
+        raise ValueError(f"every is {duration}, the frames of {name} are {apart} apart; give a multiple of that")
+    return film.thinned(round(steps))
 
 
 def split_film(data: FilmData, split: str) -> tuple[GridSignal, ...]:
@@ -135,44 +159,4 @@ def split_film(data: FilmData, split: str) -> tuple[GridSignal, ...]:
             "learn from; make them smaller"
         )
     start, stop = {"train": (0, train), "val": (train, val), "test": (val, len(film))}[split]
-    part = film.part(start, stop)
-    return (replace(part, name=f"{part.name} {split}").signal(),) if stop > start else ()
-
-
-def _thinned(
-    clock: Clock, index: Int[np.ndarray, " T"], every: Duration, name: str
-) -> tuple[Clock, Int[np.ndarray, " t"], Bool[np.ndarray, " T"]]:
-    """The clock of frames `every` so often, counted back from the last, which of its frames there are, and which these are
-    of all."""
-    steps = clock.frames_in(every, "every")
-    if not whole(steps):
-        apart = Duration(clock.step, clock.unit)
-        raise ValueError(f"every is {every}, the frames of {name} are {apart} apart; give a multiple of that")
-    stride = round(steps)
-    kept = (index[-1] - index) % stride == 0
-    first = int(index[-1]) % stride
-    thin = Clock(clock.at(np.array([first]))[0], clock.step * stride, clock.unit)
-    return thin, (index[kept] - first) // stride, kept
-
-
-def _frames(
-    arrays: "tuple[xr.DataArray, ...]", index: Int[np.ndarray, " T"], geometry: Geometry
-) -> Float[np.ndarray, "T *grid C"]:
-    """Read from the disk, each frame at its place, missing ones NaN."""
-    sizes = tuple(arrays[0].sizes[dim] for dim in geometry.dims)
-    columns = [np.asarray(array.values) for array in arrays]
-    kind = np.result_type(*(c.dtype if np.issubdtype(c.dtype, np.floating) else np.float64 for c in columns))
-    values = np.full((int(index[-1]) + 1, *sizes, len(columns)), np.nan, kind)
-    for channel, column in enumerate(columns):
-        values[index, ..., channel] = column.reshape(len(index), *sizes)
-    return values
-
-
-def _frame_domain(arrays: "tuple[xr.DataArray, ...]", geometry: Geometry) -> Domain:
-    """Of one frame; without coordinates, its rows and columns are counted."""
-    of: tuple[Quantity, ...] = quantities(arrays)
-    domain = geometry.domain_of(of)
-    if domain is None:
-        axes = [Axis(name=dim, start=-0.5, length=float(arrays[0].sizes[dim])) for dim in geometry.dims]
-        domain = Domain(axes=tuple(axes), quantities=of)
-    return domain
+    return (replace(film.part(start, stop), name=f"{Path(data.path).stem}-{split}").signal(),) if stop > start else ()

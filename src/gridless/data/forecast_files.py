@@ -30,14 +30,6 @@ AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is w
 PERIODS = {86400.0: "days", 3600.0: "hours", 60.0: "minutes", 1.0: "s"}
 
 
-def until_the_last_seen(film: Film) -> Film:
-    """Without the frames at its end of which nothing was measured. Raises ValueError where nothing was at all."""
-    measured = np.flatnonzero(np.isfinite(film.values).all(-1).reshape(len(film), -1).any(1))
-    if not len(measured):
-        raise ValueError(f"{film.name}: nothing was measured, all {len(film)} frames are masked or NaN")
-    return film.part(0, int(measured[-1]) + 1)
-
-
 def with_a_hole(film: Film, frames: Float[np.ndarray, " n"]) -> Samples:
     """A film, and as many frames behind it of which nothing was measured as hold all moments that lie `frames` after its
     last: the samples of a forecast."""

@@ -16,7 +16,7 @@ from gridless.data.archives import is_archive
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
 from gridless.data.films import read_film
-from gridless.data.forecast_files import forecast_dataset, until_the_last_seen, with_a_hole
+from gridless.data.forecast_files import forecast_dataset, with_a_hole
 from gridless.data.stamps import named
 from gridless.model import FieldModel
 from gridless.protocols import Learned
@@ -43,10 +43,12 @@ class ForecastOptions:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a model was asked in training: frames seen and frames ahead, and which frames of its film (`every`)."""
+    """What a model was asked in training: frames seen and frames ahead, so many frames of its film apart, whose own frames
+    lay `every` so often."""
 
     seen: int | None = None
-    ahead: float | None = None
+    ahead: int | None = None
+    step: int = 1
     every: str | None = None
 
 
@@ -64,7 +66,7 @@ def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Any, 
     if task.kind != "forecast":
         raise ValueError(f"{name} was trained for {task.kind}, not for forecasts; give a run of task.kind 'forecast'")
     every = recipe.data.every if isinstance(recipe.data, c.FilmData) else None
-    return model, Trained(task.seen, task.ahead, every)
+    return model, Trained(task.seen, task.ahead, task.step, every)
 
 
 def forecast(
@@ -87,13 +89,14 @@ def forecast(
     until, every = Duration.of(options.until, "--until"), options.every
     step = None if every is None else Duration.of(every, "--every")
     film = read_film(source, options.variable, trained.every)
-    empty = len(film)
-    film = until_the_last_seen(film)
-    empty -= len(film)
+    measured = film.until_the_last_seen()
+    empty, film = len(film) - len(measured), measured.thinned(trained.step)
     moments = moments_ahead(film.clock, until, step)
     seen = options.frames or trained.seen or len(film)
     if seen > len(film):
-        raise ValueError(f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film")
+        raise ValueError(
+            f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film"
+        )
     if isinstance(model, Learned) and model.needs_fit:
         model.fit([film.signal()])
     recent = film.part(len(film) - seen, len(film))
