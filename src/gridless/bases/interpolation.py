@@ -152,28 +152,34 @@ class SolvedInterpolation:
         return replace(self, samples=self.samples.to(device))
 
     def _taps(self, coords: Float[Tensor, "B Q"], cell: Tensor | None, n: int, joins: bool) -> "Taps":
-        """The samples that a kernel reads along one axis of n; float64, so that ×1 is exact."""
-        u = coords.double() * n - 0.5
-        if self.base.kind == "nearest":
-            index = (u + 0.5).detach().floor().long()
-            index = (index % n if joins else index.clamp(0, n - 1))[..., None]
-            one = torch.ones_like(index, dtype=torch.float64)
-            return Taps(index, one, one)
-        kernel, support = KERNELS[self.base.kind]
-        width = torch.ones(1, 1, dtype=u.dtype) if cell is None else (cell.double() * n).clamp(min=1)
-        reach = ceil(2 * support * float(width.max())) + 1  # on the CPU if the cell is there: no wait for a GPU
-        reach = reach if joins else min(reach, n)
-        width = width.to(u.device, non_blocking=True).expand_as(u)
-        first = (u - support * width).detach().ceil().long()
-        first = first if joins else first.clamp(0, n - 1)
-        index = first[..., None] + torch.arange(reach, device=u.device)
-        away = (index - u[..., None]) / width[..., None]
-        inside = torch.ones_like(away) if joins else (index < n).to(away.dtype)
-        weight = kernel(away) * inside
-        tent = None
-        if self.samples.mask is not None:
-            tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
-        return Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
+        return taps(self.base.kind, coords, cell, n, joins, self.samples.mask is not None)
+
+
+def taps(
+    kind: str, coords: Float[Tensor, "B Q"], cell: Tensor | None, n: int, joins: bool, holes: bool = False
+) -> "Taps":
+    """The samples that a kernel reads along one axis of n; float64, so that ×1 is exact."""
+    u = coords.double() * n - 0.5
+    if kind == "nearest":
+        index = (u + 0.5).detach().floor().long()
+        index = (index % n if joins else index.clamp(0, n - 1))[..., None]
+        one = torch.ones_like(index, dtype=torch.float64)
+        return Taps(index, one, one)
+    kernel, support = KERNELS[kind]
+    width = torch.ones(1, 1, dtype=u.dtype) if cell is None else (cell.double() * n).clamp(min=1)
+    reach = ceil(2 * support * float(width.max())) + 1  # on the CPU if the cell is there: no wait for a GPU
+    reach = reach if joins else min(reach, n)
+    width = width.to(u.device, non_blocking=True).expand_as(u)
+    first = (u - support * width).detach().ceil().long()
+    first = first if joins else first.clamp(0, n - 1)
+    index = first[..., None] + torch.arange(reach, device=u.device)
+    away = (index - u[..., None]) / width[..., None]
+    inside = torch.ones_like(away) if joins else (index < n).to(away.dtype)
+    weight = kernel(away) * inside
+    tent = None
+    if holes:
+        tent = (1 - away.abs() / (support + 1)).clamp(min=0).square() * inside * (away.abs() <= support)
+    return Taps(index % n if joins else index.clamp(0, n - 1), weight / weight.sum(-1, keepdim=True), tent)
 
 
 def gathered(samples: Samples, axes: "list[Taps]") -> Float[Tensor, "B Q C"]:
