@@ -25,10 +25,14 @@ def film(times=None, name: str = "rain", shape=(4, 6), **coords) -> "xr.Dataset"
     """A number that says when and where: 100 · frame + 10 · row + column."""
     times = START + FIVE * np.arange(10) if times is None else times
     t, y, x = np.meshgrid(np.arange(len(times)), np.arange(shape[0]), np.arange(shape[1]), indexing="ij")
-    km = {"units": "km"}
-    at = {"y": ("y", np.arange(shape[0]) * 2.0, km), "x": ("x", np.arange(shape[1]) * 2.0, km), "time": times}
+    at = {
+        name: (name, np.arange(n) * 2.0, {"units": "km", "long_name": name})
+        for name, n in zip("yx", shape, strict=True)
+    }
     values = (100.0 * t + 10 * y + x).astype(np.float32)
-    return xr.Dataset({name: (("time", "y", "x"), values, {"units": "mm"})}, coords=at | coords)
+    return xr.Dataset(
+        {name: (("time", "y", "x"), values, {"units": "mm", "long_name": name})}, coords=at | {"time": times} | coords
+    )
 
 
 def one_line(error) -> None:

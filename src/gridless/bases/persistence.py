@@ -74,9 +74,7 @@ class SolvedPersistence:
         axes, cell = list(lattice.axes), time_first(cell, film.axis)
         axes.insert(0, axes.pop(film.axis))
         for a in range(len(axes) - 1, -1, -1):
-            read = taps(
-                self._kind(a), axes[a][None], cell[:1, :, a], values.shape[1 + a], a > 0 and film.joins[a - 1]
-            )
+            read = taps(self._kind(a), axes[a][None], cell[:1, :, a], values.shape[1 + a], a > 0 and film.joins[a - 1])
             values = weighed(values.movedim(1 + a, 0), read).movedim(0, 1 + a)
         return values.movedim(1, 1 + film.axis).flatten(1, -2)
 

@@ -18,6 +18,7 @@ from gridless.data.clocks import seconds_between
 from gridless.data.films import Film
 from gridless.data.geometry import is_time
 from gridless.data.optional import optional
+from gridless.data.templates import standard_times
 from gridless.samples import Samples
 
 if TYPE_CHECKING:
@@ -86,7 +87,11 @@ def _template(film: Film, frames: np.ndarray, dates: np.ndarray, xarray: Any) ->
             counted: (counted, moments),
             PERIOD: (counted, ahead / size, period),
             REFERENCE: ((), start, {"standard_name": REFERENCE, "long_name": "time of the last seen frame"}),
-            **{dim: (dim, np.arange(n, dtype=float)) for dim, n in grid.sizes.items() if dim not in grid.coords},
+            **{
+                dim: (dim, np.arange(n, dtype=float))
+                for dim, n in grid.sizes.items()
+                if dim not in (counted, *grid.coords)
+            },
         }
     )
     grid[REFERENCE].encoding = _clock_encoding(film.coordinate, np.asarray([start]), xarray)
@@ -105,26 +110,40 @@ def _dated(dataset: "xr.Dataset", film: Film, frames: np.ndarray, dates: np.ndar
         if key not in ("bounds", "climatology", "units", "calendar")
     }
     dataset = dataset.assign_coords({name: (name, dates, {"standard_name": "time", "axis": "T"} | about)})
-    dataset[name].encoding = _clock_encoding(coordinate, dates, xarray)
-    bounds = coordinate.encoding.get("bounds") or coordinate.attrs.get("bounds")
-    if bounds in film.dataset.coords and is_time(edges := film.dataset[bounds]) and film.dim in edges.dims:
-        last = edges.isel({film.dim: -1}).values
-        moved = np.array([[film.clock.shifted(edge, float(k)) for edge in last] for k in frames], dtype=dates.dtype)
-        other = next(str(dim) for dim in edges.dims if dim != film.dim)
-        dataset = dataset.assign_coords({bounds: ((name, other), moved)})
-        dataset[name].encoding |= {"bounds": bounds}
-        dataset[bounds].encoding = {"_FillValue": None} | {
-            k: dataset[name].encoding[k] for k in ("units", "calendar", "dtype")
-        }
+    bounds = str(coordinate.encoding.get("bounds") or coordinate.attrs.get("bounds"))
+    last = _last_edges(film, bounds, xarray)
+    if last is None:
+        dataset[name].encoding = _clock_encoding(coordinate, dates, xarray)
+        return dataset
+    moved = [[film.clock.shifted(edge, float(k)) for edge in last.values] for k in frames]
+    edges = np.array(moved, dtype=dates.dtype)
+    dataset = dataset.assign_coords({bounds: ((name, str(last.dims[0])), edges)})
+    clock = _clock_encoding(coordinate, np.concatenate([dates, edges.ravel()]), xarray)
+    dataset[name].encoding, dataset[bounds].encoding = {**clock, "bounds": bounds}, dict(clock)
     return dataset
+
+
+def _last_edges(film: Film, bounds: str, xarray: Any) -> "xr.DataArray | None":
+    """Where the last frame begins and ends in time, as dates; None of a film that says not."""
+    if bounds not in film.dataset.coords or film.dim not in film.dataset[bounds].dims:
+        return None
+    edges = film.dataset[bounds].isel({film.dim: -1}, drop=True)
+    units = film.coordinate.encoding.get("units")
+    if np.issubdtype(edges.dtype, np.number) and units:  # counted as their times are
+        about = {"units": units, "calendar": film.coordinate.encoding.get("calendar", "standard")}
+        edges = edges.copy(
+            data=xarray.coders.CFDatetimeCoder().decode(xarray.Variable(edges.dims, edges.values, about))
+        )
+    return edges.copy(data=standard_times(edges.values)) if is_time(edges) and edges.ndim == 1 else None
 
 
 def _clock_encoding(coordinate: "xr.DataArray", dates: np.ndarray, xarray: Any) -> Mapping[str, Any]:
     """How the film writes its times; in floats where these moments are no whole number of its unit."""
     like = xarray.DataArray(dates, dims="t", name=coordinate.name, attrs=coordinate.attrs)
     like.encoding = dict(coordinate.encoding)
-    encoding = {"calendar": "standard"} | coordinate_encoding(like, set())
-    known = {key: encoding[key] for key in ("units", "calendar")}
+    usual = {"units": "seconds since 1970-01-01", "calendar": getattr(dates[0], "calendar", "standard")}
+    encoding = usual | coordinate_encoding(like, set())
+    known = {key: encoding[key] for key in ("units", "calendar")} | {"dtype": "float64"}
     numbers = xarray.coders.CFDatetimeCoder().encode(xarray.Variable("t", dates, encoding=known)).values
     whole = bool((numbers == np.rint(numbers)).all())
     return encoding | {"dtype": "int64" if whole else "float64"}

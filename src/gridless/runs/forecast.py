@@ -10,28 +10,31 @@ import torch
 from jaxtyping import Float
 
 from gridless import config as c
+from gridless.bases.advection import Advection
+from gridless.bases.persistence import Persistence
 from gridless.config.merging import build, load_json
 from gridless.data.archive_writing import write_netcdf, write_zarr
 from gridless.data.archives import is_archive
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
-from gridless.data.films import read_film
+from gridless.data.films import Film, read_film
 from gridless.data.forecast_files import forecast_dataset, with_a_hole
 from gridless.data.stamps import named
 from gridless.model import FieldModel
 from gridless.protocols import Learned
-from gridless.runs.baselines import FORECASTS, forecast_base
 
 if TYPE_CHECKING:
     import xarray as xr
 
+BASES = {"persistence": Persistence, "advection": Advection}
+"""By the names that a command gives them."""
 MOST = 100_000  # moments of one file
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastOptions:
     """`until`, `every`: durations such as 30min; without `every`, the film's own step. `frames`: so many of the last are
-    read; None: as many as the model saw in training, of a base all. `fill`: places that no frame measured are answered too."""
+    read; None: as many as the model saw in training, of a base all. `fill`: also places that no frame measured."""
 
     until: str
     every: str | None = None
@@ -55,8 +58,8 @@ class Trained:
 def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Any, Trained]:
     """What answers: a run folder, a model that ships, a Hub repository, or a base by its name, such as persistence; and
     what it was trained for. Raises ValueError for a run of another task."""
-    if name in FORECASTS and not Path(name).exists():
-        return forecast_base(name), Trained()
+    if name in BASES and not Path(name).exists():
+        return BASES[name](), Trained()
     model = FieldModel.from_pretrained(name, device)
     file = Path(name, "recipe.json")
     if not file.is_file():
@@ -86,22 +89,21 @@ def forecast(
         raise ValueError(f"{output}: a forecast is a dataset; give a name that ends in .nc or .zarr")
     if isinstance(source, str | Path) and output.exists() and output.resolve() == Path(source).resolve():
         raise ValueError(f"{output} is what is read; give the forecast another name")
-    until, every = Duration.of(options.until, "--until"), options.every
-    step = None if every is None else Duration.of(every, "--every")
+    until = Duration.of(options.until, "--until")
+    step = None if options.every is None else Duration.of(options.every, "--every")
     film = read_film(source, options.variable, trained.every)
     measured = film.until_the_last_seen()
     empty, film = len(film) - len(measured), measured.thinned(trained.step)
-    moments = moments_ahead(film.clock, until, step)
+    moments = moments_ahead(film.clock, until, step or Duration(measured.clock.step, measured.clock.unit))
     seen = options.frames or trained.seen or len(film)
     if seen > len(film):
         raise ValueError(
             f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film"
         )
-    if isinstance(model, Learned) and model.needs_fit:
-        model.fit([film.signal()])
+    _fit(model, film)
     recent = film.part(len(film) - seen, len(film))
-    device = next(iter(model.parameters())).device if isinstance(model, torch.nn.Module) else "cpu"
-    field = model.encode(with_a_hole(recent, moments).to(device))
+    samples = with_a_hole(recent, moments)
+    field = model.encode(samples.to(device_of(model)))
     spread = options.spread and field.has_spread
     dataset = forecast_dataset(field, recent, moments, fill=options.fill, spread=spread, history=history)
     notes = _notes(trained, recent.clock, float(moments.max()), empty)
@@ -111,10 +113,9 @@ def forecast(
     return _summary(output, dataset, recent.names, notes)
 
 
-def moments_ahead(clock: Clock, until: Duration, every: Duration | None) -> Float[np.ndarray, " n"]:
+def moments_ahead(clock: Clock, until: Duration, every: Duration) -> Float[np.ndarray, " n"]:
     """Where the asked moments lie after the last frame, in frames. Raises ValueError for an `until` that is no multiple of
     `every`, and for months of a film whose steps are seconds."""
-    every = Duration(clock.step, clock.unit) if every is None else every
     last, step = clock.frames_in(until, "--until"), clock.frames_in(every, "--every")
     if not whole(last / step):
         raise ValueError(f"--until is {until}, no multiple of {every}; give a multiple, or another --every")
@@ -122,6 +123,18 @@ def moments_ahead(clock: Clock, until: Duration, every: Duration | None) -> Floa
     if count > MOST:
         raise ValueError(f"--until {until} at every {every} is {count:,} moments, at most {MOST:,} go into a file")
     return step * np.arange(1, count + 1)
+
+
+def device_of(model: object) -> torch.device:
+    """Where a model computes; of a base, the CPU."""
+    parameters = iter(model.parameters()) if isinstance(model, torch.nn.Module) else iter(())
+    return next((each.device for each in parameters), torch.device("cpu"))
+
+
+def _fit(model: object, film: Film) -> None:
+    """A base that learns does so from all of the film."""
+    if isinstance(model, Learned) and model.needs_fit:
+        model.fit([film.signal()])
 
 
 def _notes(trained: Trained, clock: Clock, last: float, empty: int) -> list[str]:
