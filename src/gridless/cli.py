@@ -267,7 +267,7 @@ def predict_volumes(
 @app.command
 def forecast(
     run: Annotated[
-        str, Parameter(help="A run folder, a model that ships, a Hub repository, or persistence or advection.")
+        str, Parameter(help="A run folder, a model that ships, a Hub repository, or a base, such as persistence.")
     ],
     film: Annotated[Path, Parameter(help="What was seen until now, at even steps of time (.nc, .zarr).")],
     *,

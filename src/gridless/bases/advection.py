@@ -27,7 +27,7 @@ class Advection:
     """`pairs`: of how many pairs of frames the velocities come that go on. `kind`: how a frame is interpolated in space, as
     by `Interpolation`; its holes are filled from their neighbours."""
 
-    pairs: int = 3
+    pairs: int = 2
     kind: str = "bicubic"
 
     name = "advection"

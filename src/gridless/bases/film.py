@@ -45,6 +45,12 @@ def time_first(values: Float[Tensor, "*B d"], axis: int) -> Float[Tensor, "*B d"
     return torch.cat([values[..., axis : axis + 1], values[..., :axis], values[..., axis + 1 :]], -1)
 
 
+def until(coords: Float[Tensor, "B Q d"], latest: Float[Tensor, " B"], axis: int) -> Float[Tensor, "B Q d"]:
+    """The same places, no later than the latest moment."""
+    when = torch.minimum(coords[..., axis], latest.to(coords.dtype)[:, None])
+    return torch.cat([coords[..., :axis], when[..., None], coords[..., axis + 1 :]], -1)
+
+
 @dataclass(frozen=True, eq=False)
 class Film:
     """`frames` of all cells, time first; `mask`: where they were measured, None where everywhere."""
@@ -95,10 +101,6 @@ class Film:
         """When coordinates lie, in frames after the first."""
         return coords[..., self.axis].double() * self.count - 0.5
 
-    def lead(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q"]:
-        """How many frames after the last measured one, at least 0."""
-        return (self.frame_number(coords) - self.last[:, None]).clamp(min=0)
-
     def place(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q e"]:
         """Where coordinates lie in space."""
         return time_first(coords, self.axis)[..., 1:]
@@ -106,11 +108,6 @@ class Film:
     def to(self, device) -> "Film":
         mask = None if self.mask is None else self.mask.to(device)
         return replace(self, frames=self.frames.to(device), mask=mask)
-
-
-def frame_step(domain: Domain | None, count: int) -> float:
-    """From frame to frame, in the domain's unit of time; 1 without a domain."""
-    return 1.0 if domain is None else abs(domain.axes[time_axis(domain)].length) / count
 
 
 def complete(

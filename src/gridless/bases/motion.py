@@ -20,7 +20,7 @@ from gridless.bases.spatial import GridNodes
 from gridless.coords import grid, sizes
 
 COARSEST = 12  # cells along the shortest axis of the coarsest level, at least
-LARGEST = 128  # cells along the longest axis of the finest level, at most: velocities are smoother than what moves
+LARGEST = 256  # cells along the longest axis of the finest level, at most: velocities are smoother than what moves
 WINDOW = 4.0  # cells of a level, the deviation of the Gaussian window
 RIDGE = 0.02  # of the mean structure of the frames
 ROUNDS = 4  # of warping at every level
@@ -60,9 +60,9 @@ class Velocities:
 def velocities(film: Film, until: Int64[Tensor, " B"], pairs: int) -> Velocities:
     """Of the last `pairs` pairs of measured frames until the frame of this number, one for each field of the batch."""
     frames, weight, apart = _pairs(film, until, pairs)
-    frames = _standard(frames, weight)
+    levels = _pyramid(_standard(frames, weight), weight)
     flow, coarser = None, None
-    for frames, weight in _pyramid(frames, weight):
+    for frames, weight in levels:
         shape = tuple(frames.shape[2:-1])
         nodes = GridNodes(shape, film.joins, "linear")
         places = grid(*shape, dtype=frames.dtype, device=frames.device)[None]

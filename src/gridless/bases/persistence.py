@@ -4,13 +4,13 @@ Between seen frames the answer is linear in time, beyond the last one it stays. 
 time, and asked no later than the last of them: readings that move have no place whose latest value could go on.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gridless.bases.film import Film, time_axis, time_first
+from gridless.bases.film import Film, after, before, time_axis, time_first, until
 from gridless.bases.interpolation import Interpolation, in_blocks, taps, weighed
 from gridless.bases.kriging import Kriging
 from gridless.coords import Lattice
@@ -78,6 +78,31 @@ class SolvedPersistence:
             values = weighed(values.movedim(1 + a, 0), read).movedim(0, 1 + a)
         return values.movedim(1, 1 + film.axis).flatten(1, -2)
 
+    @property
+    def latest(self) -> Float[Tensor, " B"]:
+        """When the last seen frame was, in [0, 1]."""
+        return (self.film.last.double() + 0.5) / self.film.count
+
+    def variance(
+        self, coords: Float[Tensor, "B Q d"], change: Float[Tensor, "B Q C"], anomaly: Float[Tensor, "B Q C"]
+    ) -> Float[Tensor, "B Q C"]:
+        """Of the answer until the last frame, where a frame of lead has the variance `change` and what was not measured
+        `anomaly`: between two frames that of a path that is known at both, at a hole all of it."""
+        film, batch = self.film, torch.arange(len(coords), device=coords.device)[:, None]
+        when = film.frame_number(coords).clamp(0, film.count - 1)
+        first = before(film.measured)[batch, when.detach().floor().long()]
+        then = after(film.measured)[batch, when.detach().ceil().long()]
+        inside = (first >= 0) & (then < film.count) & (then > first)
+        gap = (then - first).clamp(min=1)
+        share = torch.where(inside, (when - first) / gap, 0.0)
+        variance = (gap * share * (1 - share))[..., None] * change
+        if film.mask is None:
+            return variance
+        known = film.mask | ~film.measured.view(*film.measured.shape, *(1,) * (film.mask.ndim - 2))
+        frames = known[..., None].to(film.frames)
+        hole = 1 - replace(self, kind="bilinear", film=replace(film, frames=frames, mask=None))(coords)
+        return variance + hole.clamp(0, 1) * anomaly
+
     def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
         return None
 
@@ -116,7 +141,15 @@ class SolvedLatest:
         return cls(Kriging().solve(samples), latest.amax(1), axis)
 
     def __call__(self, coords: Float[Tensor, "B Q d"], cell: Tensor | None = None) -> Float[Tensor, "B Q C"]:
-        return self.kriged(self._seen(coords))
+        return self.kriged(until(coords, self.latest, self.axis))
+
+    def variance(
+        self, coords: Float[Tensor, "B Q d"], change: Float[Tensor, "B Q C"], anomaly: Float[Tensor, "B Q C"]
+    ) -> Float[Tensor, "B Q C"]:
+        """Of the answer until the last reading: kriging knows."""
+        std = self.kriged.std(coords)
+        assert std is not None, "kriging has a spread"
+        return std.square()
 
     def std(self, coords: Tensor, cell: Tensor | None = None) -> None:
         """None: kriging knows how sure the last moment is, not how it goes on."""
@@ -130,8 +163,3 @@ class SolvedLatest:
 
     def to(self, device) -> "SolvedLatest":
         return SolvedLatest(self.kriged.to(device), self.latest.to(device), self.axis)
-
-    def _seen(self, coords: Float[Tensor, "B Q d"]) -> Float[Tensor, "B Q d"]:
-        """No later than the last reading."""
-        when = torch.minimum(coords[..., self.axis], self.latest.to(coords.dtype)[:, None])
-        return torch.cat([coords[..., : self.axis], when[..., None], coords[..., self.axis + 1 :]], -1)

@@ -6,7 +6,18 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 """
 
 from gridless.config.attention import Attention, Bias
-from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
+from gridless.config.bases import (
+    Advection,
+    Base,
+    DampedPersistence,
+    Interpolation,
+    Kriging,
+    LinearInverse,
+    NoBase,
+    Oi,
+    Persistence,
+    Pod,
+)
 from gridless.config.data import (
     AnyData,
     ArchiveData,
@@ -56,6 +67,7 @@ from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
 __all__ = [
+    "Advection",
     "AnyData",
     "ArchiveData",
     "Attention",
@@ -66,6 +78,7 @@ __all__ = [
     "Bias",
     "Block",
     "Composer",
+    "DampedPersistence",
     "Data",
     "Decoder",
     "Direct",
@@ -83,6 +96,7 @@ __all__ = [
     "Joint",
     "Kriging",
     "Lainr",
+    "LinearInverse",
     "Local",
     "MambaEncoder",
     "Mlp",
@@ -95,6 +109,7 @@ __all__ = [
     "Own",
     "Patches",
     "PerceiverEncoder",
+    "Persistence",
     "Place",
     "Pod",
     "PointHead",

@@ -77,4 +77,60 @@ class Oi:
     """What is answered where the archive was never measured (land): nothing, or what lies nearest."""
 
 
-Base = Annotated[NoBase | Interpolation | Kriging | Pod | Oi | Own, Discriminator("kind")]
+@config
+class Persistence:
+    """Of films: between seen frames linear in time, beyond the last one that frame. Of scattered readings: kriging, asked no
+    later than the last of them."""
+
+    kind: Literal["persistence"] = "persistence"
+    space: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How a frame is interpolated; its holes are filled from their neighbours."""
+
+
+@config
+class DampedPersistence:
+    """Persistence of what departs from the usual, which fades as past films say; fitted when training starts. It knows how
+    sure it is."""
+
+    kind: Literal["damped-persistence"] = "damped-persistence"
+    space: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How a frame is interpolated; its holes are filled from their neighbours."""
+    usual: Literal["level", "mean", "year", "day"] = "mean"
+    """What an anomaly departs from: one number for each channel, for films that are cut into crops; the mean of every cell
+    of the past films' grid; or that with harmonics of the time of the year or of the day."""
+    leads: Count = 48
+    """Frames of lead, at most, whose autocorrelation past films say; beyond, it falls on as it fell until then."""
+
+
+@config
+class Advection:
+    """Of films: the last frame moves on along the velocities of the last frames. The classical nowcast of rain."""
+
+    kind: Literal["advection"] = "advection"
+    space: Literal["bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How a frame is interpolated; its holes are filled from their neighbours."""
+    pairs: Count = 2
+    """Pairs of frames, at most, whose velocities go on."""
+
+
+@config
+class LinearInverse:
+    """Of films: the leading modes of past anomalies drive one another by a linear law, the rest fades (Penland and
+    Magorian, 1993); fitted when training starts. It knows how sure it is."""
+
+    kind: Literal["linear-inverse"] = "linear-inverse"
+    space: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    """How a frame is interpolated; its holes are filled from their neighbours."""
+    usual: Literal["mean", "year", "day"] = "mean"
+    """What an anomaly departs from: the mean of every cell of the past films' grid, or that with harmonics of the time of
+    the year or of the day."""
+    modes: Count = 20
+    """At most; films of the past that were left out say how many."""
+    leads: Count = 48
+    """Frames of lead, at most, that are judged, and whose autocorrelation past films say of what the modes leave."""
+
+
+Base = Annotated[
+    NoBase | Interpolation | Kriging | Pod | Oi | Persistence | DampedPersistence | Advection | LinearInverse | Own,
+    Discriminator("kind"),
+]

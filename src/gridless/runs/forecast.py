@@ -10,8 +10,7 @@ import torch
 from jaxtyping import Float
 
 from gridless import config as c
-from gridless.bases.advection import Advection
-from gridless.bases.persistence import Persistence
+from gridless.bases import Advection, DampedPersistence, LinearInverse, Persistence
 from gridless.config.merging import build, load_json
 from gridless.data.archive_writing import write_netcdf, write_zarr
 from gridless.data.archives import is_archive
@@ -26,7 +25,12 @@ from gridless.protocols import Learned
 if TYPE_CHECKING:
     import xarray as xr
 
-BASES = {"persistence": Persistence, "advection": Advection}
+BASES = {
+    "persistence": Persistence,
+    "damped-persistence": DampedPersistence,
+    "advection": Advection,
+    "linear-inverse": LinearInverse,
+}
 """By the names that a command gives them."""
 MOST = 100_000  # moments of one file
 
