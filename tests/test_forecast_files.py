@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import gridless as gl
 from gridless.bases.persistence import Persistence
@@ -271,3 +270,16 @@ def test_a_film_stays_what_it_was(tmp_path):
         forecast_model("persistence")[0].encode(read_film(source).signal().samples())(gl.grid(2, 2, 2))
     )
     write_netcdf(source, tmp_path / "b.nc")
+
+
+@pytest.mark.parametrize("name", ["persistence", "damped-persistence", "advection", "linear-inverse"])
+def test_every_classical_forecast_by_its_name(name, tmp_path):
+    rng = np.random.default_rng(0)
+    times = START + FIVE * np.arange(40)
+    wave = film(times, shape=(6, 8))
+    t, y, x = np.meshgrid(np.arange(40), np.arange(6), np.arange(8), indexing="ij")
+    wave.rain[:] = np.sin(x / 2 - t / 3) * np.cos(y / 3) + 0.05 * rng.standard_normal(t.shape)
+    model, trained = forecast_model(name)
+    back = written(tmp_path / "next.nc", wave, "10min", "5min", model, trained)
+    assert ("rain_standard_error" in back) == (name in ("damped-persistence", "linear-inverse"))
+    assert np.isfinite(back.rain.values).all() and back.attrs["source"].endswith(f", {name}")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from gridless import __version__
 from gridless import config as c
 from gridless.bases import Advection, DampedPersistence, LinearInverse, Persistence
 from gridless.config.merging import build, load_json
@@ -20,17 +21,12 @@ from gridless.data.films import Film, read_film
 from gridless.data.forecast_files import forecast_dataset, with_a_hole
 from gridless.data.stamps import named
 from gridless.model import FieldModel
-from gridless.protocols import Learned
+from gridless.scoring.evaluate import Encoder
 
 if TYPE_CHECKING:
     import xarray as xr
 
-BASES = {
-    "persistence": Persistence,
-    "damped-persistence": DampedPersistence,
-    "advection": Advection,
-    "linear-inverse": LinearInverse,
-}
+BASES = ("persistence", "damped-persistence", "advection", "linear-inverse")
 """By the names that a command gives them."""
 MOST = 100_000  # moments of one file
 
@@ -59,11 +55,33 @@ class Trained:
     every: str | None = None
 
 
-def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Any, Trained]:
+@dataclass(frozen=True)
+class Classical:
+    """A base by its name; those that learn do so from the film that they go on with."""
+
+    name: str
+
+    def of_film(self, film: Film) -> Encoder:
+        signal = film.signal()
+        shape = c.Signal(axes=signal.axes, channels=signal.channels)
+        match self.name:
+            case "persistence":
+                return Persistence()
+            case "advection":
+                return Advection()
+            case "damped-persistence":
+                base = DampedPersistence(c.DampedPersistence(), shape)
+            case _:
+                base = LinearInverse(c.LinearInverse(), shape)
+        base.fit([signal])
+        return base
+
+
+def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Encoder | Classical, Trained]:
     """What answers: a run folder, a model that ships, a Hub repository, or a base by its name, such as persistence; and
     what it was trained for. Raises ValueError for a run of another task."""
     if name in BASES and not Path(name).exists():
-        return BASES[name](), Trained()
+        return Classical(name), Trained()
     model = FieldModel.from_pretrained(name, device)
     file = Path(name, "recipe.json")
     if not file.is_file():
@@ -77,7 +95,7 @@ def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Any, 
 
 
 def forecast(
-    model: Any,
+    model: Encoder | Classical,
     trained: Trained,
     source: "str | Path | xr.Dataset",
     output: Path,
@@ -104,12 +122,13 @@ def forecast(
         raise ValueError(
             f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film"
         )
-    _fit(model, film)
+    model = model.of_film(film) if isinstance(model, Classical) else model
     recent = film.part(len(film) - seen, len(film))
     samples = with_a_hole(recent, moments)
     field = model.encode(samples.to(device_of(model)))
     spread = options.spread and field.has_spread
     dataset = forecast_dataset(field, recent, moments, fill=options.fill, spread=spread, history=history)
+    dataset.attrs["source"] = f"gridless {__version__}, {getattr(model, 'name', type(model).__name__)}"
     notes = _notes(trained, recent.clock, float(moments.max()), empty)
     if notes:
         dataset.attrs["comment"] = "; ".join([*filter(None, [dataset.attrs.get("comment")]), *notes])
@@ -133,12 +152,6 @@ def device_of(model: object) -> torch.device:
     """Where a model computes; of a base, the CPU."""
     parameters = iter(model.parameters()) if isinstance(model, torch.nn.Module) else iter(())
     return next((each.device for each in parameters), torch.device("cpu"))
-
-
-def _fit(model: object, film: Film) -> None:
-    """A base that learns does so from all of the film."""
-    if isinstance(model, Learned) and model.needs_fit:
-        model.fit([film.signal()])
 
 
 def _notes(trained: Trained, clock: Clock, last: float, empty: int) -> list[str]:
