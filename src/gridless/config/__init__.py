@@ -32,6 +32,7 @@ from gridless.config.data import (
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
+    Calibration,
     Composer,
     Decoder,
     Direct,
@@ -47,6 +48,8 @@ from gridless.config.decoders import (
 from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
+    GroupContext,
+    MambaContext,
     MambaEncoder,
     NoEncoder,
     PerceiverEncoder,
@@ -55,6 +58,7 @@ from gridless.config.encoders import (
     Ssm,
     TransformerEncoder,
 )
+from gridless.config.film import Film
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
@@ -77,6 +81,7 @@ __all__ = [
     "Base",
     "Bias",
     "Block",
+    "Calibration",
     "Composer",
     "DampedPersistence",
     "Data",
@@ -86,11 +91,13 @@ __all__ = [
     "Encoder",
     "Family",
     "FieldKind",
+    "Film",
     "FilmData",
     "FlowHead",
     "Forecast",
     "Gaussian",
     "GaussianHead",
+    "GroupContext",
     "Head",
     "Interpolation",
     "Joint",
@@ -98,6 +105,7 @@ __all__ = [
     "Lainr",
     "LinearInverse",
     "Local",
+    "MambaContext",
     "MambaEncoder",
     "Mlp",
     "Model",

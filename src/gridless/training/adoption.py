@@ -22,6 +22,9 @@ def adopt_data(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -
     """The model keeps what its signals share, in its config; what is given there already stays."""
     if task.kind == "operator":
         adopt_units(model, data)
+    if isinstance(task, c.Forecast) and model.config.film is not None:
+        film = replace(model.config.film, frames=task.seen + task.ahead, seen=task.seen)
+        model.adopt(replace(model.config, film=film))
     adopt_domain(model, data, task)
 
 
