@@ -2,11 +2,11 @@
 
     a = anomaly from the usual = patterns z + rest          z(t + τ) = exp(L τ) z(t) + noise          M leading modes (EOFs)
 
-exp(L) is the regression of z on z one frame before, C(1) C(0)⁻¹; its eigenvalues give exp(L τ) at any real lead, and those
+exp(L l) is the regression of z on z a lag l before, C(l) C(0)⁻¹; its eigenvalues give exp(L τ) at any real lead, and those
 that would grow are held at 1. The noise that belongs to it leaves the error covariance C(0) − exp(Lτ) C(0) exp(Lτ)ᵀ, widened
-as films that were left out lay from their forecasts; they also say how many modes there are. The rest fades as in damped
-persistence, and the state is the likeliest one of what was measured of the last seen frame. Between seen frames the answer
-is `Persistence`.
+as films that were left out lay from their forecasts; they also say the lag, and how many modes there are, if any. The rest
+fades as in damped persistence, and the state is the likeliest one of what was measured of the last seen frame. Between seen
+frames the answer is `Persistence`.
 """
 
 from collections.abc import Sequence
@@ -40,6 +40,7 @@ class LinearInverse(nn.Module):
     patterns: Tensor
     propagator: Tensor
     covariance: Tensor
+    lag: Tensor
     noise: Tensor
     widening: Tensor
 
@@ -51,6 +52,7 @@ class LinearInverse(nn.Module):
         self.register_buffer("patterns", torch.zeros(1, signal.channels, 1))
         self.register_buffer("propagator", torch.zeros(1, 1, dtype=torch.float64))
         self.register_buffer("covariance", torch.ones(1, 1, dtype=torch.float64))
+        self.register_buffer("lag", torch.ones((), dtype=torch.long))
         self.register_buffer("noise", torch.ones(signal.channels, dtype=torch.float64))
         self.register_buffer("widening", torch.ones((), dtype=torch.float64))
         self.register_load_state_dict_pre_hook(adapt_state)
@@ -82,6 +84,7 @@ class LinearInverse(nn.Module):
         patterns = usual.everywhere(law.patterns.flatten(1).to(device)).unflatten(-1, law.patterns.shape[1:])
         self.patterns = patterns.float().contiguous()
         self.propagator, self.covariance = law.propagator.to(device), law.covariance.to(device)
+        self.lag = torch.tensor(law.lag, device=device)
         self.noise = torch.stack([film.double().square().nanmean((0, 1)) for film in rest]).mean(0).to(device)
         self.widening = torch.tensor(widening, dtype=torch.float64, device=device)
         facts = {"base_frames": past.frames, "base_modes": self.patterns.shape[-1]}
@@ -97,7 +100,7 @@ class LinearInverse(nn.Module):
             )
         if rest.lead is None or rest.usual is None:
             return rest
-        law, film = LinearLaw(self.patterns.double(), self.propagator, self.covariance), rest.seen.film
+        law, film = LinearLaw(self.patterns.double(), self.propagator, self.covariance, int(self.lag)), rest.seen.film
         cells = grid(*film.frames.shape[2:-1], dtype=torch.float64, device=self.patterns.device)[None]
         nodes = self.rest.usual.nodes
         at = nodes.evaluate(cells, law.patterns.flatten(1)).unflatten(-1, law.patterns.shape[1:])  # (1 N C M)

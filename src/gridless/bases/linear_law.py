@@ -15,11 +15,12 @@ RIDGE = 1e-6  # of the mean variance of a mode, on the covariance that is invert
 
 @dataclass(frozen=True, eq=False)
 class LinearLaw:
-    """`patterns` in units of the values; `propagator` takes a state one frame on; `covariance` of the states."""
+    """`patterns` in units of the values; `propagator` takes a state `lag` frames on; `covariance` of the states."""
 
     patterns: Float[Tensor, "P C M"]
     propagator: Float[Tensor, "M M"]
     covariance: Float[Tensor, "M M"]
+    lag: int
     projection: Float[Tensor, "P C M"] | None = None
     """What makes a state of the anomalies of a frame that was measured everywhere."""
 
@@ -34,9 +35,9 @@ class LinearLaw:
         return film - made.unflatten(1, film.shape[1:]).to(film)
 
     def modes(self) -> tuple[Complex[Tensor, " M"], Complex[Tensor, "M M"]]:
-        """Eigenvalues of the propagator, none above 1, and its eigenvectors."""
+        """Eigenvalues of the propagator of one frame, none above 1, and its eigenvectors."""
         values, vectors = torch.linalg.eig(self.propagator)
-        return values / values.abs().clamp(min=1), vectors
+        return (values / values.abs().clamp(min=1)).pow(1 / self.lag), vectors
 
     def power(self, lead: float) -> Float[Tensor, "M M"]:
         """The propagator of a lead in frames."""
@@ -59,8 +60,12 @@ class LinearLaw:
         return torch.linalg.solve(normal + prior, right[..., None])[..., 0]
 
 
-def law_of(films: Sequence[Float[Tensor, "S P C"]], area: Float[Tensor, " P"], most: int) -> LinearLaw:
-    """That of the leading modes, `most` of them or as many as there are."""
+def law_of(films: Sequence[Float[Tensor, "S P C"]], area: Float[Tensor, " P"], most: int, lag: int) -> LinearLaw:
+    """That of the leading modes, `most` of them or as many as there are, by what they became `lag` frames later. Of none:
+    one that is nothing."""
+    if most == 0:
+        one, none = torch.ones(1, 1, dtype=torch.float64), torch.zeros(*films[0].shape[1:], 1, dtype=torch.float64)
+        return LinearLaw(none, 0 * one, one, lag, none)
     scale = torch.cat([film.flatten(0, 1) for film in films]).double()
     scale = scale.square().nanmean(0).sqrt()
     weight = (area.sqrt()[:, None] / torch.where(scale > 0, scale, 1.0)).flatten()  # (P · C)
@@ -73,11 +78,11 @@ def law_of(films: Sequence[Float[Tensor, "S P C"]], area: Float[Tensor, " P"], m
     held, moved, count = torch.zeros(2, shape[-1], shape[-1], dtype=torch.float64), 0, 0
     for z in states:
         held[0] += z.mT @ z
-        held[1] += z[:-1].mT @ z[:-1]
-        moved, count = moved + z[1:].mT @ z[:-1], count + len(z)
+        held[1] += z[:-lag].mT @ z[:-lag]
+        moved, count = moved + z[lag:].mT @ z[:-lag], count + len(z)
     before = held[1] + RIDGE * held[1].diagonal().mean() * torch.eye(shape[-1], dtype=torch.float64)
     propagator = torch.linalg.solve(before, torch.as_tensor(moved).mT).mT
-    return LinearLaw(patterns.view(shape), propagator, held[0] / count, projection.view(shape))
+    return LinearLaw(patterns.view(shape), propagator, held[0] / count, lag, projection.view(shape))
 
 
 def leading(rows: Float[Tensor, "S F"], most: int) -> Float[Tensor, "F M"]:
@@ -99,18 +104,19 @@ def fitted_law(
     most: int,
     leads: int,
 ) -> tuple[LinearLaw, float]:
-    """The law of all films, with as many modes as forecast films best that were left out (`halves`: what teaches then, and
-    what is left out), and by how much these lay farther from their forecasts than the law says."""
+    """The law of all films, with as many modes and the lag that forecast films best which were left out (`halves`: what
+    teaches then, and what is left out), and by how much these lay farther from their forecasts than the law says."""
     first, then = halves
     most = max(1, min(most, sum(map(len, first)) // FEWEST))
     longest = max(1, min(leads, max(map(len, then)) // 2, max(map(len, first)) // 2))
     asked = sorted({max(1, round(longest ** (k / 4))) for k in range(5)})
-    scores: dict[int, tuple[float, float]] = {}
-    counts = sorted({count for count in (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, most) if count <= most})
-    for count in counts:
-        scores[count] = _judged(law_of(first, area, count), first, then, area, asked)
-    best = min(counts, key=lambda count: scores[count][0])
-    return law_of(films, area, best), scores[best][1]
+    counts = sorted({count for count in (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, most) if count <= most})
+    options = [(count, lag) for count in counts for lag in (asked if count else asked[:1])]
+    scores = {
+        (count, lag): _judged(law_of(first, area, count, lag), first, then, area, asked) for count, lag in options
+    }
+    best = min(options, key=lambda option: scores[option][0])
+    return law_of(films, area, *best), scores[best][1]
 
 
 def _judged(

@@ -3,7 +3,18 @@
 from math import prod
 
 from gridless import config as c
-from gridless.bases import Constant, Interpolation, Kriging, Modes, Oi, WaveKriging
+from gridless.bases import (
+    Advection,
+    Constant,
+    DampedPersistence,
+    Interpolation,
+    Kriging,
+    LinearInverse,
+    Modes,
+    Oi,
+    Persistence,
+    WaveKriging,
+)
 from gridless.network.decoders.composer import ComposerDecoder
 from gridless.network.decoders.direct import DirectDecoder
 from gridless.network.decoders.joint import JointDecoder
@@ -183,3 +194,11 @@ def build_base(config: c.Model) -> Base:
             if not (points and isinstance(config.head, c.GaussianHead)):
                 raise ValueError("base.kind 'oi' needs tokenizer.kind 'points' and head.kind 'gaussian'")
             return Oi(config.base, config.signal, fallback=Kriging())
+        case c.Persistence(space=space):
+            return Persistence(space)
+        case c.DampedPersistence():
+            return DampedPersistence(config.base, signal)
+        case c.Advection(space=space, pairs=pairs):
+            return Advection(pairs, space)
+        case c.LinearInverse():
+            return LinearInverse(config.base, signal)

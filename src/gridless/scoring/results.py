@@ -27,6 +27,7 @@ COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
 CLASSICAL = (
     "nearest", "bilinear", "bicubic", "lanczos", "mean", "linear", "rbf", "idw", "gp", "kriging", "pod", "base", "oracle",
     "climatology", "idw-anomalies", "kriging-anomalies", "oi",
+    "persistence", "damped-persistence", "advection", "linear-inverse",
 )  # fmt: skip
 
 

@@ -1,0 +1,189 @@
+"""Classical forecasts of real films, by lead: what stands beside every forecast model.
+
+    radar   rain over Finland, dBZ, 5 minutes, 512 × 512   frames 1–22 teach, windows of 4 frames after them ask 5 … 30 min
+    era5    2 m temperature, hourly, Britain               20 days teach, windows of 6 hours ask 1 … 24 h
+    ersst   sea surface temperature, monthly, the globe    96 months teach, windows of 6 months ask 1 … 6 months
+
+`rows(film, methods(film))` are the figures: root mean squared errors of all windows together, and of answers with a spread
+their CRPS and the share within their 90 % interval. Cells on a sphere count by their area in the first.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import common  # noqa: F401  before torch
+import field_sets
+import numpy as np
+import torch
+from jaxtyping import Float
+
+import gridless as gl
+from gridless import config as c
+from gridless.bases import Advection, DampedPersistence, LinearInverse, Persistence
+from gridless.config import Axis
+from gridless.data.signals import GridSignal
+from gridless.domain import TIME
+from gridless.protocols import Learned
+from gridless.scoring import metrics
+from gridless.scoring.evaluate import Encoder
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """`values`: NaN where nothing was measured. `domain`: of all frames, time first."""
+
+    name: str
+    unit: str
+    values: Float[np.ndarray, "T *grid"]
+    domain: gl.Domain
+    usual: str
+    """The climatology of methods that know one."""
+    learned: int
+    """So many frames teach."""
+    seen: int
+    leads: tuple[int, ...]
+    """In frames."""
+    stride: int
+    """Frames from window to window."""
+
+    def part(self, start: int, stop: int) -> gl.Domain:
+        """The domain of some frames."""
+        axis = self.domain.axes[0]
+        step = axis.length / len(self.values)
+        time_axis = replace(axis, start=axis.start + step * start, length=step * (stop - start))
+        return replace(self.domain, axes=(time_axis, *self.domain.axes[1:]))
+
+    def past(self) -> list[GridSignal]:
+        """What teaches, as one film."""
+        values = self.values[: self.learned]
+        mask = np.isfinite(values)
+        held = np.where(mask, values, 0).astype(np.float32)[..., None]
+        return [GridSignal(self.name, held, None if mask.all() else mask, self.part(0, self.learned))]
+
+    def windows(self) -> Iterator[tuple[gl.Samples, Float[np.ndarray, "L *grid"]]]:
+        """What is seen, with the frames to come as holes, and the truth at the leads."""
+        ahead = max(self.leads)
+        for start in range(self.learned, len(self.values) - self.seen - ahead + 1, self.stride):
+            values = self.values[start : start + self.seen + ahead]
+            mask = np.isfinite(values)
+            mask[self.seen :] = False
+            held = torch.from_numpy(np.where(mask, values, 0).astype(np.float32))[..., None]
+            domain = self.part(start, start + len(values))
+            yield (
+                gl.Samples.from_grid(held, values.ndim, torch.from_numpy(mask), domain=domain),
+                np.stack([values[self.seen - 1 + lead] for lead in self.leads]),
+            )
+
+    def asked(self, lead: int) -> Float[torch.Tensor, "Q d"]:
+        """The grid of one moment."""
+        place = gl.grid(*self.values.shape[1:], dtype=torch.float64)
+        when = torch.full(
+            (len(place), 1), (self.seen - 0.5 + lead) / (self.seen + max(self.leads)), dtype=torch.float64
+        )
+        return torch.cat([when, place], 1)
+
+    @property
+    def weights(self) -> Float[np.ndarray, "*grid"]:
+        """Of cells, by their area on a sphere."""
+        shape = self.values.shape[1:]
+        if self.domain.sphere is None:
+            return np.ones(shape)
+        latitude = self.domain.axes[1]
+        degrees = latitude.start + latitude.length * (np.arange(shape[0]) + 0.5) / shape[0]
+        return np.broadcast_to(np.cos(np.radians(degrees)).clip(0)[:, None], shape)
+
+
+def timed(domain: gl.Domain | None, times: np.ndarray, space: tuple[Axis, ...] = ()) -> gl.Domain:
+    """A domain with an axis of time before the others, evenly through what may be months."""
+    seconds = times.astype("datetime64[s]").astype(np.int64).astype(np.float64)
+    step = (seconds[-1] - seconds[0]) / (len(seconds) - 1)
+    axis = Axis(name="time", unit=TIME, start=float(seconds[0] - step / 2), length=float(step * len(seconds)))
+    sphere = None if domain is None or domain.sphere is None else (domain.sphere[0] + 1, domain.sphere[1] + 1)
+    return gl.Domain(axes=(axis, *(space if domain is None else domain.axes)), sphere=sphere)
+
+
+def radar(folder: Path) -> Film:
+    data = np.load(folder / "fmi_radar_20160928.npz")
+    values = ((data["raw"].astype(np.float32) - 64) / 2).clip(0)
+    times = np.datetime64("2016-09-28T00:00") + np.arange(len(values)) * np.timedelta64(5, "m")
+    space = tuple(Axis(name=name, unit="km", length=float(n)) for name, n in zip("yx", values.shape[1:], strict=True))
+    return Film("radar", "dBZ", values, timed(None, times, space), "mean", 22, 4, (1, 2, 3, 4, 5, 6), 4)
+
+
+def era5(folder: Path) -> Film:
+    archive = field_sets.era5(folder)
+    domain = timed(archive.domain, archive.times)
+    return Film("era5", "K", archive.values, domain, "day", 480, 6, (1, 3, 6, 12, 24), 9)
+
+
+def ersst(folder: Path) -> Film:
+    archive = field_sets.ersst(folder)
+    domain = timed(archive.domain, archive.times)
+    return Film("ersst", "K", archive.values, domain, "year", 96, 6, (1, 2, 3, 4, 5, 6), 1)
+
+
+FILMS = {"radar": radar, "era5": era5, "ersst": ersst}
+
+
+def methods(film: Film) -> dict[str, Encoder]:
+    """By name; those that learn are fitted to the frames that teach."""
+    signal = c.Signal(axes=film.values.ndim, channels=1)
+    rows: dict[str, Encoder] = {
+        "persistence": Persistence(),
+        "damped-persistence": DampedPersistence(c.DampedPersistence(usual=film.usual), signal),  # pyright: ignore
+        "advection": Advection(),
+        "linear-inverse": LinearInverse(c.LinearInverse(usual=film.usual), signal),  # pyright: ignore
+    }
+    for base in rows.values():
+        if isinstance(base, Learned):
+            base.fit(film.past())
+    return rows
+
+
+def rows(film: Film, models: Mapping[str, Encoder]) -> list[dict]:
+    """One row for each method and lead."""
+    errors = {(name, lead): [] for name in models for lead in film.leads}
+    seconds = dict.fromkeys(models, 0.0)
+    for samples, truth in film.windows():
+        for name, model in models.items():
+            begun = time.process_time()
+            field = model.encode(samples)
+            with torch.no_grad():
+                for k, lead in enumerate(film.leads):
+                    asked = film.asked(lead)
+                    mean, std = field.mean_and_std(asked) if field.has_spread else (field(asked), None)
+                    errors[name, lead].append((mean, std, truth[k].reshape(-1)))
+            seconds[name] += time.process_time() - begun
+    out, weights = [], film.weights.reshape(-1)
+    for (name, lead), answers in errors.items():
+        truth = np.concatenate([part[2] for part in answers]).astype(np.float64)
+        known, weight = np.isfinite(truth), np.tile(weights, len(answers))
+        mean = torch.cat([part[0][:, 0] for part in answers]).double().numpy()
+        square = np.square(mean - truth)[known]
+        row = {"film": film.name, "unit": film.unit, "model": name, "lead": lead, "windows": len(answers)}
+        row["rmse"] = round(float(np.sqrt(np.average(square, weights=weight[known]))), 4)
+        if answers[0][1] is not None:
+            std = torch.cat([part[1][:, 0] for part in answers]).double().numpy()
+            row["crps"] = round(metrics.crps(mean[known], std[known], truth[known]), 4)
+            row["coverage_90"] = round(metrics.coverage(mean[known], std[known], truth[known], 0.9), 4)
+        out.append(row | {"cpu_seconds_a_window": round(seconds[name] / len(answers), 3)})
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the npz files of the films lie")
+    parser.add_argument("--films", nargs="+", choices=list(FILMS), default=list(FILMS))
+    options = parser.parse_args()
+    for name in options.films:
+        film = FILMS[name](options.folder)
+        for row in rows(film, methods(film)):
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
