@@ -13,6 +13,7 @@ from gridless.model import FieldModel
 from gridless.protocols import Task
 from gridless.reports.field_maps import map_fields
 from gridless.reports.field_plots import picture_fields
+from gridless.reports.film import picture_films
 from gridless.runs.baselines import classical, climatology
 from gridless.scoring.evaluate import Baseline, evaluate
 from gridless.scoring.results import read_results, write_results
@@ -70,6 +71,7 @@ def evaluate_run(
         if pictures:
             picture_fields(model, asked, task, fields)
             map_fields(model, asked, task, fields)
+            picture_films(model, asked, task, fields)
         # what was kept of an earlier evaluation goes when the new one is complete: the numbers first, whose writing may fail
         write_results(rows, run / "results.csv")
         _take(aside, run / "predictions")

@@ -21,13 +21,12 @@ from gridless.data.films import Film, read_film
 from gridless.data.forecast_files import forecast_dataset, with_a_hole
 from gridless.data.stamps import named
 from gridless.model import FieldModel
+from gridless.runs.baselines import FORECASTS
 from gridless.scoring.evaluate import Encoder
 
 if TYPE_CHECKING:
     import xarray as xr
 
-BASES = ("persistence", "damped-persistence", "advection", "linear-inverse")
-"""By the names that a command gives them."""
 MOST = 100_000  # moments of one file
 
 
@@ -80,7 +79,7 @@ class Classical:
 def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Encoder | Classical, Trained]:
     """What answers: a run folder, a model that ships, a Hub repository, or a base by its name, such as persistence; and
     what it was trained for. Raises ValueError for a run of another task."""
-    if name in BASES and not Path(name).exists():
+    if name in FORECASTS and not Path(name).exists():
         return Classical(name), Trained()
     model = FieldModel.from_pretrained(name, device)
     file = Path(name, "recipe.json")
