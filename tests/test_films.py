@@ -1,5 +1,7 @@
 """Films: what NetCDF, Zarr and xarray hold, at even steps of time, in three parts without a shared frame."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from gridless.data.clocks import Clock
 from gridless.data.durations import Duration
 from gridless.data.films import read_film, split_film
 from gridless.domain import TIME
+from gridless.runs.recipe_flags import recipe_of
 from gridless.training.loading import load_data
 
 xr = pytest.importorskip("xarray")
@@ -188,3 +191,11 @@ def test_a_clock_goes_on_after_its_frames():
     clock, index = Clock.of(np.array(["2020-01-01", "2020-01-02"], "datetime64[us]"), "f")
     assert index.tolist() == [0, 1] and str(clock.at(np.array([2.25]))[0]) == "2020-01-03T06:00:00.000000"
     assert clock.frames_in(Duration.of("6h"), "--every") == 0.25
+
+
+@pytest.mark.parametrize("name", ["films", "fields"])
+def test_flags_of_the_data_hold_beside_its_path(name):
+    """They were dropped in silence where the data's kind is not the usual one."""
+    made, _ = recipe_of(name, ("--data.val", "3", "--data.test", "0.3"), Path("f.nc"), variable=["t"])
+    assert (made.data.val, made.data.test, made.data.path, made.data.variable) == (3, 0.3, "f.nc", ("t",))
+    assert recipe_of(name, (), Path("f.nc"))[0].data.val == 0.1

@@ -54,16 +54,17 @@ ARCHIVE_METHOD = (
 )
 FORECAST_TITLE = "Forecasts: what comes after the frames that were seen"
 FORECAST_METHOD = (
-    "Every window lies in a part of the film that is later than all that was learnt from; its first frames are seen, with the "
-    "holes, noise or sensors that the task names, and every place that was measured at a moment is asked, each counting "
-    "alike. A lead counts frames after the last seen one; below 0 it lies between seen frames. All answers see the same "
-    "frames. RMSE and CRPS are in the unit of the values. A number is the mean over windows of the value per window. "
-    "persistence is the last seen frame; damped-persistence lets what departs from the mean of the past fade as past frames "
-    "did; advection moves the last frame on along the motion of the seen ones; linear-inverse is a linear law of the leading "
-    "modes of the past. The skill of the curve is 1 − MSE / MSE of persistence, both means over the windows. A gain is over "
-    "persistence: the mean over windows of the difference on the same window with its 95 % t-interval, not corrected for the "
-    "number of intervals; windows that follow one another are alike, so that the interval is too narrow. Pictures and "
-    "animations show windows spread evenly over the split."
+    "Every window lies in a part of the film that is later than all that was learnt from; its first frames are seen, "
+    "with the holes, noise or sensors that the task names, and every place that was measured at a moment is asked, "
+    "each counting alike. A lead counts frames after the last seen one; below 0 it lies between seen frames. All "
+    "answers see the same frames. RMSE and CRPS are in the unit of the values. A number is the mean over windows of "
+    "the value per window. persistence is the last seen frame; damped-persistence lets what departs from the mean of "
+    "the past fade as past frames did; advection moves the last frame on along the motion of the seen ones; linear-"
+    "inverse is a linear law of the leading modes of the past. The skill of the curve is 1 − MSE / MSE of "
+    "persistence, both means over the windows. A gain is over persistence: the mean over windows of the difference on"
+    " the same window with its 95 % t-interval, not corrected for the number of intervals; windows that follow one "
+    "another are alike, so that the interval is too narrow. Pictures and animations show windows spread evenly over "
+    "the split."
 )
 
 

@@ -22,4 +22,4 @@ def recipe_of(
         short["data"] = {"kind": "folder" if kind == "photos" else kind, "path": str(data)}
     if variable:
         short["data"] = {**short.get("data", {}), "variable": variable}  # pyright: ignore[reportGeneralTypeIssues]
-    return recipe(table, merge(parse_flags(list(flags)), short))
+    return recipe(table, merge(short, parse_flags(list(flags))))
