@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from gridless.config import Axis, FilmData
@@ -23,6 +24,7 @@ from gridless.data.labelled import is_labelled, quantities, time_axis, variables
 from gridless.data.signals import GridSignal
 from gridless.data.templates import standard_times
 from gridless.domain import TIME, Domain
+from gridless.samples import Samples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -74,6 +76,15 @@ class Film:
     def signal(self) -> GridSignal:
         """Raises ValueError where nothing was measured."""
         return replace(array_signal(self.values, self.name), domain=self.domain(len(self)))
+
+    def samples(self, ahead: int = 0) -> Samples:
+        """The film, and `ahead` frames behind it of which nothing was measured: what a forecast is made from."""
+        signal = self.signal()
+        mask = np.ones(signal.shape, bool) if signal.mask is None else signal.mask
+        hole = ((0, ahead), *((0, 0),) * (signal.axes - 1))
+        values = torch.from_numpy(np.pad(np.ascontiguousarray(signal.values), (*hole, (0, 0))))
+        known = torch.from_numpy(np.pad(mask, hole))
+        return Samples.from_grid(values, signal.axes, known, domain=self.domain(len(self) + ahead))
 
     def domain(self, frames: int) -> Domain:
         """Of so many frames from the first on, measured or not: (time, *axes of a frame). Time is in datetime64; of another

@@ -5,11 +5,10 @@ The frames of an answer are moments after the last seen one. Beside their times 
 """
 
 from collections.abc import Mapping
-from math import ceil, prod
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from gridless.data.answer_attributes import coordinate_encoding
@@ -19,7 +18,6 @@ from gridless.data.films import Film
 from gridless.data.geometry import is_time
 from gridless.data.optional import optional
 from gridless.data.templates import standard_times
-from gridless.samples import Samples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,18 +29,6 @@ AT_ONCE = 1 << 25  # values of an answer that is made in memory; beyond, it is w
 PERIODS = {86400.0: "days", 3600.0: "hours", 60.0: "minutes", 1.0: "s"}
 
 
-def with_a_hole(film: Film, frames: Float[np.ndarray, " n"]) -> Samples:
-    """A film, and as many frames behind it of which nothing was measured as hold all moments that lie `frames` after its
-    last: the samples of a forecast."""
-    ahead = ceil(float(frames.max()) - 1e-9)
-    signal = film.signal()
-    mask = np.ones(signal.shape, bool) if signal.mask is None else signal.mask
-    hole = ((0, ahead), *((0, 0),) * (signal.axes - 1))
-    values = torch.from_numpy(np.pad(np.ascontiguousarray(signal.values), (*hole, (0, 0))))
-    known = torch.from_numpy(np.pad(mask, hole))
-    return Samples.from_grid(values, signal.axes, known, domain=film.domain(len(film) + ahead))
-
-
 def forecast_dataset(
     field: "Field",
     film: Film,
@@ -52,9 +38,9 @@ def forecast_dataset(
     spread: bool = True,
     history: str | None = None,
 ) -> "xr.Dataset":
-    """What the field of `with_a_hole` answers at the moments that lie `frames` after the film's last: the mean and, with
-    `spread`, its standard error, on the film's grid with all that belongs to it. Where no frame of the film was measured
-    the answer is NaN, unless `fill`."""
+    """What the field of a film and a hole behind it (`Film.samples`) answers at the moments that lie `frames` after the
+    film's last: the mean and, with `spread`, its standard error, on the film's grid with all that belongs to it. Where no
+    frame of the film was measured the answer is NaN, unless `fill`."""
     xarray = optional("xarray", "a forecast")
     dates = film.clock.at(len(film) - 1 + frames)
     like, counted = _template(film, frames, dates, xarray)

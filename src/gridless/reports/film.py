@@ -180,11 +180,13 @@ def lead_text(case: Case, lead: float) -> str:
     """How far after the last seen frame, in the unit of the domain's time."""
     domain = case.samples.domain
     axis = None if domain is None else domain.axes[axis_of(case)]
+    if lead == 0:
+        return "last seen frame"
     if axis is None or axis.unit not in (TIME, "s", "month"):
         return f"lead {lead:+g}".replace("-", "−")
     step = round(axis.length / case.samples.grid_shape[axis_of(case)], 3)
     text = str(Duration(abs(lead) * step, "month" if axis.unit == "month" else "s"))
-    return text if lead == 0 else f"{'+' if lead > 0 else '−'}{text}"
+    return f"{'+' if lead > 0 else '−'}{text}"
 
 
 def ground_of_frames(case: Case, domain: Domain) -> Ground:

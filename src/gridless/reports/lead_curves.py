@@ -8,6 +8,7 @@ import numpy as np
 from gridless.reports import plots
 
 REFERENCE = "persistence"
+WORST = -1.0  # skill that is drawn; what is worse leaves the picture
 
 
 def lead_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -40,8 +41,10 @@ def lead_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
     panels[0].legend(frameon=False, labelcolor=plots.GREY, fontsize=9)
     if reference is not None:
         panels[1].set_title("skill against persistence", loc="left", color=plots.GREY, fontsize=10.5)
+        panels[1].set_ylim(bottom=max(WORST, panels[1].get_ylim()[0]))
     for axes in panels:
         axes.set_xlabel("lead, frames after the last seen one", color=plots.GREY)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         plots.quiet(axes)
     return plots.drawn(figure)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from gridless.data.archives import is_archive
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
 from gridless.data.films import Film, read_film
-from gridless.data.forecast_files import forecast_dataset, with_a_hole
+from gridless.data.forecast_files import forecast_dataset
 from gridless.data.stamps import named
 from gridless.model import FieldModel
 from gridless.runs.baselines import FORECASTS
@@ -84,7 +85,8 @@ def forecast_model(name: str, device: str | torch.device = "cpu") -> tuple[Encod
     model = FieldModel.from_pretrained(name, device)
     file = Path(name, "recipe.json")
     if not file.is_file():
-        return model, Trained()
+        film = model.config.film
+        return model, Trained() if film is None else Trained(film.seen, film.ahead)
     recipe = build(c.Recipe, load_json(file), "recipe")
     task: Any = recipe.task
     if task.kind != "forecast":
@@ -123,7 +125,7 @@ def forecast(
         )
     model = model.of_film(film) if isinstance(model, Classical) else model
     recent = film.part(len(film) - seen, len(film))
-    samples = with_a_hole(recent, moments)
+    samples = recent.samples(ceil(float(moments.max()) - 1e-9))
     field = model.encode(samples.to(device_of(model)))
     spread = options.spread and field.has_spread
     dataset = forecast_dataset(field, recent, moments, fill=options.fill, spread=spread, history=history)
