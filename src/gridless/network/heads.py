@@ -59,7 +59,8 @@ class PointHead(nn.Module):
         error = question.error(units.standard(value).float(), target)
         if kind == "relative":
             real = target if question.measured is None else torch.where(question.measured[..., None], target, 0.0)
-            return question.mean(error.square() / real.square().mean((1, 2), keepdim=True).clamp(min=SMALLEST_ERROR))
+            size = real.square().sum((1, 2)).clamp(min=SMALLEST_ERROR * real[0].numel())
+            return (error.square().sum((1, 2)) / size).mean()
         return question.mean(error.abs() if kind == "l1" else error.square())
 
 

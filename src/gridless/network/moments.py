@@ -20,6 +20,7 @@ from gridless.domain import Domain
 from gridless.network.frames import Frame
 from gridless.network.parts import Network
 from gridless.network.questions import Units
+from gridless.nn.mamba import BiMamba
 from gridless.protocols import Answer, answer_of
 from gridless.samples import Samples, mapped, moved_parts
 
@@ -106,9 +107,8 @@ class MomentReader:
         for moment in times.detach().unique():
             asked = (times.detach() - moment).abs() <= SAME
             columns = asked.any(0).nonzero()[:, 0]
-            some = None if base is None else _columns(base, columns)
             now = torch.where(asked[:, columns], times[:, columns], moment)
-            answer = self._moment(coords[:, columns], cell[:, columns], some, now)
+            answer = self._moment(coords[:, columns], cell[:, columns], _columns(base, columns), now)
             out = answer.new_zeros(*times.shape, answer.shape[-1]) if out is None else out
             there = torch.where(asked[:, columns, None], answer, out[:, columns])
             out = out.index_copy(1, columns, there)
@@ -121,6 +121,8 @@ class MomentReader:
         moment = times[:, 0] if times.shape[1] else self._last(self.points)
         if not coords.requires_grad:
             return self._warped(self.points, coords, cell, base, moment)
+        if any(isinstance(part, BiMamba) for part in self.network.modules()):
+            return self._each_alone(coords, cell, base, times)
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernel has no second derivative
             return self._with_slope(coords, cell, base, times, moment)
 
@@ -139,6 +141,17 @@ class MomentReader:
             (slope,) = torch.autograd.grad(transposed.sum(), vector, create_graph=True)
             away = times - times.detach()
         return out + slope * away[..., None]
+
+    def _each_alone(
+        self, coords: Tensor, cell: Tensor, base: Answer | None, times: Float[Tensor, "B Q"]
+    ) -> Float[Tensor, "B Q k"]:
+        """Every question with an encoding of its own: the scan's kernels have no second derivative."""
+        asked = coords.shape[1]
+        parts = [
+            self._warped(self.points, coords[:, q : q + 1], cell[:, q : q + 1], _columns(base, [q]), times[:, q])
+            for q in range(asked)
+        ]
+        return torch.cat(parts, 1)
 
     def _within_reach(self, times: Float[Tensor, "B Q"], end: Float[Tensor, " B"]) -> bool:
         """Of the last window."""
@@ -271,8 +284,12 @@ class MomentReader:
         return replace(moved_parts(self, device), network=network)
 
 
-def _columns(answer: Answer, columns: Int64[Tensor, " q"]) -> Answer:
-    return Answer(answer.mean[:, columns], None if answer.std is None else answer.std[:, columns])
+def _columns(answer: Answer | None, columns: Int64[Tensor, " q"] | list[int]) -> Answer | None:
+    return (
+        None
+        if answer is None
+        else Answer(answer.mean[:, columns], None if answer.std is None else answer.std[:, columns])
+    )
 
 
 def _rows(value, rows: Int64[Tensor, " b"]):

@@ -20,7 +20,7 @@ from gridless.scoring.statistics import estimate_mean
 
 TAGS = ("scale", "sensors", "noise", "lead")
 """What a question is about, blank where it does not apply: how much finer a grid is asked than seen, how many readings a
-field was recovered from, their noise, and how many frames after the last seen one lies what is asked."""
+field was recovered from, their noise, and how many frames after the last one that was seen is asked."""
 NEEDED = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
 COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
 """A file without some of the tags is read as one with blanks."""

@@ -21,6 +21,7 @@ from gridless.nn.mamba import MambaBlock
 from gridless.nn.residual import scale_branches
 
 STREWN = 43_758.5453  # turns neighbouring places into numbers far apart
+TOLD_APART = 4096  # places per unit: rounding moves nobody into another group
 
 
 class GroupContext(nn.Module):
@@ -79,7 +80,8 @@ def partition(tokens: Tokens, layer: int, random: bool) -> Int64[Tensor, "B T"]:
         key = torch.rand(tokens.x.shape[:2], device=tokens.x.device, dtype=torch.float64)
     else:
         weights = torch.arange(1, tokens.pos.shape[-1] + 1, device=tokens.pos.device) * (12.9898 + 7.13 * layer)
-        key = ((tokens.pos.detach().double() * weights).sum(-1).sin() * STREWN).frac().abs()
+        places = (tokens.pos.detach().double() * TOLD_APART).round() / TOLD_APART
+        key = ((places * weights).sum(-1).sin() * STREWN).frac().abs()
     if tokens.mask is not None:
         key = key.masked_fill(~tokens.mask, torch.inf)
     ties = tokens.x[..., 0].detach().argsort(dim=1, stable=True)
