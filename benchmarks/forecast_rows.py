@@ -11,7 +11,7 @@ their CRPS and the share within their 90 % interval. Cells on a sphere count by 
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -111,7 +111,7 @@ def radar(folder: Path) -> Film:
     values = ((data["raw"].astype(np.float32) - 64) / 2).clip(0)
     times = np.datetime64("2016-09-28T00:00") + np.arange(len(values)) * np.timedelta64(5, "m")
     space = tuple(Axis(name=name, unit="km", length=float(n)) for name, n in zip("yx", values.shape[1:], strict=True))
-    return Film("radar", "dBZ", values, timed(None, times, space), "mean", 22, 4, (1, 2, 3, 4, 5, 6), 4)
+    return Film("radar", "dBZ", values, timed(None, times, space), "level", 22, 4, (1, 2, 3, 4, 5, 6), 4)
 
 
 def era5(folder: Path) -> Film:
@@ -129,15 +129,17 @@ def ersst(folder: Path) -> Film:
 FILMS = {"radar": radar, "era5": era5, "ersst": ersst}
 
 
-def methods(film: Film) -> dict[str, Encoder]:
-    """By name; those that learn are fitted to the frames that teach."""
+def methods(film: Film, chosen: Sequence[str] | None = None) -> dict[str, Encoder]:
+    """By name; those that learn are fitted to the frames that teach. `chosen`: only these."""
     signal = c.Signal(axes=film.values.ndim, channels=1)
     rows: dict[str, Encoder] = {
         "persistence": Persistence(),
         "damped-persistence": DampedPersistence(c.DampedPersistence(usual=film.usual), signal),  # pyright: ignore
         "advection": Advection(),
+        "advection-bilinear": Advection(kind="bilinear"),
         "linear-inverse": LinearInverse(c.LinearInverse(usual=film.usual), signal),  # pyright: ignore
     }
+    rows = {name: base for name, base in rows.items() if chosen is None or name in chosen}
     for base in rows.values():
         if isinstance(base, Learned):
             base.fit(film.past())
@@ -177,11 +179,12 @@ def rows(film: Film, models: Mapping[str, Encoder]) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the npz files of the films lie")
+    parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--films", nargs="+", choices=list(FILMS), default=list(FILMS))
     options = parser.parse_args()
     for name in options.films:
         film = FILMS[name](options.folder)
-        for row in rows(film, methods(film)):
+        for row in rows(film, methods(film, options.methods)):
             print(json.dumps(row), flush=True)
 
 

@@ -40,7 +40,7 @@ class Advection:
             raise ValueError(f"velocities come from at least one pair of frames, got pairs = {self.pairs}")
 
     def solve(self, samples: Samples) -> "SolvedAdvection":
-        """Raises ValueError for scattered samples, no axis of space, and a domain without an axis of time."""
+        """Raises ValueError for scattered samples, no axis of space, and where nothing was measured."""
         if samples.shape is None:
             raise ValueError("advection moves frames on a grid, got scattered samples; take persistence, or kriging")
         if samples.axes < 2:

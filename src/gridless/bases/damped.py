@@ -12,14 +12,15 @@ from time import perf_counter
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridless import config
 from gridless.bases.fading import Fading, Lead, deviations, fitted_fading
 from gridless.bases.past_films import PastFilms
 from gridless.bases.persistence import Persistence, SolvedLatest, SolvedPersistence
+from gridless.bases.sized import SizedBuffers
 from gridless.bases.spatial import GridNodes
-from gridless.bases.usual import SolvedUsual, Usual, adapt_state
+from gridless.bases.usual import SolvedUsual, Usual
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
@@ -27,7 +28,7 @@ from gridless.samples import Samples
 CERTAIN = 1e-3  # of the error of one frame of lead: no answer is surer, a seen frame neither
 
 
-class DampedPersistence(nn.Module):
+class DampedPersistence(SizedBuffers):
     """Buffers of the grid's size have it once the base is fitted or loaded."""
 
     name = "damped-persistence"
@@ -50,7 +51,6 @@ class DampedPersistence(nn.Module):
         self.register_buffer("error", torch.zeros(1, signal.channels))
         self.register_buffer("width", torch.ones(1, signal.channels))
         self.register_buffer("deviation", torch.ones(1, signal.channels))
-        self.register_load_state_dict_pre_hook(adapt_state)
 
     @property
     def needs_fit(self) -> bool:
@@ -87,7 +87,10 @@ class DampedPersistence(nn.Module):
                 f"this base has {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
                 f"{samples.channels}"
             )
-        fading, spread = Fading(self.correlation, self.error), torch.cat([self.width, self.deviation], -1)
+        fading, spread = (
+            Fading(self.correlation.double(), self.error.double()),
+            torch.cat([self.width, self.deviation], -1),
+        )
         if not self.usual.fitted:
             doubt = samples.standard()[1].detach()
             seen = self.persistence.solve(samples)

@@ -100,7 +100,7 @@ class Lead:
 
     @classmethod
     def of(cls, samples: Samples, latest: Float[Tensor, " B"], step: float) -> "Lead":
-        """`step`: from frame to frame of the past films, in the domain's unit of time; NaN where nobody knows. Raises
+        """`step`: from frame to frame of the past films, in the domain's unit of time; negative where nobody knows. Raises
         ValueError for scattered samples where no domain says how long a frame is."""
         axis = time_axis(samples.domain)
         if samples.domain is not None and step > 0:

@@ -13,18 +13,14 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from gridless.domain import TIME, Domain
+from gridless.domain import Domain
 from gridless.samples import Samples
 
 
 def time_axis(domain: Domain | None) -> int:
-    """Which axis is time: the first without a domain. Raises ValueError for a domain without one."""
-    if domain is None:
-        return 0
-    times = [i for i, axis in enumerate(domain.axes) if axis.unit == TIME or axis.name == "time"]
-    if not times:
-        raise ValueError(f"a forecast needs an axis called time, got {', '.join(domain.names)}; name it in the domain")
-    return times[0]
+    """Which axis is time: the first, where no domain says."""
+    axis = None if domain is None else domain.time
+    return 0 if axis is None else axis
 
 
 def space_of(domain: Domain | None) -> Domain | None:
@@ -65,7 +61,7 @@ class Film:
 
     @classmethod
     def of(cls, samples: Samples) -> "Film":
-        """Raises ValueError for scattered samples, a domain without an axis of time, and where nothing was measured."""
+        """Raises ValueError for scattered samples, and where nothing was measured."""
         axis = time_axis(samples.domain)
         frames, mask = samples.on_grid().movedim(1 + axis, 1), samples.mask_on_grid()
         joins = tuple(join for i, join in enumerate(samples.joins) if i != axis)

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import torch
 from jaxtyping import Complex, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridless import config
 from gridless.bases.damped import DampedPersistence, SolvedDamped
@@ -23,15 +23,18 @@ from gridless.bases.film import Film
 from gridless.bases.linear_law import LinearLaw, fitted_law
 from gridless.bases.past_films import PastFilms
 from gridless.bases.persistence import SolvedPersistence
+from gridless.bases.sized import SizedBuffers
 from gridless.bases.spatial import GridNodes
-from gridless.bases.usual import Usual, adapt_state
+from gridless.bases.usual import Usual
 from gridless.coords import grid
 from gridless.data.sources import Source
 from gridless.field import Field
 from gridless.samples import Samples
 
+LEFT_OUT = 0.25  # of the films of the past, twice
 
-class LinearInverse(nn.Module):
+
+class LinearInverse(SizedBuffers):
     """Unfitted it is persistence, as unsure as the readings vary. Buffers of the grid's size have it once the base is fitted
     or loaded."""
 
@@ -55,7 +58,6 @@ class LinearInverse(nn.Module):
         self.register_buffer("lag", torch.ones((), dtype=torch.long))
         self.register_buffer("noise", torch.ones(signal.channels, dtype=torch.float64))
         self.register_buffer("widening", torch.ones((), dtype=torch.float64))
-        self.register_load_state_dict_pre_hook(adapt_state)
 
     @property
     def needs_fit(self) -> bool:
@@ -69,15 +71,13 @@ class LinearInverse(nn.Module):
         begun, past, usual = perf_counter(), PastFilms.of(data, self.axes, self.channels), self.rest.usual
         if past.frames < 12:
             raise ValueError(f"a linear law is learned from at least 12 frames, got {past.frames}")
-        first, then = past.split(0.25)
-        trial = Usual(self.config.usual, self.axes - 1, self.channels)
-        trial.fit(first)
+        halves, trial = [], Usual(self.config.usual, self.axes - 1, self.channels)
+        for first, then in past.splits(LEFT_OUT):
+            trial.fit(first)
+            halves.append((trial.anomalies(first), trial.anomalies(then)))
         usual.fit(past)
         anomalies = usual.anomalies(past)
-        weight = area(past)
-        law, widening = fitted_law(
-            anomalies, (trial.anomalies(first), trial.anomalies(then)), weight, self.config.modes, self.config.leads
-        )
+        law, widening = fitted_law(anomalies, halves, area(past), self.config.modes, self.config.leads)
         rest = [law.rest(film) for film in anomalies]
         self.rest.learn(rest, anomalies)
         device = self.patterns.device

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import mean
 
 import torch
 from jaxtyping import Complex, Float
@@ -99,24 +100,24 @@ def leading(rows: Float[Tensor, "S F"], most: int) -> Float[Tensor, "F M"]:
 
 def fitted_law(
     films: Sequence[Float[Tensor, "S P C"]],
-    halves: tuple[Sequence[Float[Tensor, "S P C"]], Sequence[Float[Tensor, "S P C"]]],
+    halves: Sequence[tuple[Sequence[Float[Tensor, "S P C"]], Sequence[Float[Tensor, "S P C"]]]],
     area: Float[Tensor, " P"],
     most: int,
     leads: int,
 ) -> tuple[LinearLaw, float]:
     """The law of all films, with as many modes and the lag that forecast films best which were left out (`halves`: what
     teaches then, and what is left out), and by how much these lay farther from their forecasts than the law says."""
-    first, then = halves
-    most = max(1, min(most, sum(map(len, first)) // FEWEST))
-    longest = max(1, min(leads, max(map(len, then)) // 2, max(map(len, first)) // 2))
+    most = max(1, min([most, *(sum(map(len, first)) // FEWEST for first, _ in halves)]))
+    longest = max(1, min([leads, *(max(map(len, part)) // 2 for half in halves for part in half)]))
     asked = sorted({max(1, round(longest ** (k / 4))) for k in range(5)})
     counts = sorted({count for count in (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, most) if count <= most})
     options = [(count, lag) for count in counts for lag in (asked if count else asked[:1])]
     scores = {
-        (count, lag): _judged(law_of(first, area, count, lag), first, then, area, asked) for count, lag in options
+        (count, lag): [_judged(law_of(first, area, count, lag), first, then, area, asked) for first, then in halves]
+        for count, lag in options
     }
-    best = min(options, key=lambda option: scores[option][0])
-    return law_of(films, area, *best), scores[best][1]
+    best = min(options, key=lambda option: sum(score for score, _ in scores[option]))
+    return law_of(films, area, *best), mean(widening for _, widening in scores[best])
 
 
 def _judged(

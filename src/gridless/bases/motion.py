@@ -70,7 +70,7 @@ def velocities(film: Film, until: Int64[Tensor, " B"], pairs: int) -> Velocities
             flow = frames.new_zeros(len(frames), places.shape[1], len(shape))
         else:
             flow = coarser.evaluate(places, flow)
-        for _ in range(ROUNDS):
+        for _ in range(ROUNDS if apart.shape[1] else 0):
             flow = flow + _missed(frames, weight, apart, flow, nodes, places)
         flow, coarser = _smooth(flow, nodes), nodes
     assert flow is not None and coarser is not None, "a pyramid has a level"

@@ -26,8 +26,8 @@ class PastFilms:
     films: list[Float[Tensor, "S *grid C"]]
     seconds: list[Float[Tensor, " S"]] | None
     space: Domain | None
-    step: float
-    """From frame to frame, in the domain's unit of time; NaN without a domain."""
+    step: float | None
+    """From frame to frame, in the domain's unit of time; None without a domain."""
 
     @classmethod
     def of(cls, data: Sequence | Source, axes: int, channels: int) -> "PastFilms":
@@ -49,19 +49,19 @@ class PastFilms:
             films.append(values.movedim(axis, 0))
             seconds.append(frame_seconds(signal.domain, len(films[-1])))
             spaces.append(space_of(signal.domain))
-            axis = None if signal.domain is None else signal.domain.axes[axis]
-            steps.append(float("nan") if axis is None else abs(axis.length) / len(films[-1]))
+            steps.append(None if signal.domain is None else abs(signal.domain.axes[axis].length) / len(films[-1]))
         shapes = {tuple(film.shape[1:]) for film in films}
         if len(shapes) != 1:
             raise ValueError(
                 f"films of the past share one grid, got {', '.join(map(str, sorted(shapes))) or 'no film'}"
             )
-        if max(steps) > 1.01 * min(steps):
-            raise ValueError(f"films of the past share one step in time, got {min(steps):g} to {max(steps):g}")
+        known = [step for step in steps if step is not None]
+        if known and (len(known) < len(steps) or max(known) > 1.01 * min(known)):
+            raise ValueError(f"films of the past share one step in time, got {', '.join(map(str, sorted(set(known))))}")
         if max(map(len, films)) < 3:
             raise ValueError(f"forecasts learn from films of at least 3 frames, the longest has {max(map(len, films))}")
-        known = [stamps for stamps in seconds if stamps is not None]
-        return cls(films, known if len(known) == len(films) else None, spaces[0], steps[0])
+        stamps = [times for times in seconds if times is not None]
+        return cls(films, stamps if len(stamps) == len(films) else None, spaces[0], steps[0])
 
     @property
     def grid(self) -> tuple[int, ...]:
@@ -76,13 +76,17 @@ class PastFilms:
     def joins(self) -> tuple[bool, ...]:
         return (False,) * len(self.grid) if self.space is None else self.space.joins
 
-    def split(self, share: float) -> tuple["PastFilms", "PastFilms"]:
-        """The last films, or the end of a single one, as so large a share that is left out."""
-        if len(self.films) > 1:
-            cut = min(len(self.films) - 1, max(1, round(len(self.films) * (1 - share))))
-            return self._part(slice(cut), slice(None)), self._part(slice(cut, None), slice(None))
-        cut = round(len(self.films[0]) * (1 - share))
-        return self._part(slice(None), slice(cut)), self._part(slice(None), slice(cut, None))
+    def splits(self, share: float) -> list[tuple["PastFilms", "PastFilms"]]:
+        """What teaches and what is left out, so large a share of the films or of the frames of a single one: once from the
+        end, once from the beginning."""
+        several = len(self.films) > 1
+        count = len(self.films) if several else len(self.films[0])
+        cut = min(count - 1, max(1, round(count * share)))
+
+        def part(some: slice) -> PastFilms:
+            return self._part(some, slice(None)) if several else self._part(slice(None), some)
+
+        return [(part(slice(-cut)), part(slice(-cut, None))), (part(slice(cut, None)), part(slice(cut)))]
 
     def _part(self, some: slice, frames: slice) -> "PastFilms":
         seconds = None if self.seconds is None else [stamps[frames] for stamps in self.seconds[some]]

@@ -33,7 +33,7 @@ class Persistence:
             raise ValueError("persistence reads frames by a local kernel, got 'bspline'; take bicubic")
 
     def solve(self, samples: Samples) -> "SolvedPersistence | SolvedLatest":
-        """Raises ValueError for a domain without an axis of time."""
+        """Raises ValueError where nothing was measured."""
         if samples.shape is None:
             return SolvedLatest.of(samples)
         return SolvedPersistence(self.kind, Film.of(samples))

@@ -12,11 +12,12 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gridless.bases.climatology import HARMONICS, Sums, design, harmonics_of, runs
 from gridless.bases.film import space_of, time_axis, time_first
 from gridless.bases.past_films import PastFilms
+from gridless.bases.sized import SizedBuffers
 from gridless.bases.spatial import GridNodes
 from gridless.domain import TIME, Domain
 from gridless.samples import Samples
@@ -25,7 +26,7 @@ Climatology = Literal["level", "mean", "year", "day"]
 CYCLE = {"year": 365.2425 * 86400.0, "day": 86400.0}  # seconds
 
 
-class Usual(nn.Module):
+class Usual(SizedBuffers):
     """Buffers of the grid's size have it once it is fitted or loaded."""
 
     coefficients: Tensor
@@ -33,6 +34,7 @@ class Usual(nn.Module):
     joins: Tensor
     extent: Tensor
     step: Tensor
+    """From frame to frame, in the domain's unit of time; −1 where nobody knows, 0 before it is fitted."""
 
     def __init__(self, kind: Climatology, axes: int, channels: int):
         super().__init__()
@@ -42,7 +44,6 @@ class Usual(nn.Module):
         self.register_buffer("joins", torch.zeros(axes, dtype=torch.bool))
         self.register_buffer("extent", torch.zeros(axes, 2, dtype=torch.float64))
         self.register_buffer("step", torch.zeros((), dtype=torch.float64))
-        self.register_load_state_dict_pre_hook(adapt_state)
 
     @property
     def fitted(self) -> bool:
@@ -75,7 +76,7 @@ class Usual(nn.Module):
         parts = self.everywhere(coefficients.flatten(-2).flatten(0, -2))
         self.coefficients = parts.unflatten(-1, coefficients.shape[-2:]).float().contiguous()
         self.extent = extent_of(past.space, len(past.grid)).to(device)
-        self.step = torch.tensor(past.step, dtype=torch.float64, device=device)
+        self.step = torch.tensor(past.step or -1.0, dtype=torch.float64, device=device)
 
     def everywhere(self, values: Float[Tensor, "P F"]) -> Float[Tensor, "P F"]:
         """Values of the grid's cells, where nothing was ever measured those of their neighbours."""
@@ -172,12 +173,3 @@ def extent_of(domain: Domain | None, axes: int) -> Float[Tensor, "e 2"]:
     if domain is None:
         return torch.zeros(axes, 2, dtype=torch.float64)
     return torch.tensor([[axis.start, axis.length] for axis in domain.axes], dtype=torch.float64)
-
-
-def adapt_state(module: nn.Module, state: dict, prefix: str, *_: object) -> None:
-    """Buffers take the sizes that were saved, in memory of their own: what was solved before keeps the numbers of its
-    time."""
-    for name, buffer in list(module.named_buffers(recurse=False)):
-        saved = state.get(prefix + name)
-        if saved is not None and saved.ndim == buffer.ndim:
-            setattr(module, name, torch.empty(saved.shape, dtype=buffer.dtype, device=buffer.device))

@@ -121,9 +121,9 @@ class LinearInverse:
     kind: Literal["linear-inverse"] = "linear-inverse"
     space: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
     """How a frame is interpolated; its holes are filled from their neighbours."""
-    usual: Literal["mean", "year", "day"] = "mean"
-    """What an anomaly departs from: the mean of every cell of the past films' grid, or that with harmonics of the time of
-    the year or of the day."""
+    usual: Literal["level", "mean", "year", "day"] = "mean"
+    """What an anomaly departs from: one number for each channel; the mean of every cell of the past films' grid; or that
+    with harmonics of the time of the year or of the day."""
     modes: Count = 20
     """At most; films of the past that were left out say how many."""
     leads: Count = 48
