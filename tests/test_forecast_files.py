@@ -239,6 +239,8 @@ def test_what_does_not_fit_is_one_line_and_leaves_no_file(tmp_path):
         one_line(error)
     with pytest.raises(ValueError, match=r"a forecast is a dataset; give a name that ends in .nc or .zarr"):
         written(tmp_path / "no.png", film(), "5min")
+    with pytest.raises(ValueError, match="--frames is how many of the last frames are seen, at least 1, got 0"):
+        written(tmp_path / "no.nc", film(), "5min", frames=0)
     film().to_netcdf(tmp_path / "f.nc", engine="h5netcdf")
     with pytest.raises(ValueError, match="is what is read; give the forecast another name"):
         written(tmp_path / "f.nc", tmp_path / "f.nc", "5min")

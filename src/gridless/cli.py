@@ -29,7 +29,7 @@ Data = Annotated[
     Path | None,
     Parameter(
         help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches; for "
-        "fields, an archive over time (.nc, .zarr); for volumes, a scan (.nii.gz) or a folder of them."
+        "fields and films, an archive over time (.nc, .zarr); for volumes, a scan (.nii.gz) or a folder of them."
     ),
 ]
 Pictures = Annotated[

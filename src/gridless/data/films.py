@@ -73,9 +73,9 @@ class Film:
                 return self.part(0, int(self.index[step]) + 1)
         raise ValueError(f"{self.name}: nothing was measured, all {len(self)} frames are masked or NaN")
 
-    def signal(self) -> GridSignal:
-        """Raises ValueError where nothing was measured."""
-        return replace(array_signal(self.values, self.name), domain=self.domain(len(self)))
+    def signal(self, name: str | None = None) -> GridSignal:
+        """Called as its file, or by `name`. Raises ValueError where nothing was measured."""
+        return replace(array_signal(self.values, name or Path(self.name).stem), domain=self.domain(len(self)))
 
     def samples(self, ahead: int = 0) -> Samples:
         """The film, and `ahead` frames behind it of which nothing was measured: what a forecast is made from."""
@@ -170,4 +170,4 @@ def split_film(data: FilmData, split: str) -> tuple[GridSignal, ...]:
             "learn from; make them smaller"
         )
     start, stop = {"train": (0, train), "val": (train, val), "test": (val, len(film))}[split]
-    return (replace(film.part(start, stop), name=f"{Path(data.path).stem}-{split}").signal(),) if stop > start else ()
+    return (film.part(start, stop).signal(f"{Path(data.path).stem}-{split}"),) if stop > start else ()

@@ -18,12 +18,12 @@ from gridless.domain import TIME, Domain
 from gridless.protocols import Case, Task
 from gridless.reports import plots
 from gridless.reports.field_maps import FAR, ground_of
-from gridless.reports.panels import GROUND, INK, MEAN, SPREAD, Ground, Panel, draw_panel, name_axes
+from gridless.reports.panels import BELOW, GROUND, INK, MEAN, SPREAD, Ground, Panel, draw_panel, name_axes
 from gridless.scoring.evaluate import Encoder, predictions
 
 WINDOWS = 3  # are drawn, spread evenly over the split
 COLUMNS = 4  # leads of a picture
-SIDE, GAP, HEAD = 288, 12, 52  # pixels of an animation
+SIDE, GAP, HEAD = 288, 12, 26  # pixels of an animation
 SEEN_FOR, EACH_FOR = 350, 550  # milliseconds
 SIGNALS = 4  # films that are looked at
 
@@ -111,15 +111,17 @@ def frames_picture(moments: Sequence[Moment], ground: Ground, unit: str, title: 
     grid = figure.subplots(len(rows), len(chosen), squeeze=False)
     for r, (name, maps, colours, least, most) in enumerate(rows):
         for k, (axes, values) in enumerate(zip(grid[r], maps, strict=True)):
-            head = chosen[k].title if r == 0 else ""
+            said = [name] if k == 0 else []
+            said += [chosen[k].title] if r == 0 else []
             if name == "absolute error":
-                head = f"RMSE {np.sqrt(np.nanmean(values**2)):.3g} {unit}".rstrip()
+                said.append(f"RMSE {np.sqrt(np.nanmean(values**2)):.3g} {unit}".rstrip())
+            head = ", ".join(said)
             drawn = draw_panel(axes, Panel(head, values, unit, colours, least, most), ground, tall)
             name_axes(axes, ground, k == 0, r == len(rows) - 1)
             if k:
                 axes.set_yticklabels([])
         bar = figure.colorbar(drawn, ax=grid[r].tolist(), pad=0.01, aspect=14, shrink=0.92)
-        bar.set_label(f"{name} ({unit})" if unit else name, color=INK, fontsize=9)
+        bar.set_label(unit, color=INK, fontsize=9)
         bar.outline.set_visible(False)
         bar.ax.tick_params(colors=plots.GREY, labelsize=8, length=0)
     file = BytesIO()
@@ -128,23 +130,25 @@ def frames_picture(moments: Sequence[Moment], ground: Ground, unit: str, title: 
 
 
 def animation(moments: Sequence[Moment], ground: Ground) -> bytes:
-    """An animated WebP, moment by moment for ever: the truth on the left, on the right the forecast, which begins where the
-    seen frames end."""
+    """An animated WebP, moment by moment for ever: the truth and, beside it or below flat maps, the forecast, which begins
+    where the seen frames end."""
     every = np.concatenate([moment.truth[np.isfinite(moment.truth)] for moment in moments])
     low, high = float(every.min()), float(every.max())
-    zoom = SIDE / max(1.0, ground.tall)
-    size = (max(1, round(zoom)), max(1, round(zoom * ground.tall)))
+    flat = ground.tall < BELOW
+    side = (2 * SIDE + GAP if flat else SIDE) / max(1.0, ground.tall)
+    width, height = max(1, round(side)), max(1, round(side * ground.tall))
+    step = (0, height + HEAD) if flat else (width + GAP, 0)
     pictures = []
     for moment in moments:
-        paper = Image.new("RGB", (2 * size[0] + GAP, HEAD + size[1]), "white")
+        paper = Image.new("RGB", (width + step[0], 2 * HEAD + height + step[1]), "white")
         draw = ImageDraw.Draw(paper)
-        seen = moment.mean is None
-        for i, (name, values) in enumerate((("truth", moment.truth), ("seen" if seen else "forecast", moment.mean))):
-            x = i * (size[0] + GAP)
-            plots.write_line(draw, (x, 28), name, 15, size[0], bold=not (i and seen))
-            shown = moment.truth if values is None else values
-            paper.paste(_coloured(shown, low, high, ground).resize(size, Image.Resampling.NEAREST), (x, HEAD))
-        plots.write_line(draw, (0, 4), moment.title, 16, paper.width)
+        plots.write_line(draw, (0, 4), moment.title, 16, paper.width, bold=True)
+        both = (("truth", moment.truth), ("seen", moment.truth) if moment.mean is None else ("forecast", moment.mean))
+        for i, (name, values) in enumerate(both):
+            x, y = i * step[0], HEAD + i * step[1]
+            plots.write_line(draw, (x, y + 3), name, 15, width)
+            shown = _coloured(values, low, high, ground).resize((width, height), Image.Resampling.NEAREST)
+            paper.paste(shown, (x, y + HEAD))
         pictures.append(paper)
     last = 2 * EACH_FOR
     lasting = [SEEN_FOR if moment.mean is None else EACH_FOR for moment in moments[:-1]] + [last]

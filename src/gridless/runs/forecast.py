@@ -43,6 +43,10 @@ class ForecastOptions:
     fill: bool = False
     spread: bool = True
 
+    def __post_init__(self):
+        if self.frames is not None and self.frames < 1:
+            raise ValueError(f"--frames is how many of the last frames are seen, at least 1, got {self.frames}")
+
 
 @dataclass(frozen=True)
 class Trained:
