@@ -144,6 +144,7 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
     photos = gl.data.photos("train")[:2]
     scans = [np.random.default_rng(i).random((48, 48, 48, 1), np.float32) for i in range(2)]
     past = [np.random.default_rng(i).normal(0, 1, (9, 10, 1)) for i in range(6)]
+    films = [np.random.default_rng(i).normal(0, 1, (9, 6, 7, 1)) for i in range(2)]
     for diff in ({}, *arms.values()):
         one = build(Recipe, merge(dump(whole), diff))
         if one.model.base.kind == "pod":
@@ -151,7 +152,7 @@ def test_every_recipe_and_every_arm_takes_two_steps(name):
         if one.model.base.kind == "oi":
             one = build(Recipe, merge(dump(one), {"model": {"base": {"modes": 2, "shapes": 1}}}))
         train = replace(one.train, steps=2, seconds=None, batch=2, queries=16)
-        made = {"archive": past, "volumes": scans}
+        made = {"archive": past, "volumes": scans, "films": films}
         data = load_data(one.data, "train") if one.data.kind in ("waves", "prior") else made.get(one.data.kind, photos)
         seen = data[:2] if train.keep == "best" else ()
         facts = gl.fit(gl.FieldModel(one.model), data, task_of(one.task), train=train, validation=seen, quiet=True)

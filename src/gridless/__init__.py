@@ -49,6 +49,7 @@ _HOMES = {
     "Pair": "data.pairs",
     "read": "data.sources",
     "read_table": "data.tables",
+    "read_film": "data.films",
     "Snapshots": "data.snapshots",
     "FieldSeries": "data.snapshots",
     "Forecast": "tasks",

@@ -1,4 +1,4 @@
-"""gridless train | eval | report | predict | sweep. Other flags are config paths: --model.encoder.depth 2.
+"""gridless train | eval | report | predict | forecast | sweep. Other flags are config paths: --model.encoder.depth 2.
 
 Errors are one line and exit code 2; --debug shows the traceback.
 """
@@ -29,7 +29,7 @@ Data = Annotated[
     Path | None,
     Parameter(
         help="Pictures instead of the recipe's: a folder with train, val and test inside. For cifar10, its batches; for "
-        "fields, an archive over time (.nc, .zarr); for volumes, a scan (.nii.gz) or a folder of them."
+        "fields and films, an archive over time (.nc, .zarr); for volumes, a scan (.nii.gz) or a folder of them."
     ),
 ]
 Pictures = Annotated[
@@ -62,9 +62,10 @@ def train(
 
     Any setting can be given by its path: --model.encoder.depth 2 --train.steps 500.
     """
+    from gridless.runs.recipe_flags import recipe_of
     from gridless.runs.train import train_run
 
-    parsed = _recipe(recipe, flags, data, preset, size, variable)[0]
+    parsed = recipe_of(recipe, flags, data, preset, size, variable)[0]
     output = output or Path("runs", Path(recipe).stem)
     facts = train_run(parsed, output, profile=profile)
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
@@ -264,6 +265,36 @@ def predict_volumes(
 
 
 @app.command
+def forecast(
+    run: Annotated[
+        str, Parameter(help="A run folder, a model that ships, a Hub repository, or a base, such as persistence.")
+    ],
+    film: Annotated[Path, Parameter(help="What was seen until now, at even steps of time (.nc, .zarr).")],
+    *,
+    until: Annotated[str, Parameter(help="How far after the last frame: 30min, 6h, 3D, 2months.")],
+    output: Annotated[Path, _output("The new dataset (.nc, .zarr).")],
+    every: Annotated[str | None, Parameter(help="How far apart; the film's own step if not given.")] = None,
+    variable: Annotated[list[str] | None, _many("Of the film; several are channels.")] = None,
+    frames: Annotated[int | None, Parameter(help="So many of the last are seen; as many as in training.")] = None,
+    fill: Annotated[bool, _flag("Answer also places that no frame measured, such as land.")] = False,
+    no_spread: Annotated[bool, _flag("The mean alone.")] = False,
+) -> None:
+    """What comes after the last frame of a film, at any moments: the mean and, where the model knows it, its standard error,
+    by the rules of CF."""
+    from gridless.runs import forecast as runs
+    from gridless.training.loading import device
+
+    options = runs.ForecastOptions(
+        until=until, every=every, variable=None if variable is None else tuple(variable), frames=frames, fill=fill,
+        spread=not no_spread,
+    )  # fmt: skip
+    model, trained = runs.forecast_model(run, device())
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
+        print(runs.forecast(model, trained, film, output, options, " ".join(["gridless", *sys.argv[1:]])))
+
+
+@app.command
 def sweep(
     recipe: Recipe,
     *flags: Flags,
@@ -280,37 +311,18 @@ def sweep(
     Goes on after a kill, tries failed runs again, and adds seeds or arms to a sweep when the same folder is given.
     """
     from gridless.runs.pool import Cluster, Processes
+    from gridless.runs.recipe_flags import recipe_of
     from gridless.runs.sweep import sweep as run
     from gridless.scoring.comparison import as_markdown
 
     output = output or Path("runs", f"{Path(recipe).stem}-sweep")
-    whole, ablate = _recipe(recipe, flags, data)
+    whole, ablate = recipe_of(recipe, flags, data)
     place = Processes(workers) if ray is None else Cluster(ray, workers)
     comparison, failed = run(whole, ablate, place=place, seeds=seeds, equal=equal, output=output, only=arms)
     print(as_markdown(comparison))
     if failed:
         errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise ValueError(f"{len(failed)} failed, the same command tries again what failed: {errors}")
-
-
-def _recipe(
-    name: str,
-    flags: tuple[str, ...],
-    data: Path | None,
-    preset: str | None = None,
-    size: str | None = None,
-    variable: list[str] | None = None,
-):
-    from gridless.config.merging import merge, parse_flags, recipe, recipe_table
-
-    short: dict[str, object] = {k: v for k, v in (("preset", preset), ("size", size)) if v is not None}
-    table = recipe_table(name)
-    if data is not None:
-        kind = table.get("data", {}).get("kind", "photos")
-        short["data"] = {"kind": "folder" if kind == "photos" else kind, "path": str(data)}
-    if variable:
-        short["data"] = {**short.get("data", {}), "variable": variable}  # pyright: ignore[reportGeneralTypeIssues]
-    return recipe(table, merge(parse_flags(list(flags)), short))
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is learnt from: pictures, waves with a formula, random fields of many kinds, simulated flows, an archive of fields
+"""What is learnt from: pictures, waves with a formula, random fields of many kinds, simulated flows, archives and films
 over time, or scans."""
 
 from typing import Annotated, Literal
@@ -64,10 +64,33 @@ class ArchiveData:
     test: NonNegative = 0.2
 
     def __post_init__(self):
-        for name in ("val", "test"):
-            size = getattr(self, name)
-            if size >= 1 and size != int(size):
-                raise ValueError(f"data.{name} is a share below 1 or a whole number of steps, got {size:g}")
+        _check_sizes(self, "steps")
+
+
+@config
+class FilmData:
+    """A film: fields at even steps of time in a file of NetCDF or Zarr, which a forecast goes on with. The last frames are
+    the test, those before them validate, all earlier ones are learnt from; no frame is in two of them."""
+
+    kind: Literal["films"] = "films"
+    path: str | None = None
+    variable: Annotated[tuple[str, ...], BeforeValidator(_several)] | None = None
+    """The data variable, or several, which are channels then; None: the only one."""
+    val: NonNegative = 0.1
+    """Below 1 a share of the frames, else a number of them."""
+    test: NonNegative = 0.2
+    every: str | None = None
+    """Only frames so far apart, such as `1h` or `3D`; None: all of them."""
+
+    def __post_init__(self):
+        _check_sizes(self, "frames")
+
+
+def _check_sizes(data: ArchiveData | FilmData, of: str) -> None:
+    for name in ("val", "test"):
+        size = getattr(data, name)
+        if size >= 1 and size != int(size):
+            raise ValueError(f"data.{name} is a share below 1 or a whole number of {of}, got {size:g}")
 
 
 @config
@@ -109,4 +132,4 @@ class FlowData:
             raise ValueError(f"data.forcing is of navier-stokes, burgers has none; leave {self.forcing!r} out")
 
 
-AnyData = Annotated[Data | WaveData | PriorData | ArchiveData | VolumeData | FlowData, Discriminator("kind")]
+AnyData = Annotated[Data | WaveData | PriorData | ArchiveData | FilmData | VolumeData | FlowData, Discriminator("kind")]

@@ -100,7 +100,7 @@ def described(
                 if mapping is not None and mapping in dataset.coords:
                     dataset[name].encoding["grid_mapping"] = mapping
     for name in dataset.coords:
-        dataset[name].encoding = _coordinate_encoding(dataset[name], set(dataset.variables))
+        dataset[name].encoding = coordinate_encoding(dataset[name], set(dataset.variables))
     dataset.attrs = _global_attributes(template, source, history)
     return dataset
 
@@ -134,7 +134,7 @@ def _auxiliary(dataset: "xr.Dataset", name: str) -> list[str]:
     return sorted(str(n) for n in over if n not in belonging)
 
 
-def _coordinate_encoding(coordinate: "xr.DataArray", names: set) -> dict[str, Any]:
+def coordinate_encoding(coordinate: "xr.DataArray", names: set) -> dict[str, Any]:
     """Its calendar and what belongs to it, where that is there; no fill value, which CF forbids."""
     before = coordinate.encoding
     kept = {key: before[key] for key in ("bounds", "climatology") if before.get(key) in names}

@@ -56,14 +56,14 @@ def field_map(model: Encoder, signal: GridSignal, domain: Domain, case: Case) ->
         *([] if std is None else [Panel("how sure it is: standard deviation", std, unit, SPREAD, 0, far, hollow)]),
         Panel(f"how wrong it is: absolute error, RMSE {rmse:.3g} {unit}".rstrip(), wrong, unit, SPREAD, 0, far, hollow),
     ]
-    return draw_panels(panels, ground_of(signal, domain), case.name)
+    return draw_panels(panels, ground_of(signal.shape, domain), case.name)
 
 
-def ground_of(signal: GridSignal, domain: Domain) -> Ground:
-    """Where the cells of the signal lie."""
-    middle = torch.full((max(signal.shape), 2), 0.5, dtype=torch.float64)
+def ground_of(shape: tuple[int, ...], domain: Domain) -> Ground:
+    """Where the cells of a grid of two axes lie."""
+    middle = torch.full((max(shape), 2), 0.5, dtype=torch.float64)
     centres = []
-    for i, (axis, n) in enumerate(zip(domain.axes, signal.shape, strict=True)):
+    for i, (axis, n) in enumerate(zip(domain.axes, shape, strict=True)):
         line = middle[:n].clone()
         line[:, i] = (torch.arange(n, dtype=torch.float64) + 0.5) / n
         centres.append(domain.to_user(line)[axis.name])

@@ -56,11 +56,11 @@ def field_strip(
     panels.append(("error", f"0 … {limit:.2g}", _panel(wrong / limit, size)))
     paper = Image.new("RGBA", (len(panels) * (size[0] + GAP) - GAP, HEAD + size[1]), (*plots.INK, 0))
     draw = ImageDraw.Draw(paper)
-    plots._write(draw, (0, 4), title, 20, paper.width, bold=True)
+    plots.write_line(draw, (0, 4), title, 20, paper.width, bold=True)
     for i, (name, note, picture) in enumerate(panels):
         x = i * (size[0] + GAP)
-        room = size[0] - plots._write(draw, (x + size[0], 38), note, 15, size[0], right=True) - 10
-        plots._write(draw, (x, 37), name, 16, room, bold=True)
+        room = size[0] - plots.write_line(draw, (x + size[0], 38), note, 15, size[0], right=True) - 10
+        plots.write_line(draw, (x, 37), name, 16, room, bold=True)
         paper.paste(picture, (x, HEAD))
     return paper
 

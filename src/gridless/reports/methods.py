@@ -1,5 +1,11 @@
 """How the numbers of a page were made, in words."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gridless.scoring.results import headline, scale_order, scale_text
+
 TITLE = "Photos, answered at any scale"
 METHOD = (
     "The truth is the photo in 8 bits, cropped to a whole number of input pixels times the scale, rounded. The "
@@ -46,3 +52,45 @@ ARCHIVE_METHOD = (
     "the same field with its 95 % t-interval, not corrected for the number of intervals; fields that follow one another "
     "are alike, so that the interval is too narrow. Maps show the first, the middle and the last field of the split."
 )
+FORECAST_TITLE = "Forecasts: what comes after the frames that were seen"
+FORECAST_METHOD = (
+    "Every window lies in a part of the film that is later than all that was learnt from; its first frames are seen, "
+    "with the holes, noise or sensors that the task names, and every place that was measured at a moment is asked, "
+    "each counting alike. A lead counts frames after the last seen one; below 0 it lies between seen frames. All "
+    "answers see the same frames. RMSE and CRPS are in the unit of the values. A number is the mean over windows of "
+    "the value per window. persistence is the last seen frame; damped-persistence lets what departs from the mean of "
+    "the past fade as past frames did; advection moves the last frame on along the motion of the seen ones; linear-"
+    "inverse is a linear law of the leading modes of the past. The skill of the curve is 1 − MSE / MSE of "
+    "persistence, both means over the windows. A gain is over persistence: the mean over windows of the difference on"
+    " the same window with its 95 % t-interval, not corrected for the number of intervals; windows that follow one "
+    "another are alike, so that the interval is too narrow. Pictures and animations show windows spread evenly over "
+    "the split."
+)
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a page says of its kind of rows."""
+
+    title: str
+    lead: str
+    reference: str
+    method: str
+
+
+def words_of(rows: Sequence[Mapping[str, Any]]) -> Words:
+    """By what was asked: moments of films, fields from readings, photos or grids at scales."""
+    scales = ", ".join(f"×{scale_text(s)}" for s in sorted({row["scale"] for row in rows} - {None}, key=scale_order))
+    if all(row.get("lead") is not None for row in rows):
+        lead = "A model turns the last frames of a film into a continuous field, which is asked here at later moments"
+        return Words(FORECAST_TITLE, lead, "persistence", FORECAST_METHOD)
+    if all(row.get("sensors") is not None for row in rows):
+        lead = "A model turns scattered readings into a continuous field"
+        archived = headline(rows) == "rmse"
+        title, method = (ARCHIVE_TITLE, ARCHIVE_METHOD) if archived else (FIELDS_TITLE, FIELDS_METHOD)
+        return Words(title, lead, "kriging", method)
+    photographed = any(row["metric"] == "psnr_rgb" for row in rows)
+    what = "small photo" if photographed else "coarse grid"
+    lead = f"A model turns a {what} into a continuous field, which is asked here at {scales}"
+    title, method = (TITLE, METHOD) if photographed else (GRIDS_TITLE, GRIDS_METHOD)
+    return Words(title, lead, "bicubic", method)

@@ -31,9 +31,10 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     return environment.get_template(template).render(values)
 
 
-def embed(png: bytes) -> str:
-    """A picture as an address that a page can carry inside itself."""
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def embed(picture: bytes) -> str:
+    """A PNG or WebP as an address that a page can carry inside itself."""
+    kind = "webp" if picture[8:12] == b"WEBP" else "png"
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode()
 
 
 def fact_lines(key: str, value: Any) -> list[str]:

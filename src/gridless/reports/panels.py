@@ -82,8 +82,8 @@ def draw_panels(panels: Sequence[Panel], ground: Ground, title: str = "") -> byt
         figure.suptitle(title, fontsize=13, x=0.01, ha="left", color=INK)
     for number, panel in enumerate(panels):
         axes = figure.add_subplot(rows, columns, number + 1)
-        drawn = _draw(axes, panel, ground, tall)
-        _name_axes(axes, ground, number % columns == 0, not flat or number == len(panels) - 1)
+        drawn = draw_panel(axes, panel, ground, tall)
+        name_axes(axes, ground, number % columns == 0, not flat or number == len(panels) - 1)
         placed: dict[str, Any] = (
             {"orientation": "vertical", "pad": 0.01, "aspect": 9, "fraction": 0.05}
             if flat
@@ -98,8 +98,8 @@ def draw_panels(panels: Sequence[Panel], ground: Ground, title: str = "") -> byt
     return file.getvalue()
 
 
-def _draw(axes: Any, panel: Panel, ground: Ground, tall: float) -> Any:
-    """The mappable of the panel's colour bar."""
+def draw_panel(axes: Any, panel: Panel, ground: Ground, tall: float) -> Any:
+    """One map on matplotlib's axes, `tall` times as high as wide; what its colour bar shows."""
     shades: dict[str, Any] = {"cmap": panel.colours, "vmin": panel.low, "vmax": panel.high}
     axes.set_facecolor(GROUND)
     shown = np.ma.masked_invalid(panel.values)
@@ -124,7 +124,8 @@ def _draw(axes: Any, panel: Panel, ground: Ground, tall: float) -> Any:
     return drawn
 
 
-def _name_axes(axes: Any, ground: Ground, left: bool, bottom: bool) -> None:
+def name_axes(axes: Any, ground: Ground, left: bool, bottom: bool) -> None:
+    """Degrees, or names and units, at the `left` and at the `bottom` of a page."""
     if ground.geographic:
         axes.yaxis.set_major_formatter(lambda value, _: _degrees(value, "N", "S"))
         axes.xaxis.set_major_formatter(lambda value, _: _degrees((value + 180) % 360 - 180, "E", "W"))

@@ -124,11 +124,11 @@ def strip(
     paper = Image.new("RGBA", (len(columns) * (width + gap) - gap, head + names + 2 * height + gap), (*INK, 0))
     draw = ImageDraw.Draw(paper)
     if title:
-        _write(draw, (0, 4), title, 20, paper.width, bold=True)
+        write_line(draw, (0, 4), title, 20, paper.width, bold=True)
     for i, ((name, note, picture), under) in enumerate(zip(columns, below, strict=True)):
         x = i * (width + gap)
-        room = width - _write(draw, (x + width, head + 6), note, 15, width, right=True) - 10
-        _write(draw, (x, head + 5), name, 16, room, bold=True)
+        room = width - write_line(draw, (x + width, head + 6), note, 15, width, right=True) - 10
+        write_line(draw, (x, head + 5), name, 16, room, bold=True)
         paper.paste(picture, (x, head + names))
         if under is not None:
             paper.paste(under, (x, head + names + height + gap))
@@ -266,14 +266,14 @@ def _legend(width: int, limit: float, note: str) -> Image.Image:
     bar = Image.fromarray(np.repeat(_heat(np.linspace(0, 1, width)[None]), 14, axis=0))
     legend.paste(bar, (0, 0))
     draw = ImageDraw.Draw(legend)
-    _write(draw, (0, 19), "0", 14, width)
-    _write(draw, (width, 19), f"{limit:g} and more", 14, width - 20, right=True)
-    _write(draw, (0, 45), "|prediction − truth|, full range 1", 14, width)
-    _write(draw, (0, 67), note, 14, width)
+    write_line(draw, (0, 19), "0", 14, width)
+    write_line(draw, (width, 19), f"{limit:g} and more", 14, width - 20, right=True)
+    write_line(draw, (0, 45), "|prediction − truth|, full range 1", 14, width)
+    write_line(draw, (0, 67), note, 14, width)
     return legend
 
 
-def _write(
+def write_line(
     draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
     text: str,

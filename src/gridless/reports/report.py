@@ -23,16 +23,8 @@ from typing import Any
 from PIL import Image
 
 from gridless.reports import plots
-from gridless.reports.methods import (
-    ARCHIVE_METHOD,
-    ARCHIVE_TITLE,
-    FIELDS_METHOD,
-    FIELDS_TITLE,
-    GRIDS_METHOD,
-    GRIDS_TITLE,
-    METHOD,
-    TITLE,
-)
+from gridless.reports.lead_curves import lead_curves
+from gridless.reports.methods import words_of
 from gridless.reports.pages import FACTS, embed, fact_lines, render, write_file
 from gridless.scoring.results import (
     CLASSICAL,
@@ -47,7 +39,6 @@ from gridless.scoring.results import (
     is_trained,
     number,
     read_results,
-    scale_order,
     scale_text,
     summarise,
     write_results,
@@ -162,10 +153,8 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     rows = [row for run in runs for row in run.rows]
     titles = [_title(run) for run in runs]
     photos, pictures = [], {}
-    fields = all(row.get("sensors") is not None for row in rows)
-    archived = fields and headline(rows) == "rmse"
-    photographed = any(row["metric"] == "psnr_rgb" for row in rows)
-    names = dict.fromkeys(row["image"] for row in rows if row.get("sensors") is None)
+    words = words_of(rows)
+    names = dict.fromkeys(row["image"] for row in rows if row.get("sensors") is None and row.get("lead") is None)
     pictured = [name for name in names if any((run.folder / "predictions" / name).is_dir() for run in runs)]
     for name in names:
         strips = []
@@ -184,7 +173,7 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
         photos.append({"name": name, "strips": strips, "groups": _groups([r for r in rows if r["image"] == name])})
     shown = []
     for run, title in zip(runs, titles, strict=True):
-        for file in sorted((run.folder / "fields").glob("*.png")):
+        for file in sorted(each for each in (run.folder / "fields").glob("*.*") if each.suffix in (".png", ".webp")):
             slug = re.sub(r"[^\w.-]+", "-", run.name)
             name = f"strips/{slug}-{file.name}"
             pictures[name] = file.read_bytes()
@@ -194,21 +183,17 @@ def _page(runs: Sequence[Run]) -> tuple[dict[str, Any], dict[str, bytes]]:
     curve = plots.training_curve({title: run.curve for title, run in zip(titles, runs, strict=True)})
     if curve:
         pictures["strips/training.png"] = curve
-    scales = ", ".join(f"×{scale_text(s)}" for s in sorted({row["scale"] for row in rows} - {None}, key=scale_order))
+    leads = lead_curves(rows)
+    if leads:
+        pictures["strips/leads.png"] = leads
     ours = ("base", "oracle")  # a part of the model, and no fair baseline
     usual = ", ".join(dict.fromkeys(r["label"] for r in rows if not is_trained(r) and r["label"] not in ours))
     page = {
-        "title": ARCHIVE_TITLE if archived else FIELDS_TITLE if fields else TITLE if photographed else GRIDS_TITLE,
-        "lead": (
-            "A model turns scattered readings into a continuous field"
-            if fields
-            else f"A model turns a coarse grid into a continuous field, which is asked here at {scales}"
-            if not photographed
-            else f"A model turns a small photo into a continuous field, which is asked here at {scales}"
-        )
-        + (f", beside what people use today: {usual}." if usual else "."),
-        "reference": "kriging" if fields else "bicubic",
-        "method": ARCHIVE_METHOD if archived else FIELDS_METHOD if fields else METHOD if photographed else GRIDS_METHOD,
+        "title": words.title,
+        "lead": words.lead + (f", beside what people use today: {usual}." if usual else "."),
+        "reference": words.reference,
+        "method": words.method,
+        "leads": "strips/leads.png" if leads else None,
         "groups": _groups(rows),
         "photos": photos,
         "fields": shown,
@@ -321,7 +306,8 @@ def _markdown(page: Mapping[str, Any]) -> str:
                 yield grid(head, body, "---:")
 
     parts = [f"# {page['title']}", plain(page["lead"]), *tables(page["groups"])]
-    parts += ["## Field by field"] if page["fields"] else []
+    parts += ["## Against the lead", f"![scores against the lead]({page['leads']})"] if page["leads"] else []
+    parts += ["## Window by window" if page["leads"] else "## Field by field"] if page["fields"] else []
     parts += [f"![{plain(strip['alt'])}]({strip['file']})" for strip in page["fields"]]
     parts += ["## Photo by photo"] if page["photos"] else []
     for photo in page["photos"]:

@@ -13,6 +13,7 @@ from gridless.model import FieldModel
 from gridless.protocols import Task
 from gridless.reports.field_maps import map_fields
 from gridless.reports.field_plots import picture_fields
+from gridless.reports.film import picture_films
 from gridless.runs.baselines import classical, climatology
 from gridless.scoring.evaluate import Baseline, evaluate
 from gridless.scoring.results import read_results, write_results
@@ -70,6 +71,7 @@ def evaluate_run(
         if pictures:
             picture_fields(model, asked, task, fields)
             map_fields(model, asked, task, fields)
+            picture_films(model, asked, task, fields)
         # what was kept of an earlier evaluation goes when the new one is complete: the numbers first, whose writing may fail
         write_results(rows, run / "results.csv")
         _take(aside, run / "predictions")
@@ -93,7 +95,7 @@ def other_data(source: c.AnyData, path: str | Path) -> c.AnyData:
     """The same kind of data from another place. Raises ConfigError for data that come from none."""
     if isinstance(source, c.Data):
         return replace(source, kind="cifar10" if source.kind == "cifar10" else "folder", path=str(path))
-    if isinstance(source, c.ArchiveData | c.VolumeData):
+    if isinstance(source, c.ArchiveData | c.FilmData | c.VolumeData):
         return replace(source, path=str(path))
     raise ConfigError(f"data.kind {source.kind!r} comes from no folder; leave --data out")
 
@@ -101,9 +103,9 @@ def other_data(source: c.AnyData, path: str | Path) -> c.AnyData:
 def label_of(source: c.AnyData, asked: Sequence[Signal]) -> str:
     """What rows call the data: the name of a folder or a file, and the units of its values."""
     path = getattr(source, "path", None)
-    if path is None or source.kind not in ("folder", "archive", "volumes"):
+    if path is None or source.kind not in ("folder", "archive", "films", "volumes"):
         return source.kind
-    domain = asked[0].domain if source.kind == "archive" else None
+    domain = asked[0].domain if source.kind in ("archive", "films") else None
     quantities = () if domain is None else domain.quantities
     return " ".join([Path(path).name, *(f"{q.name} ({q.unit})" if q.unit else q.name for q in quantities)])
 

@@ -94,13 +94,14 @@ class Table:
     metric: str
     scales: tuple[float | str, ...]
     lines: tuple[Line, ...]
-    sensors: bool = False
-    """The columns are counts of sensors."""
+    by: str = "scale"
+    """What the columns are: scales, counts of sensors, or leads."""
 
     @property
     def heads(self) -> tuple[str, ...]:
         """What stands over the columns."""
-        return tuple(f"{scale:g} sensors" if self.sensors else f"×{scale_text(scale)}" for scale in self.scales)
+        heads = {"sensors": "{} sensors", "lead": "lead {}", "scale": "×{}"}
+        return tuple(heads[self.by].format(scale_text(scale).replace("-", "−")) for scale in self.scales)
 
     @property
     def count(self) -> int:
@@ -113,10 +114,11 @@ class Table:
 
 
 def headline(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The metric that comes first: the error in units where answers are held against a climatology; else the PSNR of the
-    floats where there is one, which no rounding makes infinite."""
+    """The metric that comes first: the error in units of forecasts and where answers are held against a climatology; else
+    the PSNR of the floats where there is one, which no rounding makes infinite."""
     metrics = {row["metric"] for row in rows}
-    return "rmse" if "skill" in metrics else "psnr" if "psnr" in metrics else "psnr_rgb"
+    ahead = any(row.get("lead") is not None for row in rows)
+    return "rmse" if "skill" in metrics or ahead else "psnr" if "psnr" in metrics else "psnr_rgb"
 
 
 def grouped(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -163,17 +165,18 @@ def read_results(path: str | Path) -> list[dict[str, Any]]:
 def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | None = None) -> Table:
     """Mean over images per (model, scale), and the gain over `reference`, paired per image, with its 95 % t-interval.
 
-    Of fields, the columns are counts of sensors instead of scales. The reference is bicubic, of fields kriging
-    (gp where that was not asked).
+    Of fields, the columns are counts of sensors instead of scales, of forecasts leads. The reference is bicubic, of fields
+    kriging (gp where that was not asked), of forecasts persistence.
 
     rows  as of read_results; "label", else "model", names the line; "run", where given, says whose reference is meant
     Several values of one image (seeds, or the same baseline in several runs) are averaged first: the image is the unit.
     """
     rows = [row for row in rows if row["metric"] == metric]
-    sensors = any(row.get("sensors") is not None for row in rows)
-    rows = [{**row, "scale": float(row["sensors"])} for row in rows] if sensors else rows
+    by = next((tag for tag in ("lead", "sensors") if any(row.get(tag) is not None for row in rows)), "scale")
+    rows = rows if by == "scale" else [{**row, "scale": float(row[by])} for row in rows]
     kriged = any(row["model"] == "kriging" for row in rows)
-    reference = reference or (("kriging" if kriged else "gp") if sensors else "bicubic")
+    usual = {"lead": "persistence", "sensors": "kriging" if kriged else "gp", "scale": "bicubic"}
+    reference = reference or usual[by]
     values: dict[tuple, dict[tuple, list[float]]] = {}
     first: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -210,7 +213,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], metric: str, reference: str | N
             if entry and entry.count == full and sign * entry.mean == top:
                 row[i] = replace(entry, best=True)
     lines = [Line(label, first[label]["params"], is_trained(first[label]), tuple(grid[label])) for label in labels]
-    return Table(metric, scales, tuple(lines), sensors)
+    return Table(metric, scales, tuple(lines), by)
 
 
 def number(value: float, digits: int, signed: bool = False) -> str:
@@ -237,7 +240,7 @@ def is_trained(row: Mapping[str, Any]) -> bool:
 
 
 def image_key(row: Mapping[str, Any]) -> tuple:
-    return row["task"], row["data"], row["split"], row["image"], row.get("sensors"), row.get("noise")
+    return row["task"], row["data"], row["split"], row["image"], row.get("sensors"), row.get("noise"), row.get("lead")
 
 
 def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
@@ -251,8 +254,11 @@ def _typed(row: Mapping[str, str], where: str) -> dict[str, Any]:
             raise ValueError(f"{where}: got {column} {text!r}, expected a number; evaluate the run again") from None
 
     numbers = {"sensors": cast("sensors", int), "noise": cast("noise", float), "seed": cast("seed", int)}
+    numbers["lead"] = cast("lead", float)
     several = "×" in (entries["scale"] or "")  # one factor per axis
-    scale = entries["scale"] if several else cast("scale", float, numbers["sensors"] is None)
+    scale = (
+        entries["scale"] if several else cast("scale", float, numbers["sensors"] is None and numbers["lead"] is None)
+    )
     numbers |= {"scale": scale, "value": cast("value", float, True)}
     return {**entries, **numbers, "params": cast("params", int), "train_seconds": cast("train_seconds", float)}
 

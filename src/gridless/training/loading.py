@@ -10,6 +10,7 @@ from gridless.config.errors import ConfigError
 from gridless.config.merging import build, load_json
 from gridless.data import cifar10, folder, photos
 from gridless.data.archive_splits import split_archive
+from gridless.data.films import split_film
 from gridless.data.flows import flow_films
 from gridless.data.prior import FieldPrior
 from gridless.data.signals import Signal
@@ -38,6 +39,9 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
         case "archive":
             steps = split_archive(data, split)
             return signals(steps) if len(steps) else ()
+        case "films":
+            films = split_film(data, split)
+            return signals(films) if films else ()
         case "photos":
             pictures = photos(split)
         case "folder":
