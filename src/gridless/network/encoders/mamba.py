@@ -131,7 +131,7 @@ class MambaEncoder(nn.Module):
         return latents(self.read, y, patches, None if self.tokens is None else tokens.pos), y[:, :n]
 
     def advanced(self, readings: Tokens, before: ReadSoFar | None = None) -> ReadSoFar:
-        """What is kept after these readings too, in their order. Of what `missing_for_streams` names there must be nothing."""
+        """What is kept after these readings too, in their order; `missing_for_streams` must be empty."""
         if before is None:
             start = tuple(block.mixer.start(len(readings.x)) for block in self._mambas())
             none = torch.zeros(len(readings.x), dtype=torch.long, device=readings.x.device)
@@ -140,7 +140,11 @@ class MambaEncoder(nn.Module):
         counts = torch.full_like(before.counts, new)
         if mask is not None:
             real_first, counts = torch.argsort(~mask, dim=1, stable=True), mask.sum(1)
-            x, pos, mask = _take(x, real_first), _take(pos, real_first), torch.arange(new, device=x.device) < counts[:, None]
+            x, pos, mask = (
+                _take(x, real_first),
+                _take(pos, real_first),
+                torch.arange(new, device=x.device) < counts[:, None],
+            )
         layers, _ = self._continued(x, pos, mask, before)
         path = torch.cat([before.last, pos], 1)
         last = path.gather(1, counts[:, None, None].expand(-1, 1, pos.shape[-1]))

@@ -1,7 +1,7 @@
 """The selective scan of a sequence that goes on: from the state that earlier steps left to the one that is left now.
 
-The recurrence h_t = exp(dt_t A) h_{t−1} + dt_t x_t B_t is linear in h, so a block of steps is the scan from zero, by whatever
-kernel the device has, and what the state before it still says:
+The recurrence h_t = exp(dt_t A) h_{t−1} + dt_t x_t B_t is linear in h, so a block of steps is the scan from zero, by
+whatever kernel the device has, and what the state before it still says:
     y_t = scan(x, dt, A, B, C)_t + <C_t, exp(A Σ_{s≤t} dt_s) h>
     h' = exp(A Σ_s dt_s) h + Σ_t exp(A Σ_{s>t} dt_s) dt_t x_t B_t
 Sums of dt run within a block and from its end, so that no large sums are subtracted: A dt ≤ 0 only ever forgets.
