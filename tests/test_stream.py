@@ -1,7 +1,10 @@
 """Readings that come one after another: a stream's fields are those of all readings at once, at a price that stays."""
 
+import json
 import pickle
-from dataclasses import replace
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import gridless as gl
 from gridless.config.merging import merge
 
+ROOT = Path(__file__).parents[1]
 TOKENS = {"count": 6, "std": 0.5, "placement": "append", "read": "tokens"}
 ENCODER = {"kind": "mamba", "depth": 2, "expansion": 2.0, "ssm": {"state": 4, "direction": "forward"}, "tokens": TOKENS}
 STREAM = {"signal": {"axes": 3, "positions": None}, "encoder": ENCODER, "base": {"kind": "none"}}
@@ -168,6 +172,38 @@ def test_a_model_that_cannot_go_on_says_what_to_set(diff, what):
     assert what in str(error.value) and "\n" not in str(error.value)
 
 
+@dataclass(frozen=True)
+class Sums:
+    total: torch.Tensor
+    counts: torch.Tensor
+
+
+class RunningMean(torch.nn.Module):
+    """An encoder of one's own whose one latent is the mean of the tokens."""
+
+    missing_for_streams = ()
+
+    def __init__(self, signal, width, positions, count):
+        super().__init__()
+        self.width = width
+
+    def forward(self, tokens):
+        return self.latents_after(self.advanced(tokens)), tokens.x
+
+    def advanced(self, readings, before=None):
+        total, counts = readings.x.sum(1, keepdim=True), torch.full((len(readings.x),), readings.x.shape[1])
+        return Sums(total, counts) if before is None else Sums(before.total + total, before.counts + counts)
+
+    def latents_after(self, read):
+        mean = read.total / read.counts[:, None, None]
+        return gl.Tokens(mean, torch.full((len(mean), 1, 3), 0.5).to(mean))
+
+
+def test_an_encoder_of_ones_own_can_go_on():
+    model, samples = model_of({"encoder": gl.own(RunningMean, count=1)} | UNITS), readings()
+    assert_same(streamed(model, samples, (7, 1, 16)).field(), model.encode(samples))
+
+
 def test_a_model_of_grids_is_refused():
     grid = gl.Samples.from_grid(torch.rand(8, 8, 3))
     with pytest.raises(ValueError, match="tokenizer.kind = 'points'"):
@@ -231,3 +267,24 @@ def test_what_a_reading_costs_does_not_depend_on_the_past():
         size.append(len(pickle.dumps(stream.updated(new).read)))
     assert work[0] == work[1] and size[0] == size[1]
     assert flops(lambda: model.encode(many)) > 5 * sum(work[0])
+
+
+def test_the_tables_of_streams_are_those_of_the_committed_results():
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import streaming
+
+    found = json.loads((ROOT / "results" / "streaming.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    assert streaming.cost_table(found) in page and streaming.price_table(found) in page
+    text = " ".join(page.split())
+    worse = []
+    for seed in found["seeds"]:
+        rmse = {row["arm"]: row["rmse"] for row in found["price"] if row["seed"] == seed}
+        forwards, _, among = rmse.values()
+        worse.append(100 * (forwards / among - 1))
+    assert f"Forwards is {worse[0]:.0f} and {worse[1]:.0f} % worse" in text
+    assert f"answering 0 gives {found['zero']:.3f}" in text
+    both = [row["milliseconds"]["both"]["median"] for row in found["costs"]]
+    assert max(both) < 1.15 * min(both)
+    assert all(row["streamed"] == pytest.approx(row["rmse"], abs=1e-4) for row in found["price"] if "streamed" in row)
+    assert set(rmse) == set(streaming.ARMS)

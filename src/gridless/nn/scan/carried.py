@@ -29,7 +29,7 @@ def carried_scan(
     the state alone. Any device and floating dtype; differentiable where `selective_scan` is."""
     if x.shape[1] == 1:
         h = (dt[:, 0, :, None] * A).exp() * h + (dt * x)[:, 0, :, None] * B
-        return (h @ C[:, 0, :, None]).squeeze(-1)[:, None].to(x.dtype), h
+        return (h * C).sum(-1)[:, None].to(x.dtype), h
     parts = []
     for start in range(0, x.shape[1], BLOCK):
         some = (slice(None), slice(start, start + BLOCK))
