@@ -17,6 +17,8 @@ SSM = {"state": 4, "gap": 0.1}
 NO_WAVES = {"base": {"waves": 0}}
 """These readings are of a wave: a base that finds it leaves a network nothing to say."""
 POD = {"kind": "pod", "modes": 20, "degree": 10}
+FILM = {"signal": {"axes": 2}}
+"""Time is the first axis."""
 FLOW = {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}
 
 GRIDS = {
@@ -43,10 +45,19 @@ POINTS = {
     ),
     "scattered-pod": ("scattered", {"base": POD}),
     "sensors-pod-precision": ("scattered", {"base": POD, "head": {"combine": "precision"}}),
+    "film": ("scent-time", FILM),
+    "film-mamba": ("scent-time", merge(FILM, {"encoder": {"context": {"kind": "mamba", "depth": 1, "ssm": SSM}}})),
+    "film-untold": ("scent-time", merge(FILM, {"film": {"target": False}, "encoder": {"context": None}})),
+    "film-latent": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4, "unroll": "latent"}})),
+    "film-field": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4}, "decoder": {"calibration": None}})),
     "sensors-flow": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
     "sensors-flow-alone": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),
 }
-JOINT = {"v1": ("v1", {}), "v2": ("v2", {})}
+JOINT = {
+    "v1": ("v1", {}),
+    "v2": ("v2", {}),
+    "film-calibrated": ("scent-time", merge(FILM, {"decoder": {"calibration": {"kind": "queries"}}})),
+}
 """Their answers depend on the other questions of a call."""
 ARMS = (*GRIDS, *POINTS, *JOINT)
 SIZES = {"window": (8, 8), "mosaic": (17, 12)}

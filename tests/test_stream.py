@@ -159,6 +159,7 @@ def test_a_model_that_trained_on_is_refused():
         ({"encoder": {"tokens": {"read": "all"}}}, "encoder.tokens.read = 'tokens'"),
         ({"encoder": {"tokens": {"content": True}}}, "encoder.tokens.content = false"),
         ({"encoder": {"depth": 0}}, "encoder.depth of at least 1"),
+        ({"film": {}}, "film = none"),
         ({"signal": {"frame": "readings"}}, "signal.frame = 'domain'"),
         ({"head": {"kind": "flow", "steps": 3, "samples": 3, "depth": 1, "heads": 2}}, "head.kind 'point' or 'gaussian'"),
         ({"base": {"kind": "kriging"}, "tokenizer": {"base": True}}, "tokenizer.base = false"),

@@ -51,6 +51,7 @@ _HOMES = {
     "read_table": "data.tables",
     "Snapshots": "data.snapshots",
     "FieldSeries": "data.snapshots",
+    "Forecast": "tasks",
     "SparseField": "tasks",
     "Operator": "tasks",
     "Reconstruction": "tasks",

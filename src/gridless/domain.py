@@ -157,6 +157,11 @@ class Domain(config.Domain):
         return tuple(a.period is not None and abs(abs(a.length) - a.period) < 1e-3 * a.period for a in self.axes)
 
     @property
+    def time(self) -> int | None:
+        """Which axis is that of time: one of datetime64, or called `time`; None: there is none."""
+        return next((i for i, a in enumerate(self.axes) if a.unit == TIME or a.name.lower() == "time"), None)
+
+    @property
     def lengths(self) -> Float[Tensor, " d"]:
         """Units per unit of u."""
         return torch.tensor([axis.length for axis in self.axes], dtype=torch.float64)
@@ -169,7 +174,7 @@ class Domain(config.Domain):
             if set(coordinates) != set(self.names):
                 raise ValueError(f"expected the axes {', '.join(self.names)}, got {', '.join(map(str, coordinates))}")
         else:
-            array = _array(coordinates)
+            array = coordinates if isinstance(coordinates, Tensor) else np.asarray(coordinates)
             if array.shape[-1:] != (len(self.axes),):
                 raise ValueError(
                     f"expected coordinates (…, {len(self.axes)}) for the axes {', '.join(self.names)}, got {array.shape}"
@@ -315,10 +320,6 @@ def _shortest_arc(numbers: np.ndarray, period: float) -> tuple[float, float]:
 
 def _is(kind: tuple[str, ...], name: str, unit: str) -> bool:
     return name.lower() in kind or unit.lower() in kind
-
-
-def _array(values: object) -> np.ndarray | Tensor:
-    return values if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _numbers(name: str, values: object, unit: str) -> tuple[str, np.ndarray]:

@@ -37,7 +37,6 @@ from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap, latent_floats, tiles_of
 from gridless.network.parts import Decoder, Encoder, Head, Reader
-from gridless.network.posterior import FlowReader
 from gridless.network.processors import SelfAttentionProcessor
 from gridless.network.questions import (
     Question,
@@ -49,7 +48,8 @@ from gridless.network.questions import (
     units_answered,
     units_seen,
 )
-from gridless.network.readers import NetworkCorrection, PointReader, WindowReader, weights_mark
+from gridless.network.readers import NetworkCorrection, WindowReader, weights_mark
+from gridless.network.scattered import point_reader
 from gridless.network.slices import of_slices
 from gridless.network.stream import Stream
 from gridless.network.tokenizers import PatchTokenizer, pad_to
@@ -81,9 +81,8 @@ class FieldModel(
         positions = attention is not None and attention.bias.kind == "euclid"
         self.encoder: Encoder = build_encoder(config, positions)
         self.latents = latent_count(config)
-        self.processor: nn.Module = (
-            SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else nn.Identity()
-        )
+        processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
+        self.processor: nn.Module = processor or nn.Identity()
         self.decoder: Decoder = build_decoder(config, self.encoder.width, self.latents)
         self.local_width = self.decoder.local_width
         self.local = build_local(config, self.tokenizer, self.latents, self.local_width)
@@ -161,11 +160,7 @@ class FieldModel(
 
     def _reader(self, samples: Samples, pad: bool, solved: Solved | None) -> Reader:
         if self.points:
-            points = samples.as_points()
-            if isinstance(self.config.head, c.FlowHead):
-                return FlowReader.of(self, points, self.config.head.samples, 0)
-            latents = self.read(self.latent(points, solved))
-            return PointReader(self, latents, self.frame(points), units_seen(self.config.signal, points))
+            return point_reader(self, samples, solved, self.domain)
         signal, shape = self.config.signal, samples.grid_shape
         samples_fit = all(n <= w for n, w in zip(samples.on_grid().shape[1:-1], signal.tiles, strict=True))
         whole = samples_fit and not any(samples.joins)
@@ -185,18 +180,22 @@ class FieldModel(
         values = units_seen(self.config.signal, samples).standard(samples.values)
         return values.to(self._dtype).unflatten(1, samples.grid_shape)
 
-    def latent(self, points: Samples, solved: Solved | None = None) -> Tokens:
-        """Latents of scattered readings."""
-        return self.processor(self.encoder(self.tokens(points, solved))[0])
+    def latent(
+        self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
+    ) -> Tokens:
+        """Latents of scattered readings; of a film's for the asked `moment`."""
+        return self.processor(self.encoder(self.tokens(points, solved, moment))[0])
 
-    def tokens(self, points: Samples, solved: Solved | None = None) -> Tokens:
+    def tokens(
+        self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
+    ) -> Tokens:
         """Scattered readings, each a token."""
         units = units_seen(self.config.signal, points)
         values = units.standard(points.values).to(self._dtype)
         place, base = self.frame(points)(points.point_coords), None
         if self.known is not None and solved is not None:
             base = left_out(solved, units)
-        return self.tokenizer(place, values, points.mask, base)
+        return self.tokenizer(place, values, points.mask, base, moment)
 
     def read(self, latents: Tokens) -> Encoded:
         """Latents as the decoder reads them, once per field."""

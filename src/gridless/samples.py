@@ -214,6 +214,17 @@ class Samples:
         coords = grid(*self.grid_shape, dtype=self.values.dtype, device=self.values.device)
         return replace(self, shape=None, coords=coords.expand(len(self.values), -1, -1))
 
+    def compacted(self) -> "Samples":
+        """Points without those that are masked, as far as the fields of the batch have as many."""
+        if self.mask is None or self.coords is None or bool(self.mask.all()):
+            return self
+        count = max(1, int(self.mask.sum(1).max()))
+        chosen = (~self.mask).int().argsort(dim=1, stable=True)[:, :count]
+        rows = torch.arange(len(self.values), device=chosen.device)[:, None]
+        mask, noise = self.mask[rows, chosen], None if self.noise is None else self.noise[rows, chosen]
+        values, coords = self.values[rows, chosen], self.coords[rows, chosen]
+        return replace(self, values=values, coords=coords, noise=noise, mask=None if bool(mask.all()) else mask)
+
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
         return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)
 

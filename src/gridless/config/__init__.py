@@ -7,10 +7,21 @@ Every part that comes in several kinds carries a `kind`; `building.py` turns eac
 
 from gridless.config.attention import Attention, Bias
 from gridless.config.bases import Base, Interpolation, Kriging, NoBase, Oi, Pod
-from gridless.config.data import AnyData, ArchiveData, Data, Family, FieldKind, PriorData, VolumeData, WaveData
+from gridless.config.data import (
+    AnyData,
+    ArchiveData,
+    Data,
+    Family,
+    FieldKind,
+    FlowData,
+    PriorData,
+    VolumeData,
+    WaveData,
+)
 from gridless.config.decoders import (
     AttentionLayer,
     Block,
+    Calibration,
     Composer,
     Decoder,
     Direct,
@@ -26,6 +37,8 @@ from gridless.config.decoders import (
 from gridless.config.domain import Axis, Domain, Quantity
 from gridless.config.encoders import (
     Encoder,
+    GroupContext,
+    MambaContext,
     MambaEncoder,
     NoEncoder,
     PerceiverEncoder,
@@ -34,6 +47,7 @@ from gridless.config.encoders import (
     Ssm,
     TransformerEncoder,
 )
+from gridless.config.film import Film
 from gridless.config.fourier import Band, Gaussian
 from gridless.config.heads import FlowHead, GaussianHead, Head, PointHead, Time
 from gridless.config.model import Model
@@ -41,7 +55,7 @@ from gridless.config.own import Own, own
 from gridless.config.processors import Processor, SelfAttention
 from gridless.config.recipe import Recipe
 from gridless.config.signal import Signal
-from gridless.config.tasks import Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
+from gridless.config.tasks import Forecast, Operator, Reconstruction, SparseField, SuperResolution, Task, Uniform
 from gridless.config.tokenizers import Patches, Points, Stem, Tokenizer
 from gridless.config.training import Optimizer, Train
 
@@ -55,6 +69,7 @@ __all__ = [
     "Base",
     "Bias",
     "Block",
+    "Calibration",
     "Composer",
     "Data",
     "Decoder",
@@ -63,15 +78,20 @@ __all__ = [
     "Encoder",
     "Family",
     "FieldKind",
+    "Film",
+    "FlowData",
     "FlowHead",
+    "Forecast",
     "Gaussian",
     "GaussianHead",
+    "GroupContext",
     "Head",
     "Interpolation",
     "Joint",
     "Kriging",
     "Lainr",
     "Local",
+    "MambaContext",
     "MambaEncoder",
     "Mlp",
     "Model",

@@ -1,12 +1,13 @@
-"""What is learnt from: pictures, waves with a formula, random fields of many kinds, or an archive of fields over time."""
+"""What is learnt from: pictures, waves with a formula, random fields of many kinds, simulated flows, an archive of fields
+over time, or scans."""
 
 from typing import Annotated, Literal
 
-from annotated_types import MinLen
+from annotated_types import Ge, Lt, MinLen
 from pydantic import BeforeValidator, Discriminator
 
 from gridless.config.frozen import config
-from gridless.config.numbers import Count, NonNegative
+from gridless.config.numbers import Count, Natural, NonNegative, Positive
 
 Family = Literal["simple", "multi_frequency", "radial", "interference", "modulated", "composite"]
 FieldKind = Literal["stationary", "trend", "waves", "fronts", "patches", "plumes", "nonstationary", "skewed"]
@@ -78,4 +79,34 @@ class VolumeData:
     path: str | None = None
 
 
-AnyData = Annotated[Data | WaveData | PriorData | ArchiveData | VolumeData, Discriminator("kind")]
+@config
+class FlowData:
+    """Films of flows that are simulated, on the periodic unit square (Navier–Stokes, the vorticity) or line (Burgers, the
+    velocity). A trajectory's number is its seed; the splits share none."""
+
+    kind: Literal["flows"] = "flows"
+    equation: Literal["navier-stokes", "burgers"] = "navier-stokes"
+    viscosity: Positive = 1e-3
+    forcing: Literal["fno", "kolmogorov", "random"] | None = None
+    """What drives a flow of Navier–Stokes: the diagonal waves of the published sets, a shear, or random large waves that
+    turn; None: nothing, it decays."""
+    side: Annotated[Count, Ge(2)] = 32
+    """Cells of a film along every axis; the simulation has at least 64, and more where viscosity asks for them."""
+    frames: Count = 20
+    step: Positive = 1.0
+    """Seconds from frame to frame."""
+    start: NonNegative = 0.0
+    """Seconds from the random field at the beginning to the first frame."""
+    count: Annotated[Count, Lt(1_000_000)] = 64
+    """Films to learn from."""
+    val: Annotated[Natural, Lt(1_000_000)] = 8
+    test: Annotated[Natural, Lt(1_000_000)] = 16
+    path: str | None = None
+    """A folder that keeps what was simulated; None: it is kept in memory alone."""
+
+    def __post_init__(self):
+        if self.equation == "burgers" and self.forcing is not None:
+            raise ValueError(f"data.forcing is of navier-stokes, burgers has none; leave {self.forcing!r} out")
+
+
+AnyData = Annotated[Data | WaveData | PriorData | ArchiveData | VolumeData | FlowData, Discriminator("kind")]

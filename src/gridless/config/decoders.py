@@ -50,6 +50,17 @@ class Lainr:
 
 
 @config
+class Calibration:
+    """What answers do among themselves before the head: `queries` in groups of `size`, so that an answer depends on the
+    other questions; or each reads `size` fixed `anchors` and none of the others."""
+
+    kind: Literal["queries", "anchors"] = "queries"
+    size: Count = 64
+    heads: Count = 4
+    head_width: Count = 16
+
+
+@config
 class Scent:
     kind: Literal["scent"] = "scent"
     hidden: Count = 512
@@ -62,6 +73,7 @@ class Scent:
     skip: bool = True
     joint: bool = False
     """Attention among the queries in every block: an answer then depends on the other questions."""
+    calibration: Calibration | None = None
 
 
 @config

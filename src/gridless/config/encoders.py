@@ -78,6 +78,29 @@ class TransformerEncoder:
 
 
 @config
+class GroupContext:
+    """Before the latents read them, tokens read one another in groups of `size`: other ones in every layer, drawn at random
+    in training, else the same for the same readings."""
+
+    kind: Literal["groups"] = "groups"
+    size: Count = 64
+    depth: Count = 2
+    heads: Count = 4
+    head_width: Count = 16
+    expansion: Positive = 2.0
+
+
+@config
+class MambaContext:
+    """… or as a sequence along a space-filling curve."""
+
+    kind: Literal["mamba"] = "mamba"
+    depth: Count = 2
+    expansion: Positive = 2.0
+    ssm: Ssm = Ssm()
+
+
+@config
 class PerceiverEncoder:
     """A cascade of latents, one stage for each of `widths`."""
 
@@ -90,6 +113,7 @@ class PerceiverEncoder:
     expansion: Positive = 4.0
     frozen: bool = False
     """The latents' sinusoidal start does not learn, as in SCENT's reference code."""
+    context: Annotated[GroupContext | MambaContext, Discriminator("kind")] | None = None
 
 
 @config

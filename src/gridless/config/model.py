@@ -4,6 +4,7 @@ from gridless.config.bases import Base, NoBase
 from gridless.config.decoders import Decoder, Lainr, Local
 from gridless.config.domain import Domain
 from gridless.config.encoders import Encoder, MambaEncoder
+from gridless.config.film import Film
 from gridless.config.frozen import config
 from gridless.config.heads import Head, PointHead
 from gridless.config.numbers import Count, Positive
@@ -24,6 +25,8 @@ class Model:
     local: Local | None = None
     head: Head = PointHead()
     base: Base = NoBase()
+    film: Film | None = None
+    """Of a model of films; None: no axis is told from the others."""
     domain: Domain | None = None
     """Of the fields that training saw; samples without one of their own lie there."""
     step: tuple[Positive, ...] | None = None

@@ -14,6 +14,8 @@ class SelfAttention:
     group: Count = 1
     """So many consecutive latents are narrowed together, which saves what neighbours have in common."""
     depth: Natural = 0
+    tied: bool = False
+    """One block, `depth` times."""
     heads: Count = 8
     head_width: Count = 64
     expansion: Positive = 4.0

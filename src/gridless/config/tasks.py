@@ -5,7 +5,7 @@
 
 from typing import Annotated, Literal
 
-from annotated_types import Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, ConfigDict, Discriminator, FiniteFloat
 from pydantic.dataclasses import dataclass
 
@@ -146,4 +146,37 @@ class Operator:
             raise ValueError(f"task.sensors is a range from low to high, got {self.sensors[0]}, {self.sensors[1]}")
 
 
-Task = Annotated[SuperResolution | Reconstruction | SparseField | Operator, Discriminator("kind")]
+@config
+class Forecast:
+    """The first frames of a film are seen, any moment is asked: those frames, what lies between them, and what comes."""
+
+    kind: Literal["forecast"] = "forecast"
+    seen: Count = 4
+    """Frames."""
+    ahead: Count = 4
+    """So many frames after the last one that is seen are asked."""
+    step: Count = 1
+    """Frames of the film from one of these to the next; evaluation asks the frames between as well."""
+    sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] | None = None
+    """So many places of a frame are seen, log-uniform, one number for a batch; None: all of them."""
+    moving: bool = False
+    """The sensors stand at other places in every frame."""
+    noise: NonNegative = 0.0
+    """Every value that is seen is multiplied by 1 + N(0, noise²)."""
+    missing: Annotated[FiniteFloat, Ge(0), Lt(1)] = 0.0
+    """This share of the area, a box at a random place, is not seen in any frame."""
+    stride: Count | None = None
+    """Evaluation's windows start so many frames of the film apart; None: they lie side by side."""
+    windows: Count | None = None
+    """Evaluation takes at most so many windows of a film, spread evenly."""
+    leads: Annotated[tuple[FiniteFloat, ...], BeforeValidator(_several)] | None = None
+    """Evaluation asks so many steps after the last seen frame; None: every frame that is not seen."""
+
+    def __post_init__(self):
+        if self.sensors is not None and self.sensors[0] > self.sensors[1]:
+            raise ValueError(f"task.sensors is a range from low to high, got {self.sensors[0]}, {self.sensors[1]}")
+        if self.moving and self.sensors is None:
+            raise ValueError("task.moving is about sensors; say how many, task.sensors")
+
+
+Task = Annotated[SuperResolution | Reconstruction | SparseField | Operator | Forecast, Discriminator("kind")]

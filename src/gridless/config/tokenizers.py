@@ -41,6 +41,8 @@ class Points:
     base: bool = False
     """Tokens and questions know what the base says there, and how sure it is: of a reading's place, without that reading.
     Kriging can leave readings out; where a base cannot, tokens know nothing of it."""
+    frozen: Count | None = None
+    """Values enter through a random linear layer of this width that does not learn; None: as they are."""
     product: bool = True
     """The features times the value stand beside both: their mean over the readings is a spectrum."""
 

@@ -32,7 +32,12 @@ def build_tokenizer(config: c.Model) -> PatchTokenizer | PointTokenizer:
                 config.tokenizer, config.signal, config.width, not isinstance(config.encoder, c.NoEncoder)
             )
         case c.Points():
-            return PointTokenizer(config.tokenizer, config.signal, config.width, informed(config))
+            return PointTokenizer(config.tokenizer, config.signal, config.width, informed(config), targeted(config))
+
+
+def targeted(config: c.Model) -> bool:
+    """Whether tokens know the moment that is asked."""
+    return config.film is not None and config.film.target
 
 
 def informed(config: c.Model) -> bool:

@@ -51,10 +51,16 @@ class PointHead(nn.Module):
         return None if draws is None else CorrectedDraws(draws, solved, correction)
 
     def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
-        """The mean squared (`l1`: absolute) error in standard units."""
+        """The mean squared error in standard units (`l1`: absolute; `relative`: over the mean square of the field's
+        values)."""
         units = model.units(samples)
         value = model.encode(samples, checked=False)(question.coords, question.cell, latents_at=question.latents_at)
-        error = question.error(units.standard(value).float(), units.standard(question.target).float())
+        target = units.standard(question.target).float()
+        error = question.error(units.standard(value).float(), target)
+        if kind == "relative":
+            real = target if question.measured is None else torch.where(question.measured[..., None], target, 0.0)
+            size = real.square().sum((1, 2)).clamp(min=SMALLEST_ERROR * real[0].numel())
+            return (error.square().sum((1, 2)) / size).mean()
         return question.mean(error.abs() if kind == "l1" else error.square())
 
 

@@ -12,7 +12,7 @@ class SelfAttentionProcessor(nn.Module):
     """SCENT's latent self-attention: `depth` pre-norm blocks with gated feed-forwards. Depth 0 changes nothing.
 
     With `latent`, a linear layer narrows every latent to so many numbers and another widens them: all that is answered
-    follows from the numbers in between (`narrow`'s outputs).
+    follows from the numbers in between (`narrow`'s outputs). `tied`: one block `depth` times, SCENT's temporal warp.
     """
 
     def __init__(self, processor: config.SelfAttention, width: int):
@@ -24,10 +24,11 @@ class SelfAttentionProcessor(nn.Module):
             self.narrow, self.widen = nn.Linear(wide, kept), nn.Linear(kept, wide)
         blocks = [
             SelfAttentionBlock(width, processor.heads, processor.head_width, processor.expansion)
-            for _ in range(processor.depth)
+            for _ in range(min(processor.depth, 1) if processor.tied else processor.depth)
         ]
+        self.times = processor.depth if processor.tied else 1
         self.blocks = nn.ModuleList(blocks)
-        scale_branches(blocks)
+        scale_branches(blocks, self.times)
 
     def forward(self, latents: Tokens) -> Tokens:
         x = latents.x
@@ -38,6 +39,6 @@ class SelfAttentionProcessor(nn.Module):
                 )
             together = x.unflatten(1, (-1, self.group)).flatten(2)
             x = self.widen(self.narrow(together)).unflatten(2, (self.group, -1)).flatten(1, 2)
-        for block in self.blocks:
+        for block in [*self.blocks] * self.times:
             x = block(x, latents.mask)
         return Tokens(x, latents.pos, latents.mask)

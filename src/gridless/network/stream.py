@@ -121,6 +121,7 @@ def check_streams(network: Network, keep: bool) -> None:
         "tokenizer.kind = 'points'": isinstance(config.tokenizer, c.Points),
         "tokenizer.base = false": network.known is None,
         "signal.frame = 'domain'": config.signal.frame == "domain",
+        "film = none": config.film is None,
         "head.kind 'point' or 'gaussian'": not isinstance(config.head, c.FlowHead),
         "encoder.kind = 'mamba' with ssm.direction 'forward', tokens.placement 'append' and tokens.read 'tokens'": (
             isinstance(encoder, SequentialEncoder)

@@ -14,6 +14,7 @@ from gridless.nn.fourier import AxisFourier, GaussianFourier
 from gridless.nn.stem import Stem
 from gridless.protocols import Answer
 
+MOMENT_BANDS = 8  # of the asked moment: from a quarter to two cycles per window of time
 SURPRISE = 6.0  # deviations beyond which a surprise counts less and less
 
 
@@ -86,17 +87,33 @@ class PatchTokenizer(nn.Module):
 
 class PointTokenizer(nn.Module):
     """Every reading a token: a linear layer on its value, the Fourier features of its coordinate and, with `product`,
-    the features times the value, whose mean over the readings is a non-uniform Fourier transform of them."""
+    the features times the value, whose mean over the readings is a non-uniform Fourier transform of them. Of a film a
+    token also knows the moment that is asked (`moment`), and values may enter through a layer that does not learn, as in
+    SCENT."""
 
     stem = None
+    entry: Float[Tensor, "C F"] | None
 
-    def __init__(self, tokenizer: config.Points, signal: config.Signal, width: int, informed: bool = False):
+    def __init__(
+        self,
+        tokenizer: config.Points,
+        signal: config.Signal,
+        width: int,
+        informed: bool = False,
+        targeted: bool = False,
+    ):
+        """`informed`: by the base; `targeted`: of the asked moment."""
         super().__init__()
         self.fourier = GaussianFourier(tokenizer.fourier, signal.places) if tokenizer.place else None
         self.product, times = tokenizer.product, 1 + signal.channels * tokenizer.product
         features = 0 if self.fourier is None else self.fourier.width * times
         self.base = nn.Linear(3 * signal.channels, width) if informed else None
-        self.embed = nn.Linear(features + signal.channels, width)
+        entry = None if tokenizer.frozen is None else torch.randn(signal.channels, tokenizer.frozen)
+        self.register_buffer("entry", entry)
+        band = config.Band(low=0.25, high=MOMENT_BANDS / 4, count=MOMENT_BANDS)
+        self.moment = AxisFourier(band, 1, 0.0) if targeted else None
+        moments = 0 if self.moment is None else self.moment.width
+        self.embed = nn.Linear(features + moments + (tokenizer.frozen or signal.channels), width)
 
     def forward(
         self,
@@ -104,9 +121,14 @@ class PointTokenizer(nn.Module):
         values: Float[Tensor, "B N C"],
         mask: Bool[Tensor, "B N"] | None = None,
         base: Answer | None = None,
+        moment: Float[Tensor, " B"] | None = None,
     ) -> Tokens:
-        """`base`: what the base says at each place without its reading, in standard units."""
-        parts = [values]
+        """`base`: what the base says at each place without its reading, in standard units. `moment`: that is asked, in
+        windows of time."""
+        parts = [values if self.entry is None else values @ self.entry.to(values.dtype)]
+        if self.moment is not None and moment is not None:
+            known = self.moment(moment[:, None, None]).to(values.dtype)
+            parts.append(known.expand(-1, coords.shape[1], -1))
         if self.fourier is not None:
             place = self.fourier(coords).to(values.dtype)
             parts.insert(0, place)

@@ -29,10 +29,10 @@ def start_at_zero(layer: nn.Module) -> None:
 
 
 @torch.no_grad()
-def scale_branches(blocks: Iterable[Branching]) -> None:
+def scale_branches(blocks: Iterable[Branching], times: int = 1) -> None:
     """Shrinks the last layers of the branches of pre-norm blocks (`branch_ends()`), so that the stream's variance does
-    not grow with the number of blocks."""
+    not grow with the number of blocks, each of which stands in it so many `times`."""
     ends = [end for block in blocks for end in block.branch_ends()]
     for end in ends:
         for parameter in end.parameters():  # the bias too: of many branches the biases alone would grow
-            parameter.div_(sqrt(len(ends)))
+            parameter.div_(sqrt(times * len(ends)))

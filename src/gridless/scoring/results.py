@@ -18,9 +18,9 @@ import numpy as np
 from gridless.files import replacing
 from gridless.scoring.statistics import estimate_mean
 
-TAGS = ("scale", "sensors", "noise")
+TAGS = ("scale", "sensors", "noise", "lead")
 """What a question is about, blank where it does not apply: how much finer a grid is asked than seen, how many readings a
-field was recovered from, and their noise."""
+field was recovered from, their noise, and how many frames after the last one that was seen is asked."""
 NEEDED = ("model", "task", "data", "split", "image", "scale", "metric", "value", "params", "train_seconds", "seed")
 COLUMNS = (*NEEDED, *(tag for tag in TAGS if tag not in NEEDED))
 """A file without some of the tags is read as one with blanks."""

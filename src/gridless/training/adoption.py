@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ def adopt_data(model: FieldModel, data: Sequence[Signal] | Source, task: Task) -
     """The model keeps what its signals share, in its config; what is given there already stays."""
     if task.kind == "operator":
         adopt_units(model, data)
+    if isinstance(task, c.Forecast) and model.config.film is not None:
+        film = replace(model.config.film, frames=task.seen + task.ahead, seen=task.seen)
+        model.adopt(replace(model.config, film=film))
     adopt_domain(model, data, task)
 
 
@@ -29,9 +33,10 @@ def adopt_domain(model: FieldModel, data: Sequence[Signal] | Source, task: Task)
     if model.config.domain is not None or isinstance(data, Source):
         return
     looked_at = [data[i] for i in sorted({0, min(1, len(data) - 1), len(data) - 1})]
-    domain = looked_at[0].domain
+    domain_of = getattr(task, "domain_of", attrgetter("domain"))  # of a task that shows parts of signals
+    domain, *others = map(domain_of, looked_at)
     whole = model.config.signal.whole
-    if domain is None or any(signal.domain is None if whole else signal.domain != domain for signal in looked_at):
+    if domain is None or any(other is None if whole else other != domain for other in others):
         return
     step = None
     if task.kind == "reconstruction" and isinstance(looked_at[0], GridSignal):

@@ -10,6 +10,7 @@ from gridless.config.errors import ConfigError
 from gridless.config.merging import build, load_json
 from gridless.data import cifar10, folder, photos
 from gridless.data.archive_splits import split_archive
+from gridless.data.flows import flow_films
 from gridless.data.prior import FieldPrior
 from gridless.data.signals import Signal
 from gridless.data.sources import signals
@@ -30,6 +31,8 @@ def load_data(data: c.AnyData, split: str, each: int = 64) -> Sequence[Signal]:
             return WaveSource(data.families, split, data.fields if split == "train" else None, each)
         case "prior":
             return FieldPrior(data.kinds, split, data.each)
+        case "flows":
+            return flow_films(data, split)
         case "volumes":
             return split_volumes(data, split)
         case "archive":

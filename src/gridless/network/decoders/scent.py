@@ -9,7 +9,8 @@ Deviations: frequencies are N(0, std²) cycles per unit (the notebook divides by
 leaves almost no frequency at all); the residual around the cross-attention is SCENT's, the notebook has none; features
 read locally are added to the queries after the attention, and with them the asked cell enters.
 Options that the documents propose: a width per block (`widths`), attention among the queries (`joint`; the published
-fix that the hybrid gave up for its memory).
+fix that the hybrid gave up for its memory); for space and time, a calibration of the answers before the head
+(`calibration.py`).
 """
 
 from dataclasses import replace
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.coords import distinct
+from gridless.network.decoders.calibration import build_calibration
 from gridless.network.encoded import Tokens
 from gridless.nn.attention import AmongThemselves, CrossAttention, GatedFeedForward, SpatialBias, nearest
 from gridless.nn.fourier import GaussianFourier
@@ -35,6 +37,7 @@ class ScentDecoder(nn.Module):
         if len(widths) != decoder.depth:
             raise ValueError(f"decoder.widths names {len(widths)} widths for a decoder.depth of {decoder.depth}")
         self.joint = decoder.joint and decoder.depth > 0
+        self.calibration = None
         self.fourier = GaussianFourier(decoder.fourier, signal.places)
         self.query = nn.Linear(self.fourier.width, hidden)
         self.attention: CrossAttention | None = None
@@ -56,6 +59,9 @@ class ScentDecoder(nn.Module):
         scale_branches([*mixes, *blocks])
         self.width = widths[-1] if widths else hidden
         self.skip = nn.Linear(self.fourier.width, self.width) if decoder.skip else None
+        if decoder.calibration is not None:
+            self.calibration = build_calibration(decoder.calibration, self.width)
+            self.joint = self.joint or decoder.calibration.kind == "queries"
 
     def prepare(self, latents: Tokens) -> Tokens:
         """What every query reads, once per field."""
@@ -80,7 +86,20 @@ class ScentDecoder(nn.Module):
         latents_at: Float[Tensor, "B Q d"] | None = None,
     ) -> Float[Tensor, "B Q F"]:
         """`latents_at`: where the latents are read, if not at the coordinates that are decoded."""
-        coords = distinct(coords)
+        x = self._features(distinct(coords), latents, local, latents_at)
+        if self.calibration is None or latents is None:
+            return x
+        places = latents.pos[:, : self.calibration.size]
+        anchors = self._features(places, latents, None, None) if self.calibration.reads_anchors else None
+        return self.calibration(x, coords, anchors)
+
+    def _features(
+        self,
+        coords: Float[Tensor, "B|1 Q d"],
+        latents: Tokens | None,
+        local: Float[Tensor, "B Q H"] | None,
+        latents_at: Float[Tensor, "B Q d"] | None,
+    ) -> Float[Tensor, "B Q F"]:
         encoding = self.fourier(coords)
         x = self.query(encoding)
         if self.attention is not None and latents is not None:

@@ -5,6 +5,7 @@ Source: SCENT (Park et al. 2025, arXiv 2504.12262) after Perceiver IO (Jaegle et
               z += W (stage k−1's z)          (between equal numbers of latents)
               z += self-attention(norm z);  z += GEGLU(norm z)
     latents = the last stage's z; the self-attention between them that follows in SCENT is the model's `processor`
+before that, for space and time, the context embedding (`contexts.py`): tokens read one another in groups
 Deviations: `frozen = false` lets the latents learn (in the reference code they stay at their sinusoidal start); stages
 with unequal numbers of latents are not offered, for the published cascade has equal ones.
 """
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.network.encoded import Tokens
+from gridless.network.encoders.contexts import build_context
 from gridless.network.encoders.position_tokens import even_positions
 from gridless.nn.attention import CrossAttention, SelfAttentionBlock
 from gridless.nn.fourier import sinusoidal_table
@@ -26,6 +28,7 @@ class PerceiverEncoder(nn.Module):
     def __init__(self, encoder: config.PerceiverEncoder, signal: config.Signal, width: int, positions: bool):
         super().__init__()
         self.width, self.count = encoder.widths[-1], encoder.count
+        self.context = build_context(encoder.context, width)
         steps = zip((None, *encoder.widths), encoder.widths, strict=False)
         stages = [Stage(encoder, width, before, own) for before, own in steps]
         self.stages = nn.ModuleList(stages)
@@ -37,6 +40,7 @@ class PerceiverEncoder(nn.Module):
             self.register_buffer("pos", even)
 
     def forward(self, tokens: Tokens) -> tuple[Tokens, Float[Tensor, "B N D"]]:
+        tokens = tokens if self.context is None else self.context(tokens)
         first, *others = self.stages
         z = first(tokens.x, tokens.mask, None)
         for stage in others:

@@ -19,6 +19,7 @@ from gridless.coords import grid
 from gridless.data.pictures import quantise
 from gridless.field import Field
 from gridless.model import FieldModel
+from gridless.protocols import Case
 from gridless.reports.inside import plots
 from gridless.reports.inside.answers import jitter_curve, radial_spectrum, tapered
 from gridless.reports.inside.exhibits import WHOLE, Exhibits, telling_points
@@ -35,7 +36,6 @@ from gridless.reports.inside.vectors import (
     tsne,
 )
 from gridless.samples import Samples
-from gridless.tasks import Case
 
 POINTS = 2000  # in a t-SNE
 NEIGHBOURS = 24

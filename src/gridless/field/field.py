@@ -1,6 +1,6 @@
 """A field: a function of coordinates that answers at any place and resolution. A value, not a module's state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from gridless.coords import Lattice, asked_shape, lattice, ranges_of, sizes
 from gridless.domain import Coordinates
+from gridless.field.derivatives import derivatives
+from gridless.field.section import section
 from gridless.intake import pixel_sizes, within_unit, writable
 from gridless.protocols import Answer, Base, Correction, Solved, answer_of
 from gridless.samples import Samples
@@ -143,6 +145,12 @@ class Field:
         parts = parts or [self.samples.values.new_empty(len(x), n, 0, self.channels)]
         return torch.cat(parts, 2).transpose(0, 1).reshape(n, *tail, self.channels)
 
+    def at(self, **coordinates: object) -> "Field":
+        """The field of the other axes where these stand still, by the names of the domain: `at(time="2020-01-31")` is a
+        map. Raises ValueError for other names, for places outside, and where no axis would be left."""
+        parts = section(self.samples, self.solved, self.correction, coordinates)
+        return Field(*parts, self.finest_cell, self.checked)
+
     def to_grid(
         self,
         scale: float | Sequence[float] | None = None,
@@ -242,7 +250,7 @@ class Field:
         cell = pixel_sizes(cell, x, self.checked)
         step = x.shape[1] if create_graph else GRADIENTS_AT_ONCE
         parts = [
-            self._gradient(x[:, q : q + step], _slice(cell, q, step), create_graph)
+            derivatives(self._values(_slice(cell, q, step)), x[:, q : q + step], create_graph)
             for q in range(0, x.shape[1], max(1, step))
         ]
         out = torch.cat(parts, 1) if parts else x.new_empty(len(x), 0, self.channels, self.samples.axes)
@@ -255,21 +263,6 @@ class Field:
         with torch.inference_mode(False):
             correction = None if self.correction is None else self.correction.to(device)
             return Field(self.samples.to(device), self.solved.to(device), correction, self.finest_cell, self.checked)
-
-    def _gradient(self, coords: Tensor, cell: Tensor | None, create_graph: bool) -> Float[Tensor, "B Q C d"]:
-        with torch.inference_mode(False), torch.enable_grad():
-            if not (create_graph and coords.requires_grad):
-                coords = coords.detach().clone().requires_grad_(True)
-            values = self._answer(coords, cell, None, spread=False).mean
-            if not values.requires_grad:  # a constant, or the nearest sample
-                return values.new_zeros(*values.shape, coords.shape[-1])
-            columns = [
-                torch.autograd.grad(
-                    values[..., c].sum(), coords, retain_graph=True, create_graph=create_graph, materialize_grads=True
-                )[0]
-                for c in range(values.shape[-1])
-            ]
-        return torch.stack(columns, -2)
 
     def _asked(
         self, coords: Points, cell: Tensor | None, chunk: int | None, latents_at: Tensor | None, spread: bool
@@ -288,6 +281,9 @@ class Field:
         mean = parts[0].mean if len(parts) == 1 else torch.cat([part.mean for part in parts], 1)
         std = torch.cat([part.deviation() for part in parts], 1).reshape(*tail, -1) if spread else None
         return Answer(mean.reshape(*tail, mean.shape[-1]), std)
+
+    def _values(self, cell: Tensor | None) -> Callable[[Tensor], Tensor]:
+        return lambda coords: self._answer(coords, cell, None, spread=False).mean
 
     def _answer(self, coords: Tensor, cell: Tensor | None, latents_at: Tensor | None, spread: bool) -> Answer:
         if self.correction is None:
