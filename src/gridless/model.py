@@ -4,7 +4,6 @@ Samples → units → tokenizer → Tokens → encoder, processor → Encoded �
 """
 
 from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from gridless.network.building import (
     build_encoder,
     build_flow,
     build_head,
+    build_local,
     build_tokenizer,
     check_read,
     informed,
@@ -32,7 +32,7 @@ from gridless.network.building import (
 from gridless.network.encoded import Encoded, FeatureGrid, Tokens
 from gridless.network.extent import in_domain, placed
 from gridless.network.frames import Frame
-from gridless.network.frozen import frozen, outside_inference, same_memory
+from gridless.network.frozen import frozen_copy, outside_inference
 from gridless.network.heads import PointHead
 from gridless.network.local import LocalReadout
 from gridless.network.mosaic import Mosaic, Windows, check_overlap, latent_floats, tiles_of
@@ -51,6 +51,7 @@ from gridless.network.questions import (
 from gridless.network.readers import NetworkCorrection, WindowReader, weights_mark
 from gridless.network.scattered import point_reader
 from gridless.network.slices import of_slices
+from gridless.network.stream import Stream
 from gridless.network.tokenizers import PatchTokenizer, pad_to
 from gridless.nn.memory import points_at_once
 from gridless.protocols import Answer, Base, Solved
@@ -71,7 +72,7 @@ class FieldModel(
     def __init__(self, config: c.Model | dict):
         super().__init__()
         config = build(c.Model, config, "model")
-        self.config, signal, width = config, config.signal, config.width
+        self.config, signal = config, config.signal
         for tile in signal.tiles:
             check_overlap(tile, signal.overlap)
         self.points = isinstance(config.tokenizer, c.Points)
@@ -83,18 +84,12 @@ class FieldModel(
         processor = SelfAttentionProcessor(config.processor, self.encoder.width) if self.latents else None
         self.processor: nn.Module = processor or nn.Identity()
         self.decoder: Decoder = build_decoder(config, self.encoder.width, self.latents)
-        stem, local = self.tokenizer.stem, config.local
-        self.local, self.local_width = None, self.decoder.local_width
-        if self.points and (local or not self.latents):
-            needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
-            raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
-        if local and isinstance(self.tokenizer, PatchTokenizer) and (local.patches or (local.stem and stem)):
-            features = None if stem is None else stem.width
-            self.local = LocalReadout(local, signal, features, self.tokenizer.size, width, self.local_width)
+        self.local_width = self.decoder.local_width
+        self.local = build_local(config, self.tokenizer, self.latents, self.local_width)
         check_read(config, self.local is not None)
         direct = isinstance(config.decoder, c.Direct)  # the waves know the cell
         self.cell = None if direct or signal.finest_cell is None else nn.Linear(signal.axes, self.local_width)
-        self.known = nn.Linear(2 * signal.channels, self.local_width) if informed(config) else None
+        self.known: nn.Module | None = nn.Linear(2 * signal.channels, self.local_width) if informed(config) else None
         self.head: Head = build_head(config, self.decoder.width)
         self.flow = build_flow(config, self.encoder.width)
         self.base: Base = build_base(config)
@@ -125,6 +120,12 @@ class FieldModel(
             reader = network.reader(samples, pad, solved)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
         return Field(samples, solved, correction, self.config.signal.finest_cell, checked)
+
+    def stream(self, samples: Samples, keep: bool = False) -> Stream:
+        """Readings that come one after another: `stream.updated(more)` reads the new ones alone, `stream.field()` is the
+        field of all so far, in the model's units (`signal.mean`, `.std`) or those of these first samples. With `keep` it
+        holds all readings, to solve a base of them. Raises ValueError for a model that cannot, naming what to set."""
+        return Stream.of(self.frozen_copy(), samples, keep)
 
     def forward(
         self,
@@ -183,13 +184,18 @@ class FieldModel(
         self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
     ) -> Tokens:
         """Latents of scattered readings; of a film's for the asked `moment`."""
+        return self.processor(self.encoder(self.tokens(points, solved, moment))[0])
+
+    def tokens(
+        self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
+    ) -> Tokens:
+        """Scattered readings, each a token."""
         units = units_seen(self.config.signal, points)
         values = units.standard(points.values).to(self._dtype)
         place, base = self.frame(points)(points.point_coords), None
         if self.known is not None and solved is not None:
             base = left_out(solved, units)
-        tokens = self.tokenizer(place, values, points.mask, base, moment)
-        return self.processor(self.encoder(tokens)[0])
+        return self.tokenizer(place, values, points.mask, base, moment)
 
     def read(self, latents: Tokens) -> Encoded:
         """Latents as the decoder reads them, once per field."""
@@ -283,14 +289,7 @@ class FieldModel(
     def frozen_copy(self, device: torch.device | str | None = None) -> "FieldModel":
         """This model for answering: the same weights in the same memory (on another `device`: copied), without gradients
         and never in training. What trains this model later is seen in its copy, and a field refuses then."""
-        copy = self.__dict__.get("_frozen")
-        if device is None and copy is not None and same_memory(copy, self):
-            return copy
-        copy = frozen(self)
-        if device is not None:
-            return deepcopy(copy).to(device)
-        self.__dict__["_frozen"] = copy
-        return copy
+        return frozen_copy(self, device)
 
     def __getstate__(self) -> Mapping:
         """Without the copy, which is made again."""

@@ -34,6 +34,7 @@ class Ssm:
     conv: Count = 4
     merge: Literal["average", "concat"] = "average"
     direction: Literal["both", "forward"] = "both"
+    """`forward`, with `tokens.placement = "append"`: readings may come one after another (`FieldModel.stream`)."""
     gap: Positive | None = None
     """A step is as long as the way from the token before, in multiples of this distance; None: as the token says."""
 

@@ -29,6 +29,7 @@ from gridless.network.encoders.relative import RelativeEncoder
 from gridless.network.encoders.transformer import TransformerEncoder
 from gridless.network.flow import LatentVelocity
 from gridless.network.heads import GaussianHead, PointHead
+from gridless.network.local import LocalReadout
 from gridless.network.parts import Decoder, Encoder, Head, build_own
 from gridless.network.posterior import FlowHead
 from gridless.network.tokenizers import PatchTokenizer, PointTokenizer
@@ -97,6 +98,23 @@ def latent_count(config: c.Model) -> int:
                     "decoder.kind 'composer' is written by the position tokens; encoder.tokens.read: tokens"
                 )
             return tokens.count + (patches if tokens.read == "all" else 0)
+
+
+def build_local(
+    config: c.Model, tokenizer: PatchTokenizer | PointTokenizer, latents: int, width: int
+) -> LocalReadout | None:
+    """What reads features at the samples, `width` numbers of them. Raises ValueError for a model of points that would read
+    there alone."""
+    local, stem = config.local, tokenizer.stem
+    if isinstance(tokenizer, PointTokenizer):
+        if local or not latents:
+            needs = "needs latents: encoder.tokens.read = 'all', or encoder.tokens.count"
+            raise ValueError(f"a point model {'has no local read-out; leave model.local out' if local else needs}")
+        return None
+    if local is None or not (local.patches or (local.stem and stem)):
+        return None
+    features = None if stem is None else stem.width
+    return LocalReadout(local, config.signal, features, tokenizer.size, config.width, width)
 
 
 def check_read(config: c.Model, local: bool) -> None:

@@ -18,6 +18,18 @@ def frozen(network: Network) -> Network:
     return deepcopy(network, shared).eval()
 
 
+def frozen_copy(network: Network, device: torch.device | str | None = None) -> Network:
+    """`frozen`, made once as long as the weights stay where they are; on another `device`, a copy of them."""
+    copy = network.__dict__.get("_frozen")
+    if device is None and copy is not None and same_memory(copy, network):
+        return copy
+    copy = frozen(network)
+    if device is not None:
+        return deepcopy(copy).to(device)
+    network.__dict__["_frozen"] = copy
+    return copy
+
+
 @contextmanager
 def outside_inference() -> Iterator[None]:
     """What is made inside is of use outside of `torch.inference_mode` too, where the caller may be; else nothing changes

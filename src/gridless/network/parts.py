@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gridless import config as c
 from gridless.config import Own
 from gridless.coords import Lattice
+from gridless.domain import Domain
 from gridless.field import Field
 from gridless.network.encoded import Encoded, Tokens
 from gridless.network.flow import LatentVelocity
@@ -39,6 +40,23 @@ class Encoder(Protocol):
     def __call__(self, tokens: Tokens) -> tuple[Tokens | None, Float[Tensor, "B T D"]]:
         """Latents (None: there are none), and every token in its context, for the local read-out. Tokens that the mask
         hides must change nothing."""
+        ...
+
+
+@runtime_checkable
+class SequentialEncoder(Encoder, Protocol):
+    """An encoder that can go on where it stopped, for readings that come one after another (`FieldModel.stream`)."""
+
+    missing_for_streams: tuple[str, ...]
+    """Options that it would need for that; empty if it can."""
+
+    def advanced(self, readings: Tokens, before: Any | None = None) -> Any:
+        """What is kept after these readings too: a dataclass of tensors, as large after many readings as after one, whose
+        `counts` (B) are the readings so far."""
+        ...
+
+    def latents_after(self, read: Any) -> Tokens:
+        """The latents of all that was read: those of the whole sequence at once."""
         ...
 
 
@@ -130,11 +148,15 @@ class Network(Protocol):
     config: c.Model
     training: bool
     tokenizer: PatchTokenizer | PointTokenizer
+    encoder: Encoder
+    processor: nn.Module
     decoder: Decoder
     head: Head
-    processor: nn.Module
     flow: LatentVelocity | None
     base: Base
+    known: nn.Module | None
+    """What reads the base's answer, where questions know it."""
+    domain: Domain | None
 
     @property
     def has_spread(self) -> bool: ...
@@ -148,6 +170,9 @@ class Network(Protocol):
     def solve_base(self, samples: Samples) -> Solved: ...
     def encode(self, samples: Samples, pad: bool = True, checked: bool = True) -> Field: ...
     def reader(self, samples: Samples, pad: bool = True, solved: Solved | None = None) -> Reader: ...
+    def tokens(
+        self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
+    ) -> Tokens: ...
     def latent(
         self, points: Samples, solved: Solved | None = None, moment: Float[Tensor, " B"] | None = None
     ) -> Tokens: ...

@@ -124,11 +124,7 @@ class NetworkCorrection:
         return self.network.head.draws(self, solved, n, seed)
 
     def check_fresh(self) -> None:
-        mark = weights_mark(self.network)
-        if self.mark is not None and (mark is None or not torch.equal(mark, self.mark)):
-            raise ValueError(
-                "the model of this field was trained on since the field was made; encode the samples again"
-            )
+        check_fresh(self.network, self.mark, "field", "encode the samples again")
 
     def to(self, device) -> "NetworkCorrection":
         self.check_fresh()  # what is moved has the weights of now
@@ -144,6 +140,13 @@ def believed(answer: Answer, base: Answer, familiarity: Float[Tensor, " B"]) -> 
     if answer.std is None or base.std is None:
         return Answer(mean, answer.std)
     return Answer(mean, (share * answer.std.square() + (1 - share) * base.std.square()).sqrt())
+
+
+def check_fresh(network: Network, mark: Tensor | None, what: str, remedy: str) -> None:
+    """Raises ValueError if the network is not what `mark` says of it. `what` was made of it: a field, a stream."""
+    now = weights_mark(network)
+    if mark is not None and (now is None or not torch.equal(now, mark)):
+        raise ValueError(f"the model of this {what} was trained on since the {what} was made; {remedy}")
 
 
 def weights_mark(network: Network) -> Tensor | None:

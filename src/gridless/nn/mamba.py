@@ -12,6 +12,7 @@ in both directions (dt = 0 and x = 0 there). On a CPU all between in_proj and ou
 the backward of `nn.Conv1d(groups=D)` takes most of the step on a CPU otherwise.
 """
 
+from dataclasses import dataclass
 from math import ceil, log
 
 import torch
@@ -21,7 +22,17 @@ from torch import Tensor, nn
 
 from gridless import config
 from gridless.nn.attention import feed_forward, last_layer
-from gridless.nn.scan import mamba_mixer, mixer_fits, selective_scan
+from gridless.nn.scan import carried_scan, mamba_mixer, mixer_fits, selective_scan
+
+
+@dataclass(frozen=True, eq=False)
+class MambaState:
+    """What a layer that reads forwards keeps of a sequence, however long it was."""
+
+    inputs: Float[Tensor, "B taps-1 inner"]
+    """Of the convolution: the last ones, the newest at the end."""
+    h: Float[Tensor, "B inner N"]
+    """Of the scan."""
 
 
 class BiMamba(nn.Module):
@@ -88,14 +99,63 @@ class BiMamba(nn.Module):
         if keep is not None:
             x = x * keep
         x = F.silu(shifted_convolution(x, self.conv_weight[k], self.conv_bias[k], reverse))
+        y = selective_scan(x, *self._steps(k, x, keep, ways), reverse=reverse)
+        return (y + self.D[k].to(y.dtype) * x) * F.silu(z)
+
+    def _steps(
+        self, k: int, x: Float[Tensor, "B L inner"], keep: Tensor | None, ways: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the scan takes beside x: dt, A, B and C."""
         dt, b, c = F.linear(x, self.x_proj[k]).split([self.rank, self.state, self.state], -1)
-        dt = F.softplus(F.linear(dt, self.dt_proj[k]).float() + self.dt_bias[k])
+        dt = F.softplus(_single(F.linear(dt, self.dt_proj[k])) + self.dt_bias[k])
         if ways is not None:  # backwards, a step comes from the item behind
-            dt = dt * (F.pad(ways[:, 1:], (0, 1), value=1.0) if reverse else ways)[..., None]
+            dt = dt * (F.pad(ways[:, 1:], (0, 1), value=1.0) if self.reverse[k] else ways)[..., None]
         if keep is not None:
             dt = dt * keep
-        y = selective_scan(x, dt, -self.A_log[k].float().exp(), b, c, reverse=reverse)
-        return (y + self.D[k].to(y.dtype) * x) * F.silu(z)
+        return dt, -_single(self.A_log[k]).exp(), b, c
+
+    def start(self, batch: int) -> MambaState:
+        """The state before the first item."""
+        like = self.conv_weight
+        return MambaState(
+            like.new_zeros(batch, like.shape[1] - 1, self.inner), like.new_zeros(batch, self.inner, self.state)
+        )
+
+    def carried(
+        self,
+        x: Float[Tensor, "B L D"],
+        state: MambaState,
+        mask: Bool[Tensor, "B L"] | None = None,
+        ways: Float[Tensor, "B L"] | None = None,
+    ) -> tuple[Float[Tensor, "B L D"], MambaState]:
+        """As `forward` of a sequence that goes on: the outputs of its next items, and the state after the real ones among
+        them. In pieces of any length the numbers are those of the whole. Raises ValueError for a layer that reads
+        backwards too."""
+        if len(self.reverse) > 1:
+            raise ValueError("ssm.direction 'both' reads from the end too, so nothing can follow; set 'forward'")
+        assert isinstance(self.out_proj, nn.Linear), "only two directions are joined"
+        x, z = self.in_proj(x).chunk(2, -1)
+        keep = None if mask is None else mask[..., None]
+        x = x if keep is None else x * keep
+        seen = torch.cat([state.inputs.to(x.dtype), x], 1)
+        recent = state.inputs.shape[1]
+        x = F.silu(shifted_convolution(seen, self.conv_weight[0], self.conv_bias[0])[:, recent:])
+        y, h = carried_scan(state.h, x, *self._steps(0, x, keep, ways))
+        y = self.out_proj((y + self.D[0].to(y.dtype) * x) * F.silu(z))
+        return y, MambaState(_last(seen, recent, mask), h)
+
+
+def _single(x: Tensor) -> Tensor:
+    """In single precision at least."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def _last(x: Float[Tensor, "B R+L D"], count: int, mask: Bool[Tensor, "B L"] | None) -> Float[Tensor, "B R D"]:
+    """The `count` items before the padding."""
+    if mask is None:
+        return x[:, x.shape[1] - count :].clone()  # not a view, which would keep all of them
+    index = mask.sum(1)[:, None] + torch.arange(count, device=x.device)
+    return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
 
 
 def shifted_convolution(
@@ -129,6 +189,19 @@ class MambaBlock(nn.Module):
         x = x + self.mixer(self.norm(x), mask, ways)
         last = self.mlp(self.mlp_norm(x))
         return x + last, last
+
+    def carried(
+        self,
+        x: Float[Tensor, "B L D"],
+        state: MambaState,
+        mask: Bool[Tensor, "B L"] | None = None,
+        ways: Float[Tensor, "B L"] | None = None,
+    ) -> tuple[Tensor, Tensor, MambaState]:
+        """As `forward` of a sequence that goes on (`BiMamba.carried`), and the state after it."""
+        mixed, state = self.mixer.carried(self.norm(x), state, mask, ways)
+        x = x + mixed
+        last = self.mlp(self.mlp_norm(x))
+        return x + last, last, state
 
     def branch_ends(self) -> tuple[nn.Linear, ...]:
         """The last layers of the two branches."""

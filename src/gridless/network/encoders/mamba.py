@@ -8,7 +8,8 @@ Deviations: the extracted positions are those of the position tokens by construc
 equidistantly whatever it extracts); the residual stream is kept and normalised at the end (`final = "last-mlp"` gives
 the published output); position tokens carry learned positions in the window, started on an even grid; the patches'
 outputs are returned too, for local read-out; padding goes to the end of the sequence and is inert; scattered points are
-read along a space-filling curve (`order`), with steps as long as the way between them (`ssm.gap`).
+read along a space-filling curve (`order`), with steps as long as the way between them (`ssm.gap`); one that reads
+forwards with its position tokens at the end can go on where it stopped (`advanced`, `latents_after`).
 """
 
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from gridless import config
 from gridless.network.encoded import Tokens
 from gridless.network.encoders.position_tokens import PositionTokens, latents
 from gridless.nn.curves import order_along_curve
-from gridless.nn.mamba import MambaBlock
+from gridless.nn.mamba import MambaBlock, MambaState
 from gridless.nn.residual import scale_branches
 
 
@@ -77,6 +78,16 @@ def _spread(index: Int64[Tensor, " M"], last: int, count: int) -> Int64[Tensor, 
     return index * last // max(1, count - 1)
 
 
+@dataclass(frozen=True, eq=False)
+class ReadSoFar:
+    """What the encoder keeps of the readings up to now, however many they were."""
+
+    layers: tuple[MambaState, ...]
+    counts: Int64[Tensor, " B"]
+    last: Float[Tensor, "B 1 d"]
+    """Where the last one lies; of a field without any, nowhere."""
+
+
 class MambaEncoder(nn.Module):
     """Patches in; latents (the position tokens) and contextual patches out."""
 
@@ -92,6 +103,16 @@ class MambaEncoder(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         scale_branches(blocks)
         self.norm = nn.LayerNorm(width) if encoder.final == "residual-norm" else nn.Identity()
+        needed = {
+            "encoder.ssm.direction = 'forward'": encoder.ssm.direction == "forward",
+            "encoder.order = 'given'": encoder.order == "given",
+            "encoder.tokens.placement = 'append'": tokens.placement == "append",
+            "encoder.tokens.read = 'tokens'": tokens.read == "tokens",
+            "encoder.tokens.content = false": not tokens.content,
+            "encoder.tokens.count of at least 1": tokens.count > 0,
+            "encoder.depth of at least 1": encoder.depth > 0,
+        }
+        self.missing_for_streams = tuple(option for option, given in needed.items() if not given)
 
     def forward(self, patches: Tokens) -> tuple[Tokens | None, Float[Tensor, "B N D"]]:
         b, n, _ = patches.x.shape
@@ -108,6 +129,51 @@ class MambaEncoder(nn.Module):
         y = self.norm(y if self.final == "residual-norm" else last)
         y = _take(y, order.argsort(-1))
         return latents(self.read, y, patches, None if self.tokens is None else tokens.pos), y[:, :n]
+
+    def advanced(self, readings: Tokens, before: ReadSoFar | None = None) -> ReadSoFar:
+        """What is kept after these readings too, in their order; `missing_for_streams` must be empty."""
+        if before is None:
+            start = tuple(block.mixer.start(len(readings.x)) for block in self._mambas())
+            none = torch.zeros(len(readings.x), dtype=torch.long, device=readings.x.device)
+            before = ReadSoFar(start, none, torch.zeros_like(readings.pos[:, :1]))
+        x, pos, mask, new = readings.x, readings.pos, readings.mask, readings.x.shape[1]
+        counts = torch.full_like(before.counts, new)
+        if mask is not None:
+            real_first, counts = torch.argsort(~mask, dim=1, stable=True), mask.sum(1)
+            x, pos, mask = (
+                _take(x, real_first),
+                _take(pos, real_first),
+                torch.arange(new, device=x.device) < counts[:, None],
+            )
+        layers, _ = self._continued(x, pos, mask, before)
+        path = torch.cat([before.last, pos], 1)
+        last = path.gather(1, counts[:, None, None].expand(-1, 1, pos.shape[-1]))
+        return ReadSoFar(layers, before.counts + counts, last)
+
+    def latents_after(self, read: ReadSoFar) -> Tokens:
+        """The latents of all that was read: the position tokens, read from where the readings end."""
+        assert self.tokens is not None
+        tokens = self.tokens.alone(len(read.counts))
+        _, outputs = self._continued(tokens.x.to(read.layers[0].inputs.dtype), tokens.pos, None, read)
+        return Tokens(outputs, tokens.pos)
+
+    def _continued(
+        self, x: Float[Tensor, "B L D"], pos: Float[Tensor, "B L d"], mask: Tensor | None, before: ReadSoFar
+    ) -> tuple[tuple[MambaState, ...], Float[Tensor, "B L D"]]:
+        """The layers' states and the outputs of the next items of the sequence; padding stands at the end."""
+        ways = None
+        if self.gap is not None:
+            path = torch.cat([before.last.to(pos.dtype), pos], 1)
+            ways = self._ways(path, None if mask is None else F.pad(mask, (1, 0), value=True), self.gap)[:, 1:]
+            ways[:, 0] = torch.where(before.counts > 0, ways[:, 0], 1.0)
+        last, layers = x, []
+        for block, state in zip(self._mambas(), before.layers, strict=True):
+            x, last, state = block.carried(x, state, mask, ways)
+            layers.append(state)
+        return tuple(layers), self.norm(x if self.final == "residual-norm" else last)
+
+    def _mambas(self) -> list[MambaBlock]:
+        return [block for block in self.blocks if isinstance(block, MambaBlock)]
 
     def _sequence(self, patches: Tokens, device) -> tuple[Int64[Tensor, "B|1 T"], Tensor | None]:
         """Item at each place of the sequence, and which places are real. Padding stands last, so that a sample's

@@ -29,12 +29,16 @@ class PositionTokens(nn.Module):
 
     def forward(self, patches: Tokens) -> Tokens:
         """The tokens of as many samples as there are of patches."""
-        batch = len(patches.x)
-        x = self.x.expand(batch, -1, -1)
+        tokens = self.alone(len(patches.x))
+        if self.content is None:
+            return tokens
+        content = nearest_content(self.content(patches.x), patches, tokens.pos)
+        return Tokens(tokens.x + content.to(tokens.x.dtype), tokens.pos)
+
+    def alone(self, batch: int) -> Tokens:
+        """The tokens before they know of a patch."""
         pos = self.pos.expand(batch, -1, -1).clone()  # a field keeps positions: those of now, whatever training does
-        if self.content is not None:
-            x = x + nearest_content(self.content(patches.x), patches, pos).to(x.dtype)
-        return Tokens(x, pos)
+        return Tokens(self.x.expand(batch, -1, -1), pos)
 
 
 def nearest_content(
