@@ -4,8 +4,13 @@
     era5    2 m temperature, hourly, Britain               20 days teach, windows of 6 hours ask 1 … 24 h
     ersst   sea surface temperature, monthly, the globe    96 months teach, windows of 6 months ask 1 … 6 months
 
+    python benchmarks/forecast_rows.py DIR --json results/forecasts.json [--rival FILE]
+    python benchmarks/forecast_rows.py --page
+
 `rows(film, methods(film))` are the figures: root mean squared errors of all windows together, and of answers with a spread
-their CRPS and the share within their 90 % interval. Cells on a sphere count by their area in the first.
+their CRPS and the share within their 90 % interval; of rain the critical success index, hits over hits, misses and false
+alarms, at two thresholds. Cells on a sphere count by their area in the first. `--rival`: the lines that
+`benchmarks/rivals/pysteps_rain.py` prints. `--page` writes the tables of docs/forecasts.md.
 """
 
 import argparse
@@ -30,6 +35,7 @@ from gridless.domain import TIME
 from gridless.protocols import Learned
 from gridless.scoring import metrics
 from gridless.scoring.evaluate import Encoder
+from gridless.training.provenance import commit, hardware
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,8 @@ class Film:
     """In frames."""
     stride: int
     """Frames from window to window."""
+    thresholds: tuple[float, ...] = ()
+    """Above which it rains."""
 
     def part(self, start: int, stop: int) -> gl.Domain:
         """The domain of some frames."""
@@ -111,7 +119,7 @@ def radar(folder: Path) -> Film:
     values = ((data["raw"].astype(np.float32) - 64) / 2).clip(0)
     times = np.datetime64("2016-09-28T00:00") + np.arange(len(values)) * np.timedelta64(5, "m")
     space = tuple(Axis(name=name, unit="km", length=float(n)) for name, n in zip("yx", values.shape[1:], strict=True))
-    return Film("radar", "dBZ", values, timed(None, times, space), "level", 22, 4, (1, 2, 3, 4, 5, 6), 4)
+    return Film("radar", "dBZ", values, timed(None, times, space), "level", 22, 4, (1, 2, 3, 4, 5, 6), 4, (20.0, 35.0))
 
 
 def era5(folder: Path) -> Film:
@@ -168,6 +176,8 @@ def rows(film: Film, models: Mapping[str, Encoder]) -> list[dict]:
         square = np.square(mean - truth)[known]
         row = {"film": film.name, "unit": film.unit, "model": name, "lead": lead, "windows": len(answers)}
         row["rmse"] = round(float(np.sqrt(np.average(square, weights=weight[known]))), 4)
+        for threshold in film.thresholds:
+            row[f"csi_{threshold:g}"] = round(success_index(mean, truth, threshold), 4)
         if answers[0][1] is not None:
             std = torch.cat([part[1][:, 0] for part in answers]).double().numpy()
             row["crps"] = round(metrics.crps(mean[known], std[known], truth[known]), 4)
@@ -176,16 +186,72 @@ def rows(film: Film, models: Mapping[str, Encoder]) -> list[dict]:
     return out
 
 
+def success_index(answer: np.ndarray, truth: np.ndarray, threshold: float) -> float:
+    """Critical success index of what lies above a threshold."""
+    said, real = answer >= threshold, truth >= threshold
+    return float((said & real).sum() / max(1, (said | real).sum()))
+
+
+LEADS = {"radar": "{} min", "era5": "{} h", "ersst": "{} months"}
+STEPS = {"radar": 5, "era5": 1, "ersst": 1}
+BEGIN, END = "<!-- forecasts.json -->", "<!-- end -->"
+
+
+def tables(report: dict) -> str:
+    """Markdown: for each film its methods by lead."""
+    out = []
+    for film in FILMS:
+        of = [row for row in report["rows"] if row["film"] == film]
+        leads = sorted({row["lead"] for row in of})
+        if not of:
+            continue
+        marks = [key for key in ("rmse", *(k for k in of[0] if k.startswith("csi"))) if key in of[0]]
+        for key in marks:
+            words = f"RMSE, {of[0]['unit']}" if key == "rmse" else f"CSI above {key[4:]} {of[0]['unit']}"
+            head = " | ".join(LEADS[film].format(STEPS[film] * lead) for lead in leads)
+            out.append(f"| {film}: {words} | {head} |\n| --- |" + " ---: |" * len(leads))
+            for name in dict.fromkeys(row["model"] for row in of):
+                by_lead = {row["lead"]: row.get(key) for row in of if row["model"] == name}
+                cells = ["–" if (v := by_lead.get(lead)) is None else f"{v:.3f}" for lead in leads]
+                out.append(f"| {name} | " + " | ".join(cells) + " |")
+            out.append("")
+    return "\n".join(out).strip()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="where the npz files of the films lie")
+    parser.add_argument("folder", type=Path, nargs="?", help="where the npz files of the films lie")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--rival", type=Path, help="lines of benchmarks/rivals/pysteps_rain.py")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--films", nargs="+", choices=list(FILMS), default=list(FILMS))
     options = parser.parse_args()
+    root = Path(__file__).parents[1]
+    if options.page:
+        page, made = root / "docs" / "forecasts.md", root / "results" / "forecasts.json"
+        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+        text = tables(json.loads(made.read_text(encoding="utf-8")))
+        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        return
+    made = []
     for name in options.films:
         film = FILMS[name](options.folder)
         for row in rows(film, methods(film, options.methods)):
             print(json.dumps(row), flush=True)
+            made.append(row)
+    for line in options.rival.read_text(encoding="utf-8").splitlines() if options.rival else ():
+        made += rival_rows(json.loads(line))
+    if options.json:
+        report = {"benchmark": "forecasts", "commit": commit(), "hardware": hardware(), "rows": made}
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def rival_rows(line: dict) -> list[dict]:
+    """One for each lead."""
+    each = [key for key, value in line.items() if isinstance(value, list)]
+    facts = {"film": "radar", "unit": "dBZ", "model": line["model"]}
+    return [facts | {"lead": i + 1} | {key: line[key][i] for key in each} for i in range(len(line[each[0]]))]
 
 
 if __name__ == "__main__":

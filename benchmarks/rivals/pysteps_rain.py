@@ -16,7 +16,13 @@ from importlib.metadata import version
 import numpy as np
 from pysteps import motion, nowcasts
 
-SEEN, AHEAD = 4, 6
+SEEN, AHEAD, THRESHOLDS = 4, 6, (20.0, 35.0)
+
+
+def success(said: list, lead: int, threshold: float) -> float:
+    """Critical success index over all windows."""
+    answers, truths = (np.stack([pair[k][lead] for pair in said]) >= threshold for k in (0, 1))
+    return float((answers & truths).sum() / max(1, (answers | truths).sum()))
 
 
 def main() -> None:
@@ -26,7 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     film = ((np.load(args.film)["raw"].astype(np.float32) - 64) / 2).clip(0)
     for order in (0, 1, 3):
-        square, inside, seconds = [], [], []
+        square, inside, seconds, said = [], [], [], []
         for start in args.starts:
             seen, truth = film[start : start + SEEN], film[start + SEEN : start + SEEN + AHEAD]
             begun = time.process_time()
@@ -37,10 +43,13 @@ def main() -> None:
             outside = ~np.isfinite(made)
             missed = np.square(np.where(outside, seen[-1], made) - truth)
             square.append(missed.mean((1, 2)))
+            said.append((np.where(outside, seen[-1], made), truth))
             inside.append([np.mean(each[~far]) for each, far in zip(missed, outside, strict=True)])
         row = {"model": f"pysteps {version('pysteps')} LK, order {order}"}
         for name, values in (("rmse", square), ("rmse_inside", inside)):
             row[name] = [round(float(value), 4) for value in np.sqrt(np.mean(values, 0))]
+        for threshold in THRESHOLDS:
+            row[f"csi_{threshold:g}"] = [round(success(said, lead, threshold), 4) for lead in range(AHEAD)]
         print(json.dumps(row | {"cpu_seconds_a_window": round(float(np.mean(seconds)), 3)}))
 
 
