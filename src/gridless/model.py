@@ -117,7 +117,8 @@ class FieldModel(
             solved = self.solve_base(samples)
             if not self.training and too_many(self.config, samples):
                 return Field(samples, solved, None, self.config.signal.finest_cell, checked)
-            reader = network.reader(samples, pad, solved)
+            kept = getattr(solved, "kept", samples) if self.config.signal.seen == "base" else samples
+            reader = network.reader(kept, pad, solved)
             correction = NetworkCorrection(network, reader, self.units(samples), weights_mark(network))
         return Field(samples, solved, correction, self.config.signal.finest_cell, checked)
 
@@ -310,8 +311,11 @@ class FieldModel(
     def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
         """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
         read locally, and its own level and deviation where the model has none of its own."""
+        signal, base = self.config.signal, self.config.base
+        if signal.seen == "base" and isinstance(base, c.Components):
+            return latent_floats(signal, shape, base.count, 0)
         each = self.config.processor.latent or self.encoder.width
-        return latent_floats(self.config.signal, shape, self.latents * each, self.local_width if self.local else 0)
+        return latent_floats(signal, shape, self.latents * each, self.local_width if self.local else 0)
 
     def save_pretrained(
         self,

@@ -44,7 +44,8 @@ class Solved(Protocol):
     """A base that was solved for the samples: the classical answer that a field starts at. One with a method
     `on_lattice(lattice, cell)` answers the points of a lattice at once, as `__call__` does one by one; with
     `mean_and_std(coords, cell)` gives values and deviations for the price of one; with `left_out()` it says what it would
-    answer at each reading's place without that reading (an Answer (B N C); of masked ones, anything)."""
+    answer at each reading's place without that reading (an Answer (B N C); of masked ones, anything); with an
+    attribute `kept` the samples as it keeps them, which is all that a network with signal.seen 'base' sees."""
 
     @property
     def spread(self) -> bool:

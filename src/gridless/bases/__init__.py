@@ -2,6 +2,7 @@
 
 from gridless.bases.advection import Advection
 from gridless.bases.climatology import Climatology, OfAnomalies
+from gridless.bases.components import Components
 from gridless.bases.damped import DampedPersistence
 from gridless.bases.interpolation import BASELINES, KINDS, Constant, Interpolation
 from gridless.bases.kriging import Kriging
@@ -20,6 +21,7 @@ __all__ = [
     "SCATTERED",
     "Advection",
     "Climatology",
+    "Components",
     "Constant",
     "DampedPersistence",
     "Interpolation",

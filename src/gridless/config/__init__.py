@@ -9,6 +9,7 @@ from gridless.config.attention import Attention, Bias
 from gridless.config.bases import (
     Advection,
     Base,
+    Components,
     DampedPersistence,
     Interpolation,
     Kriging,
@@ -83,6 +84,7 @@ __all__ = [
     "Bias",
     "Block",
     "Calibration",
+    "Components",
     "Composer",
     "DampedPersistence",
     "Data",

@@ -130,7 +130,27 @@ class LinearInverse:
     """Frames of lead, at most, that are judged, and whose autocorrelation past films say of what the modes leave."""
 
 
+@config
+class Components:
+    """Of grids of one shape: their principal components, so many numbers of each field; fitted when training starts."""
+
+    kind: Literal["components"] = "components"
+    count: Count = 512
+    mirrored: bool = True
+    """Training fields come with their mirror images along the last axis."""
+
+
 Base = Annotated[
-    NoBase | Interpolation | Kriging | Pod | Oi | Persistence | DampedPersistence | Advection | LinearInverse | Own,
+    NoBase
+    | Interpolation
+    | Components
+    | Kriging
+    | Pod
+    | Oi
+    | Persistence
+    | DampedPersistence
+    | Advection
+    | LinearInverse
+    | Own,
     Discriminator("kind"),
 ]

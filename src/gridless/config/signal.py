@@ -43,6 +43,9 @@ class Signal:
     """Numbers of a position that a model of scattered points reads; None: one per axis. A circle needs one more, a sphere
     three for its two axes; missing ones are 0."""
 
+    seen: Literal["samples", "base"] = "samples"
+    """What the network sees of a grid: its samples, or what the base keeps of them (base.kind components), so that a field
+    is no more numbers than the base's."""
     frame: Literal["domain", "readings"] = "domain"
     """What positions of scattered points are measured in: the domain, whose longest axis is 1, or the extent of the
     readings, around their middle."""

@@ -36,9 +36,10 @@ class Train:
     batch: Count = 16
     queries: Count | None = None
     """Asked points per sample and step; None: all of them."""
-    loss: Literal["mse", "l1", "relative"] | None = None
+    loss: Literal["mse", "l1", "relative", "skill"] | None = None
     """None: the head's own. The others are for a head that answers one value; `relative`: the squared error over the
-    squared values of the same field, so that weak fields count as strong ones do."""
+    squared values of the same field, so that weak fields count as strong ones do; `skill`: over
+    the base's squared error of the same field."""
     optimizer: Optimizer = Optimizer()
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False

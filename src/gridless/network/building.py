@@ -5,6 +5,7 @@ from math import prod
 from gridless import config as c
 from gridless.bases import (
     Advection,
+    Components,
     Constant,
     DampedPersistence,
     Interpolation,
@@ -182,6 +183,10 @@ def build_flow(config: c.Model, width: int) -> LatentVelocity | None:
 
 
 def build_base(config: c.Model) -> Base:
+    if config.signal.seen == "base" and not isinstance(config.base, c.Components):
+        raise ValueError(f"signal.seen 'base' needs base.kind 'components', got {config.base.kind!r}")
+    if config.signal.seen == "base" and not isinstance(config.head, c.PointHead):
+        raise ValueError(f"signal.seen 'base' needs head.kind 'point', got {config.head.kind!r}")
     signal, points = config.signal, isinstance(config.tokenizer, c.Points)
     if signal.outputs != signal.channels and not isinstance(config.base, c.NoBase | c.Own):
         raise ValueError(
@@ -193,6 +198,10 @@ def build_base(config: c.Model) -> Base:
             return build_own(config.base, Base)
         case c.NoBase():
             return Constant(signal.out_mean if signal.translated else signal.mean, signal.outputs)
+        case c.Components():
+            if points:
+                raise ValueError("base.kind 'components' answers grids, tokenizer.kind 'points' reads scattered values")
+            return Components(config.base)
         case c.Interpolation(kind=kind, exact=exact, fill=fill):
             if points:
                 raise ValueError(

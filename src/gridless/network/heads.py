@@ -52,13 +52,20 @@ class PointHead(nn.Module):
 
     def loss(self, model: Network, samples: Samples, question: Question, kind: str | None = None) -> Float[Tensor, ""]:
         """The mean squared error in standard units (`l1`: absolute; `relative`: over the mean square of the field's
-        values)."""
+        values; `skill`: over the base's)."""
         units = model.units(samples)
-        value = model.encode(samples, checked=False)(question.coords, question.cell, latents_at=question.latents_at)
+        field = model.encode(samples, checked=False)
+        value = field(question.coords, question.cell, latents_at=question.latents_at)
         target = units.standard(question.target).float()
         error = question.error(units.standard(value).float(), target)
-        if kind == "relative":
-            real = target if question.measured is None else torch.where(question.measured[..., None], target, 0.0)
+        if kind in ("relative", "skill"):
+            real = target
+            if kind == "skill":
+                with torch.no_grad():
+                    base = units.standard(field.solved(question.coords, question.cell)).float()
+                real = question.error(base, target)
+            elif question.measured is not None:
+                real = torch.where(question.measured[..., None], target, 0.0)
             size = real.square().sum((1, 2)).clamp(min=SMALLEST_ERROR * real[0].numel())
             return (error.square().sum((1, 2)) / size).mean()
         return question.mean(error.abs() if kind == "l1" else error.square())
