@@ -240,7 +240,8 @@ def main() -> None:
         for row in rows(film, methods(film, options.methods)):
             print(json.dumps(row), flush=True)
             made.append(row)
-    for line in options.rival.read_text(encoding="utf-8").splitlines() if options.rival else ():
+    lines = options.rival.read_text(encoding="utf-8").splitlines() if options.rival else []
+    for line in (line for line in lines if line.startswith("{")):  # pysteps says where its settings are
         made += rival_rows(json.loads(line))
     if options.json:
         report = {"benchmark": "forecasts", "commit": commit(), "hardware": hardware(), "rows": made}

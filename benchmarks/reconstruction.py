@@ -56,6 +56,12 @@ def narrow(latent: int) -> tuple[str, ...]:
     return ("--model.processor.latent", str(latent), "--model.processor.depth", "2")
 
 
+def beside_components(count: int) -> tuple[str, ...]:
+    """The field is its principal components; the network sees their sum and answers what belongs to it."""
+    base = ("--model.base.kind", "components", "--model.base.count", str(count), "--model.signal.seen", "base")
+    return (*base, "--train.loss", "skill", "--train.optimizer.lr", "2e-3")
+
+
 def tuned(preset: str, lr: str = "4e-3") -> tuple[str, ...]:
     return ("--preset", preset, "--train.optimizer.lr", lr)
 
@@ -91,7 +97,7 @@ PARTS = ("tokens", "offsets", "linear", "near", "muon")
 ARMS = (
     Arm("mamba-ginr", steps=LONG),
     Arm("mamba-ginr-1024", narrow(16), 10_000),
-    Arm("mamba-ginr-512", narrow(8), 10_000),
+    Arm("mamba-ginr-512", beside_components(512), 8_000),
     *(
         Arm(f"short-{name}", tuned(name), seeds=(0, 1))
         for name in ("mamba-ginr", "lainr", "hybrid", "trans-inr", "scent")

@@ -309,8 +309,8 @@ class FieldModel(
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def latent_floats(self, shape: tuple[int, ...] | None = None) -> int:
-        """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents, features to
-        read locally, and its own level and deviation where the model has none of its own."""
+        """Numbers that a field of samples of this `shape` (None: one window) keeps for its answers: latents or a base's
+        components, features to read locally, and its own level and deviation where the model has none of its own."""
         signal, base = self.config.signal, self.config.base
         if signal.seen == "base" and isinstance(base, c.Components):
             return latent_floats(signal, shape, base.count, 0)
@@ -345,8 +345,7 @@ class FieldModel(
         local_files_only: bool = False,
     ) -> "FieldModel":
         """The model in a folder, by a name that ships with the package, or of a Hub repository (owner/name; the last three
-        are the Hub's: a branch, tag or commit, an access token, and whether to do without the network); ready to answer
-        (`eval`). Raises ValueError, naming the file, where one is missing or damaged; OSError where the Hub is not
-        reached."""
+        are the Hub's: a branch, tag or commit, an access token, and whether to do without the network), in `eval`. Raises
+        ValueError, naming the file, where one is missing or damaged; OSError where the Hub is not reached."""
         hub = {"revision": revision, "token": token, "local_files_only": local_files_only}
         return load(cls, name, device, **hub)
