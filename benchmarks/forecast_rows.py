@@ -192,7 +192,7 @@ def success_index(answer: np.ndarray, truth: np.ndarray, threshold: float) -> fl
     return float((said & real).sum() / max(1, (said | real).sum()))
 
 
-LEADS = {"radar": "{} min", "era5": "{} h", "ersst": "{} months"}
+LEADS = {"radar": "{} min", "era5": "{} h", "ersst": "month {}"}
 STEPS = {"radar": 5, "era5": 1, "ersst": 1}
 BEGIN, END = "<!-- forecasts.json -->", "<!-- end -->"
 

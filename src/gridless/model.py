@@ -108,9 +108,8 @@ class FieldModel(
         scattered samples, and grids as the points of their cell centres.
 
         `pad=False` refuses sizes that the patch does not divide instead of repeating the last sample. `checked=False` saves
-        the look whether coordinates lie inside, for which the host waits for a GPU. Outside training (`model.eval()`) the
-        field holds no graph to the weights, only one to samples that require a gradient.
-        """
+        the look whether coordinates lie inside, for which the host waits for a GPU. In `eval` the field holds no graph to
+        the weights, only one to samples that require a gradient."""
         with outside_inference():
             samples = accepted(samples, self.config, self.domain)
             network = self if self.training else self.frozen_copy()

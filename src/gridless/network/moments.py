@@ -28,7 +28,7 @@ SAME = 1e-6  # windows of time that are no way at all
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
+class TimeWindow:
     """Readings in time, in windows of the model's: a window is 1 long, and in it the last seen frame lies where training
     has it."""
 
@@ -38,7 +38,7 @@ class Film:
     """Windows in the domain of the samples."""
 
     @classmethod
-    def of(cls, options: c.Film, samples: Samples, trained: Domain | None) -> "Film":
+    def of(cls, options: c.Film, samples: Samples, trained: Domain | None) -> "TimeWindow":
         domain, shape = samples.domain, samples.shape
         axis = 0 if domain is None or domain.time is None else domain.time
         if domain is not None and trained is not None:
@@ -77,7 +77,7 @@ class MomentReader:
     network: Network
     points: Samples
     """With the level and deviation of all readings."""
-    film: Film
+    film: TimeWindow
     frame: Frame
     units: Units
 
@@ -87,7 +87,7 @@ class MomentReader:
     ) -> "MomentReader":
         """`samples`: as they were given, `points`: the same as scattered readings; `trained`: the domain of training."""
         level, scale = points.standard()
-        window = Film.of(film, samples, trained)
+        window = TimeWindow.of(film, samples, trained)
         return cls(network, replace(points, level=level, scale=scale), window, network.frame(points), units)
 
     def __call__(
