@@ -96,7 +96,8 @@ def without(*flags: str) -> tuple[str, ...]:
 PARTS = ("tokens", "offsets", "linear", "near", "muon")
 ARMS = (
     Arm("mamba-ginr", steps=LONG),
-    Arm("mamba-ginr-1024", narrow(16), 10_000),
+    Arm("mamba-ginr-1024", beside_components(1_024), 3_500),
+    Arm("narrowed-1024", narrow(16), 10_000),
     Arm("mamba-ginr-512", beside_components(512), 8_000),
     *(
         Arm(f"short-{name}", tuned(name), seeds=(0, 1))
