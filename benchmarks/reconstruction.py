@@ -1,7 +1,7 @@
 """How many numbers does a picture need? CIFAR-10, 1,000 test pictures: the systems, PCA, cosines, JPEG, WebP.
 
     python benchmarks/reconstruction.py --train --data DIR [--only NAME …]    train what is missing, into runs/reconstruction
-    python benchmarks/reconstruction.py --data DIR [--only NAME …] --json results/reconstruction.json
+    python benchmarks/reconstruction.py --data DIR [--only NAME …] --json results/reconstruction.json   (others' rows stay)
     python benchmarks/reconstruction.py --page                                 docs/cifar10.md and its figure
 
 Every arm is a training of `gridless train cifar10` with the flags of ARMS. PSNR is that of the floats, neither clipped nor
@@ -17,7 +17,8 @@ import common  # first: it sets how OpenMP waits before torch is imported
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -149,9 +150,7 @@ class Code:
 
     def __init__(self, model: gl.FieldModel, known: np.ndarray):
         self.model, self.steps = model.train(), None  # in training a field is of the model itself, which has the hook
-        narrow = getattr(model.processor, "narrow", None)
-        place = model.encoder if narrow is None else narrow
-        self.hook = place.register_forward_hook(self._read)
+        self.restore = self._of_components() if model.config.signal.seen == "base" else self._of_latents()
         self.seen: list[torch.Tensor] = []
         reconstructed(model, known)
         seen = torch.cat(self.seen)
@@ -161,18 +160,41 @@ class Code:
         reconstructed(model, known)
         self.counts = np.stack([np.bincount(c, minlength=LEVELS) + 0.05 for c in self._symbols().T])
 
-    def _read(self, module, inputs, output):
-        latents, rest = (output, None) if torch.is_tensor(output) else (output[0], output[1])
-        x = latents if torch.is_tensor(latents) else latents.x
+    def _of_latents(self) -> Callable[[], None]:
+        """Latents, or what is narrowed of them, pass through `_coded`; returns what undoes that."""
+        narrow = getattr(self.model.processor, "narrow", None)
+
+        def passed(module, inputs, output):
+            if torch.is_tensor(output):
+                return self._coded(output)
+            latents, rest = output
+            return replace(latents, x=self._coded(latents.x)), rest
+
+        place = self.model.encoder if narrow is None else narrow
+        return place.register_forward_hook(passed).remove
+
+    def _of_components(self) -> Callable[[], None]:
+        """So do the numbers of principal components."""
+        base = self.model.base
+        solve = base.solve
+
+        def solved(samples):
+            exact = solve(samples)
+            numbers = self._coded(exact.numbers[:, None])[:, 0]
+            kept = (base.mean + numbers @ base.basis.T).view_as(exact.kept.values)
+            return replace(exact, numbers=numbers, kept=replace(exact.kept, values=kept))
+
+        base.solve = solved
+        return lambda: delattr(base, "solve")
+
+    def _coded(self, x: torch.Tensor) -> torch.Tensor:
+        """In steps; before these are known, as it is."""
         if self.steps is None:
             self.seen.append(x)
-            return None
+            return x
         whole = ((x - self.low) / self.steps).round().clamp(0, LEVELS - 1)
         self.seen.append(whole)
-        x = whole * self.steps + self.low
-        if torch.is_tensor(latents):
-            return x
-        return gl.network.encoded.Tokens(x, latents.pos, latents.mask), rest
+        return whole * self.steps + self.low
 
     def _symbols(self) -> np.ndarray:
         return torch.cat(self.seen).flatten(0, 1).numpy().astype(np.int32)
@@ -187,14 +209,15 @@ class Code:
         for channel, counts in enumerate(self.counts):
             model = models(counts / counts.sum(), perfect=False)
             coder.encode(np.ascontiguousarray(symbols[:, channel]), model)
-        self.hook.remove()
+        self.restore()
         return {"coded_psnr": psnr(answers, pictures), "bytes": coder.num_bits() / 8 / len(pictures)}
 
 
-def scores(model: gl.FieldModel, known: np.ndarray, pictures: np.ndarray) -> dict:
+def scores(model: gl.FieldModel, known: np.ndarray, pictures: np.ndarray, coded: bool = True) -> dict:
     model.eval()
     facts = {"floats": model.latent_floats(), "parameters": model.parameter_count()}
-    return {**facts, "psnr": psnr(reconstructed(model, pictures), pictures), **Code(model, known).score(pictures)}
+    facts["psnr"] = psnr(reconstructed(model, pictures), pictures)
+    return facts | (Code(model, known).score(pictures) if coded else {})
 
 
 def model_row(arm: Arm, seed: int, known: np.ndarray, pictures: np.ndarray) -> dict | None:
@@ -208,7 +231,9 @@ def model_row(arm: Arm, seed: int, known: np.ndarray, pictures: np.ndarray) -> d
         "train_seconds": round(facts["train_seconds"]), "commit": facts.get("commit"),
     }  # fmt: skip
     model = gl.FieldModel.from_pretrained(folder)
-    return row | (finer_scores(model, pictures) if arm.name.startswith(FINER) else scores(model, known, pictures))
+    if arm.name.startswith(FINER):
+        return row | finer_scores(model, pictures)
+    return row | scores(model, known, pictures, coded=arm.steps > SHORT)
 
 
 def finer_scores(model: gl.FieldModel, pictures: np.ndarray) -> dict:
@@ -312,6 +337,10 @@ def main() -> None:
         train([arm for arm in ARMS if not args.only or arm.name in args.only], args.data)
     else:
         report = measured(args.data, args.only)
+        if args.only and args.json and args.json.is_file():  # the other rows stay
+            before = json.loads(args.json.read_text(encoding="utf-8"))["rows"]
+            made = {row["name"] for row in report["rows"]}
+            report["rows"] += [row for row in before if row["name"] not in made]
         if args.json:
             args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         for row in report["rows"]:

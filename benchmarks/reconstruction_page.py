@@ -19,6 +19,7 @@ WORDS = {
     "muon": "AdamW alone",
     "none": "none of the five",
 }
+NARROWED = "narrowed-1024"
 PART, FINER = "part-", "finer-"
 SHORT, NARROW = "short-", "short-mamba-ginr-"
 
@@ -47,16 +48,17 @@ def psnrs(rows: list[dict], key: str = "psnr") -> str:
     return " / ".join(number(row[key], 2) for row in rows)
 
 
-def model_table(groups: dict[str, list[dict]], names: list[str]) -> str:
+def model_table(groups: dict[str, list[dict]], names: list[str], coded: bool = True) -> str:
     rows = []
     for name in names:
         of = groups[name]
         first = of[0]
         rows.append([
             name.removeprefix(SHORT), whole(first["floats"]), whole(first["parameters"]), whole(first["steps"]),
-            minutes(of), psnrs(of), psnrs(of, "coded_psnr"), whole(mean(r["bytes"] for r in of)),
+            minutes(of), psnrs(of), *([psnrs(of, "coded_psnr"), whole(mean(r["bytes"] for r in of))] if coded else []),
         ])  # fmt: skip
-    head = ["system", "floats", "parameters", "steps", "minutes", "PSNR of each seed", "at 8 bits", "bytes"]
+    head = ["system", "floats", "parameters", "steps", "minutes", "PSNR of each seed"]
+    head += ["at 8 bits", "bytes"] if coded else []
     return table(head, rows)
 
 
@@ -97,9 +99,10 @@ def systems_text(groups: dict[str, list[dict]]) -> str:
     return f"""
 ## Five systems, the same steps
 
-{model_table(groups, short)}
+{model_table(groups, short, coded=False)}
 
-The same recipe for all (`gridless train cifar10 --preset NAME`): bf16, Muon for the matrices, AdamW for the rest. Latents of
+The same recipe and rate for all (`gridless train cifar10 --preset NAME`), that of `mamba-ginr`: bf16, Muon for the matrices,
+AdamW for the rest; no other has a rate of its own, and sizes are not matched. Latents of
 `mamba-ginr`, `lainr` and `hybrid` start with their patch and are read by offsets (`decoder.attention.rotation`); those of
 `scent` are a cascade's, and `trans-inr` writes a network from them.
 """
@@ -142,6 +145,7 @@ def floats_table(groups: dict[str, list[dict]]) -> str:
     for name, of in groups.items():
         if name.startswith(NARROW):
             kinds.setdefault("mamba-ginr, short", []).extend(of)
+    kinds["mamba-ginr, narrowed"] = groups.get(NARROWED, [])
     kinds["mamba-ginr, long"] = [row for name in BARS for row in groups.get(name, [])]
     counts = sorted({row["floats"] for of in kinds.values() for row in of})
     rows = []
@@ -173,18 +177,24 @@ def at_bytes(rows: list[dict], size: float) -> float | None:
 
 def page(found: dict) -> str:
     groups = by_name(found["rows"])
-    long = [name for name in BARS if name in groups]
+    long = [name for name in (*BARS, NARROWED) if name in groups]
     return f"""# CIFAR-10: how many numbers a picture needs
 
 {found["pictures"]:,} test pictures of 32 × 32, {found["training"]:,} training pictures; PSNR is the mean over pictures of
 the floats, neither clipped nor rounded (58.92 dB is what rounding to 8 bits leaves). A system's floats are the numbers that
-its field keeps of a picture: latents times their width, or what `model.processor.latent` leaves of it. One seed a number.
+its field keeps of a picture: latents times their width, or what `model.processor.latent` leaves of it, or a base's
+components. Where a row has one number, it is of one seed.
 
 ## MAMBA-GINR, trained for longer
 
 {model_table(groups, long)}
 
 {verdicts(groups)}
+
+With 1,024 and 512 floats a field is the principal components of its picture (`base.kind = "components"`, fitted with each
+picture weighted by the inverse of what is missed of it), and all that the network sees is their sum
+(`signal.seen = "base"`): it answers what belongs to it. `narrowed-1024` narrows the latents between encoder and decoder
+instead.
 
 Trained by `python benchmarks/reconstruction.py --train --data DIR`; minutes are those of one shared CPU core. At 8 bits:
 every number in 256 steps of its range, and the bytes of its entropy code.
