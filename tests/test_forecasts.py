@@ -229,3 +229,9 @@ def test_a_model_that_starts_at_kriging_answers_films_too():
     samples = Arm("film").samples()
     with torch.no_grad():
         torch.testing.assert_close(film_.encode(samples)(coords), Kriging().encode(samples)(coords))
+
+
+def test_a_film_needs_an_axis_of_time():
+    globe = gl.Samples.from_points({"lat": [10.0, 20.0], "lon": [0.0, 5.0]}, torch.rand(2, 1), domain=Domain.globe())
+    with pytest.raises(ValueError, match="none of the axes lat, lon is one of time"):
+        Arm("film").model().encode(globe)

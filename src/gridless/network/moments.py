@@ -40,7 +40,13 @@ class TimeWindow:
     @classmethod
     def of(cls, options: c.Film, samples: Samples, trained: Domain | None) -> "TimeWindow":
         domain, shape = samples.domain, samples.shape
-        axis = 0 if domain is None or domain.time is None else domain.time
+        axis = 0 if domain is None else domain.time
+        if axis is None:
+            names = ", ".join(samples.domain.names) if samples.domain is not None else ""
+            raise ValueError(
+                f"this model is one of films, and none of the axes {names} is one of time; give that axis times as "
+                "coordinates, or the name time"
+            )
         if domain is not None and trained is not None:
             stretch = abs(domain.axes[axis].length / trained.axes[axis].length)
         else:
