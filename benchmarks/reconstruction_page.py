@@ -78,7 +78,10 @@ def parts_text(groups: dict[str, list[dict]]) -> str:
     named = {name.removeprefix(PART): of for name, of in groups.items() if name.startswith(PART)}
     if "all" not in named:
         return ""
-    rows = [[WORDS[name], psnrs(of), f"`{of[0]['flags']}`" if of[0]["flags"] else ""] for name, of in named.items()]
+    flags = {name: f"`{of[0]['flags']}`" if of[0]["flags"] else "" for name, of in named.items()} | {
+        "none": "all of these"
+    }
+    rows = [[words, psnrs(named[name]), flags[name]] for name, words in WORDS.items() if name in named]
     of = named["all"][0]
     lines = f"""
 ## What each part is worth
