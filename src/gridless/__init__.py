@@ -1,7 +1,7 @@
 """gridless: continuous fields from samples. Measure anywhere, ask anywhere.
 
     Signal    a picture | an array on a grid | readings of stations | a volume | a formula        what there is
-       │ task         what is seen, what is asked: reconstruction | super-resolution | sparse field | operator
+       │ task         what is seen, what is asked: reconstruction | super-resolution | sparse field | operator | forecast
     Samples   grid shape | coords (B N d)   values (B N C)   mask (B N)   noise   domain           what was measured
        │ standardise  each field's own level and spread
        │ tokenizer    patches (grids), after a convolutional stem | points (scattered)
