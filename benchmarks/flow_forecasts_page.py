@@ -3,7 +3,7 @@
 from statistics import mean
 
 LEADS = ("1", "2", "3", "4", "5")
-ORDER = ("persistence", "fno", "perceiver", "scent")
+ORDER = ("persistence", "fno", "perceiver", "scent", "on persistence")
 NAMES = {
     "fno": "FNO, rolled out",
     "perceiver": "Perceiver (none of SCENT's parts)",
@@ -14,6 +14,7 @@ NAMES = {
     "no target time": "one encoding for all moments",
     "queries calibrate": "answers read one another, as published",
     "mamba context": "a Mamba reads the tokens instead",
+    "on persistence": "SCENT that starts at persistence",
     "untied": "three blocks of their own instead of one, three times",
     "perceiver alone": "none of the four",
 }
