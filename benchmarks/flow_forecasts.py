@@ -9,8 +9,8 @@ the mean over films, at every lead. The sets are SCENT's: S1 clean, S2 noise of 
 the area missing, S4 a random half of the places, S5 a random eighth that moves. Every run has as many seconds of one
 thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in a third of
 them. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
-S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. Matrices learn by Muon: with AdamW alone
-errors were twice as large after a minute (one seed). What the JSON file holds is not run again.
+S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. Matrices learn by Muon. What the JSON file
+holds is not run again.
 """
 
 import common  # isort: skip  (before torch)

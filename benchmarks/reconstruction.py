@@ -17,14 +17,14 @@ import common  # first: it sets how OpenMP waits before torch is imported
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from reconstruction_code import Code, psnr, reconstructed
 
 import gridless as gl
 from gridless.data.cifar10 import cifar10
@@ -36,7 +36,7 @@ SHIPPED = "cifar10-mamba-ginr"  # weights in the package, another row
 FINER = "finer-"  # arms that answer at twice the resolution
 LONG, SHORT, BRIEF = 16_000, 2_000, 600  # steps of 16 pictures
 FLOATS = (64, 128, 256, 512, 1_024, 2_048)
-AT_ONCE, LEVELS, BETWEEN = 50, 256, 100
+BETWEEN = 100
 QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 98, 100)
 
 
@@ -130,87 +130,7 @@ def pixels(data: Path, split: str) -> np.ndarray:
     return np.stack([photo.pixels for photo in cifar10(data, split)]).astype(np.float32) / 255
 
 
-def psnr(answers: np.ndarray, truth: np.ndarray) -> float:
-    return float(np.mean(-10 * np.log10(np.square(answers - truth).mean((1, 2, 3)))))
-
-
 # --- models -------------------------------------------------------------------------------------------------------------
-
-
-@torch.no_grad()
-def reconstructed(model: gl.FieldModel, pictures: np.ndarray) -> np.ndarray:
-    coords, parts = gl.grid(*pictures.shape[1:3]), []
-    for some in torch.from_numpy(pictures).split(AT_ONCE):
-        parts.append(model(gl.Samples.from_grid(some), coords.expand(len(some), -1, -1)).view_as(some))
-    return torch.cat(parts).numpy()
-
-
-class Code:
-    """The numbers that a field keeps, as whole numbers of steps."""
-
-    def __init__(self, model: gl.FieldModel, known: np.ndarray):
-        self.model, self.steps = model.train(), None  # in training a field is of the model itself, which has the hook
-        self.restore = self._of_components() if model.config.signal.seen == "base" else self._of_latents()
-        self.seen: list[torch.Tensor] = []
-        reconstructed(model, known)
-        seen = torch.cat(self.seen)
-        self.low = seen.amin((0, 1))
-        self.steps = (seen.amax((0, 1)) - self.low).clamp(min=1e-9) / (LEVELS - 1)
-        self.seen = []
-        reconstructed(model, known)
-        self.counts = np.stack([np.bincount(c, minlength=LEVELS) + 0.05 for c in self._symbols().T])
-
-    def _of_latents(self) -> Callable[[], None]:
-        """Latents, or what is narrowed of them, pass through `_coded`; returns what undoes that."""
-        narrow = getattr(self.model.processor, "narrow", None)
-
-        def passed(module, inputs, output):
-            if torch.is_tensor(output):
-                return self._coded(output)
-            latents, rest = output
-            return replace(latents, x=self._coded(latents.x)), rest
-
-        place = self.model.encoder if narrow is None else narrow
-        return place.register_forward_hook(passed).remove
-
-    def _of_components(self) -> Callable[[], None]:
-        """So do the numbers of principal components."""
-        base = self.model.base
-        solve = base.solve
-
-        def solved(samples):
-            exact = solve(samples)
-            numbers = self._coded(exact.numbers[:, None])[:, 0]
-            kept = (base.mean + numbers @ base.basis.T).view_as(exact.kept.values)
-            return replace(exact, numbers=numbers, kept=replace(exact.kept, values=kept))
-
-        base.solve = solved
-        return lambda: delattr(base, "solve")
-
-    def _coded(self, x: torch.Tensor) -> torch.Tensor:
-        """In steps; before these are known, as it is."""
-        if self.steps is None:
-            self.seen.append(x)
-            return x
-        whole = ((x - self.low) / self.steps).round().clamp(0, LEVELS - 1)
-        self.seen.append(whole)
-        return whole * self.steps + self.low
-
-    def _symbols(self) -> np.ndarray:
-        return torch.cat(self.seen).flatten(0, 1).numpy().astype(np.int32)
-
-    def score(self, pictures: np.ndarray) -> dict[str, float]:
-        """PSNR of coded pictures, and the bytes of one."""
-        import constriction
-
-        self.seen = []
-        answers, symbols = reconstructed(self.model, pictures), self._symbols()
-        coder, models = constriction.stream.queue.RangeEncoder(), constriction.stream.model.Categorical
-        for channel, counts in enumerate(self.counts):
-            model = models(counts / counts.sum(), perfect=False)
-            coder.encode(np.ascontiguousarray(symbols[:, channel]), model)
-        self.restore()
-        return {"coded_psnr": psnr(answers, pictures), "bytes": coder.num_bits() / 8 / len(pictures)}
 
 
 def scores(model: gl.FieldModel, known: np.ndarray, pictures: np.ndarray, coded: bool = True) -> dict:

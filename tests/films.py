@@ -3,10 +3,14 @@
 import torch
 
 import gridless as gl
+from gridless import config as c
+from gridless.bases import DampedPersistence
 from gridless.config import Axis
+from gridless.data.signals import GridSignal
 from gridless.domain import TIME
 
 HOUR = 3600.0
+SIGNAL = c.Signal(axes=3, channels=1)
 
 
 def domain(frames: int, first: int = 0, joins: bool = False) -> gl.Domain:
@@ -64,3 +68,17 @@ def autoregressive(frames: int, rho: float, size: int = 6, seed: int = 0) -> tor
     for t in range(1, frames):
         film.append(rho * film[-1] + noise[t])
     return 280 + torch.stack(film)
+
+
+def rms(values: torch.Tensor) -> float:
+    return float(values.square().mean().sqrt())
+
+
+def past(*films: torch.Tensor, first: int = 0) -> list[GridSignal]:
+    return [GridSignal(f"film {i}", film.numpy(), domain=domain(len(film), first)) for i, film in enumerate(films)]
+
+
+def damped(*films: torch.Tensor, **options) -> DampedPersistence:
+    base = DampedPersistence(c.DampedPersistence(**options), SIGNAL)
+    base.fit(past(*films))
+    return base

@@ -260,3 +260,24 @@ def test_the_page_of_cifar10_is_that_of_the_committed_results():
         assert figure in readme
     assert long["psnr"] > 52 and shipped["psnr"] > 52
     assert reconstruction_page.parts_text({}) == reconstruction_page.systems_text({}) == ""
+
+
+def test_the_tables_of_forecasts_are_those_of_the_committed_results():
+    import forecast_rows
+
+    report = json.loads((ROOT / "results" / "forecasts.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "forecasts.md").read_text(encoding="utf-8")
+    assert page.split(forecast_rows.BEGIN)[1].split(forecast_rows.END)[0].strip() == forecast_rows.tables(report)
+
+
+def test_the_page_of_scent_says_what_was_measured_and_what_was_not():
+    import flow_forecasts_page
+
+    def run(arm: str, error: float) -> dict:
+        errors = dict.fromkeys(flow_forecasts_page.LEADS, error)
+        return {"arm": arm, "set": "S4", "seed": 0, "parameters": 10, "rate": 0.1, "errors": errors}
+
+    report = {"seconds": 60, "commit": "abc", "hardware": {"cpu": "a CPU"}, "runs": [run("scent", 0.1)]}
+    assert "Not measured." in flow_forecasts_page.page(report)
+    report["runs"].append(run("no context", 0.15))
+    assert "| tokens do not read one another | 10 | 0.1500 | +50 % | 1 |" in flow_forecasts_page.page(report)

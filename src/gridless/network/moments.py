@@ -72,8 +72,12 @@ class TimeWindow:
 
     def at(self, coords: Float[Tensor, "B N d"], shift: Float[Tensor, " B"]) -> Float[Tensor, "B N d"]:
         """Coordinates whose time is that in the window which begins at `shift`."""
-        time = self.time(coords) - shift[:, None]
-        return torch.cat([coords[..., : self.axis], time[..., None], coords[..., self.axis + 1 :]], -1)
+        return self.moved(coords, self.time(coords) - shift[:, None])
+
+    def moved(self, coords: Float[Tensor, "B N d"], time: Float[Tensor, "B #N"]) -> Float[Tensor, "B N d"]:
+        """The same places at another time."""
+        time = time[..., None].expand(*coords.shape[:2], 1).to(coords.dtype)
+        return torch.cat([coords[..., : self.axis], time, coords[..., self.axis + 1 :]], -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,15 +229,7 @@ class MomentReader:
         frames = []
         for back in reversed(range(film.options.seen)):
             moment = end + film.horizon - back * film.frame
-            place = film.at(kept.point_coords, torch.zeros_like(end))
-            coords = torch.cat(
-                [
-                    place[..., : film.axis],
-                    (moment / film.stretch)[:, None, None].expand(-1, place.shape[1], 1).to(place),
-                    place[..., film.axis + 1 :],
-                ],
-                -1,
-            )
+            coords = film.moved(kept.point_coords, (moment / film.stretch)[:, None])
             cell = torch.zeros_like(coords)
             out = self._outputs(points, coords, cell, moment, end)
             frames.append(replace(kept, coords=coords, values=self._answer(points, out, coords, cell).mean, noise=None))
