@@ -9,8 +9,8 @@ the mean over films, at every lead. The sets are SCENT's: S1 clean, S2 noise of 
 the area missing, S4 a random half of the places, S5 a random eighth that moves. Every run has as many seconds of one
 thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in a third of
 them. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
-S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. Matrices learn by Muon. What the JSON file
-holds is not run again.
+S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. What the parts are worth is asked of S4, at
+as many steps as SCENT itself made there. Matrices learn by Muon. What the JSON file holds is not run again.
 """
 
 import common  # isort: skip  (before torch)
@@ -18,7 +18,7 @@ import common  # isort: skip  (before torch)
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
@@ -52,6 +52,7 @@ NONE = merge(merge(NO_CONTEXT, NO_CALIBRATION), merge(NO_ENTRY, NO_TARGET))
 ARMS = {
     "scent": {},
     "perceiver": NONE,
+    "no parts": NONE,
     "no context": NO_CONTEXT,
     "no calibration": NO_CALIBRATION,
     "trained entry": NO_ENTRY,
@@ -87,19 +88,31 @@ def relative_errors(cases: list[Case], answer: Callable[[Case], np.ndarray]) -> 
     return {lead: round(mean(values), 5) for lead, values in errors.items()}
 
 
-def within(seconds: float, step: Callable[[int, float], float]) -> dict:
-    """Steps until so many seconds of the processor are spent; `step` gets its number and the share that is spent."""
+@dataclass(frozen=True)
+class Budget:
+    """Of training: seconds of the processor, or steps."""
+
+    seconds: float
+    steps: int | None = None
+
+    def share(self, seconds: float, steps: int) -> float:
+        """What of it is spent."""
+        return seconds / self.seconds if self.steps is None else steps / self.steps
+
+
+def within(budget: Budget, step: Callable[[int, float], float]) -> dict:
+    """Steps until the budget is spent; `step` gets its number and the share that is spent."""
     spent, steps, losses = 0.0, 0, []
-    while spent < seconds:
+    while (share := budget.share(spent, steps)) < 1:
         began = time.process_time()
-        losses.append(step(steps, spent / seconds))
+        losses.append(step(steps, share))
         spent, steps = spent + time.process_time() - began, steps + 1
     tail = losses[-max(1, steps // 10) :]
     spikes = sum(b > 4 * a for a, b in zip(losses, losses[1:], strict=False))
     return {"steps": steps, "seconds": round(spent, 1), "loss": round(mean(tail), 5), "spikes": spikes}
 
 
-def scent(arm: str, which: str, seed: int, seconds: float, rate: float, learned: list, asked: list) -> dict:
+def scent(arm: str, which: str, seed: int, budget: Budget, rate: float, learned: list, asked: list) -> dict:
     task = task_of(which)
     torch.manual_seed(seed)
     model = gl.FieldModel(gl.preset("scent-time", "small", **ARMS[arm]))
@@ -119,7 +132,7 @@ def scent(arm: str, which: str, seed: int, seconds: float, rate: float, learned:
             training_step(model, optimizer, draw(number), train, learning_rate(max(share, 0.005), train), accelerator)
         )
 
-    facts = within(seconds, step)
+    facts = within(budget, step)
     model.eval()
     cases = list(task.cases(asked))
     with torch.no_grad():
@@ -138,7 +151,7 @@ def frames_of(batch: list, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     return before, after
 
 
-def fno(arm: str, which: str, seed: int, seconds: float, rate: float, learned: list, asked: list) -> dict:
+def fno(arm: str, which: str, seed: int, budget: Budget, rate: float, learned: list, asked: list) -> dict:
     from neuralop.models import FNO as Fno
 
     torch.manual_seed(seed)
@@ -156,7 +169,7 @@ def fno(arm: str, which: str, seed: int, seconds: float, rate: float, learned: l
         optimizer.step()
         return float(error.mean())
 
-    facts = within(seconds, step)
+    facts = within(budget, step)
     model.eval()
 
     def rolled(case: Case) -> np.ndarray:
@@ -178,6 +191,14 @@ def arms(only: list[str] | None) -> list[tuple[str, str]]:
     return [(arm, which) for arm, which in every if only is None or arm in only]
 
 
+def budget_of(arm: str, seed: int, runs: list[dict], seconds: float) -> Budget:
+    """Of a run: as many seconds as all, or, to see what a part is worth, as many steps as SCENT with all of them."""
+    if arm == FNO or arm in EVERYWHERE:
+        return Budget(seconds)
+    whole = next(r for r in runs if (r["arm"], r["set"], r["seed"]) == (EVERYWHERE[0], ABLATED, seed))
+    return Budget(seconds, whole["steps"])
+
+
 def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str] | None) -> None:
     report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tuning": [], "runs": []}
     report |= {"seconds": seconds, "batch": BATCH, "queries": QUERIES}
@@ -192,14 +213,16 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
         which, run = ("S1", fno) if arm == FNO else (ABLATED, scent)
         for rate in RATES:
             if not any((r["arm"], r["rate"]) == (arm, rate) for r in tuning):
-                facts = run(arm, which, 99, seconds / 3, rate, learned, known)
+                facts = run(arm, which, 99, Budget(seconds / 3), rate, learned, known)
                 tuning.append({"arm": arm, "rate": rate, **facts})
                 common.finish("flow_forecasts", report, path)
     for seed in range(seeds):
         for arm, which in arms(only):
             if not any((r["arm"], r["set"], r["seed"]) == (arm, which, seed) for r in runs):
                 rate = min((r for r in tuning if r["arm"] == arm), key=lambda r: mean(r["errors"].values()))["rate"]
-                facts = (fno if arm == FNO else scent)(arm, which, seed, seconds, rate, learned, asked)
+                facts = (fno if arm == FNO else scent)(
+                    arm, which, seed, budget_of(arm, seed, runs, seconds), rate, learned, asked
+                )
                 runs.append({"arm": arm, "set": which, "seed": seed, "rate": rate, **facts})
                 common.finish("flow_forecasts", report, path)
 

@@ -16,7 +16,7 @@ NAMES = {
     "mamba context": "a Mamba reads the tokens instead",
     "on persistence": "SCENT that starts at persistence",
     "untied": "three blocks of their own instead of one, three times",
-    "perceiver alone": "none of the four",
+    "no parts": "none of the four",
 }
 SETS = {
     "S1": "clean",

@@ -49,6 +49,7 @@ POINTS = {
     "film-mamba": ("scent-time", merge(FILM, {"encoder": {"context": {"kind": "mamba", "depth": 1, "ssm": SSM}}})),
     "film-untold": ("scent-time", merge(FILM, {"film": {"target": False}, "encoder": {"context": None}})),
     "film-latent": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4, "unroll": "latent"}})),
+    "film-thinned": ("scent-time", merge(FILM, {"film": {"readings": 9}})),
     "film-field": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4}, "decoder": {"calibration": None}})),
     "sensors-flow": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
     "sensors-flow-alone": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),

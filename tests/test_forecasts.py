@@ -11,6 +11,7 @@ from every_model import FILM, Arm
 import gridless as gl
 from gridless.bases import Kriging
 from gridless.config import Axis
+from gridless.config.merging import merge
 from gridless.data.forecasts import window_domain
 from gridless.data.signals import GridSignal
 from gridless.data.sources import signals
@@ -18,7 +19,7 @@ from gridless.domain import RELATIVE_TIME, TIME, Domain
 from gridless.network.encoded import Tokens
 from gridless.network.encoders.contexts import partition
 
-FILMS = ("film", "film-mamba", "film-untold", "film-latent", "film-field")
+FILMS = ("film", "film-mamba", "film-untold", "film-latent", "film-field", "film-thinned")
 HOUR = 3600.0
 
 
@@ -235,3 +236,27 @@ def test_a_film_needs_an_axis_of_time():
     globe = gl.Samples.from_points({"lat": [10.0, 20.0], "lon": [0.0, 5.0]}, torch.rand(2, 1), domain=Domain.globe())
     with pytest.raises(ValueError, match="none of the axes lat, lon is one of time"):
         Arm("film").model().encode(globe)
+
+
+def test_training_hides_the_frame_between_that_it_asks():
+    task, asked = gl.Forecast(seen=4, ahead=1, between=True), 0
+    for seed in range(20):
+        batch = task.draw(signals([film()]), np.random.default_rng(seed), window=(1,), batch=1, queries=5)
+        frame = round(float(batch.coords[0, 0, 0]) * 5 - 0.5)
+        seen = batch.samples.mask_on_grid()[0].flatten(1).any(1)
+        assert seen.tolist() == [k < 4 and not (k == frame and k in (1, 2)) for k in range(5)]
+        asked += frame in (1, 2)
+    assert asked, "none of the moments lay between"
+    with pytest.raises(ValueError, match="task.seen has 2; take 3"):
+        gl.Forecast(seen=2, between=True)
+
+
+def test_the_network_reads_as_many_readings_as_it_takes():
+    """Others change nothing of its answer."""
+    model, samples = tiny("scent-time", merge(FILM, {"film": {"readings": 9}})), Arm("film").samples()
+    level, scale = samples.as_points().standard()
+    values = samples.values.clone().requires_grad_()
+    fixed = replace(samples, values=values, level=level, scale=scale)
+    model.encode(fixed)(torch.tensor([[[0.95, 0.3], [0.95, 0.8]]])).square().sum().backward()  # of one window
+    assert values.grad is not None
+    assert (values.grad[..., 0] != 0).sum(1).tolist() == [9] * len(values)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from gridless.coords import grid
@@ -219,11 +219,16 @@ class Samples:
         if self.mask is None or self.coords is None or bool(self.mask.all()):
             return self
         count = max(1, int(self.mask.sum(1).max()))
-        chosen = (~self.mask).int().argsort(dim=1, stable=True)[:, :count]
-        rows = torch.arange(len(self.values), device=chosen.device)[:, None]
-        mask, noise = self.mask[rows, chosen], None if self.noise is None else self.noise[rows, chosen]
-        values, coords = self.values[rows, chosen], self.coords[rows, chosen]
-        return replace(self, values=values, coords=coords, noise=noise, mask=None if bool(mask.all()) else mask)
+        return self.chosen((~self.mask).int().argsort(dim=1, stable=True)[:, :count])
+
+    def chosen(self, index: Int64[Tensor, "B n"]) -> "Samples":
+        """The points of these numbers."""
+        assert self.coords is not None, "points have coordinates"
+        rows = torch.arange(len(self.values), device=index.device)[:, None]
+        mask = None if self.mask is None else self.mask[rows, index]
+        noise = None if self.noise is None else self.noise[rows, index]
+        mask = None if mask is None or bool(mask.all()) else mask
+        return replace(self, values=self.values[rows, index], coords=self.coords[rows, index], noise=noise, mask=mask)
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
         return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)

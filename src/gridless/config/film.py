@@ -15,6 +15,9 @@ class Film:
     seen: Count = 4
     target: bool = True
     """Tokens know the asked moment, so that every moment has an encoding of its own; false: one for all."""
+    readings: Count | None = None
+    """The network reads at most so many of a window's readings, strewn evenly (drawn anew in every step of training); the
+    base reads all of them. None: all."""
     unroll: Literal["field", "latent"] = "field"
     """Beyond the frames of training: answers at the readings' places become readings of the next window (`field`), or the
     processor goes on from the latents (`latent`)."""

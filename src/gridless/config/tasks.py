@@ -157,6 +157,9 @@ class Forecast:
     """So many frames after the last one that is seen are asked."""
     step: Count = 1
     """Frames of the film from one of these to the next; evaluation asks the frames between as well."""
+    between: bool = False
+    """Of frames that are seen, training hides one between the first and the last while it asks for it: what teaches a model
+    whose base already has the seen frames to answer between them."""
     sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] | None = None
     """So many places of a frame are seen, log-uniform, one number for a batch; None: all of them."""
     moving: bool = False
@@ -177,6 +180,10 @@ class Forecast:
             raise ValueError(f"task.sensors is a range from low to high, got {self.sensors[0]}, {self.sensors[1]}")
         if self.moving and self.sensors is None:
             raise ValueError("task.moving is about sensors; say how many, task.sensors")
+        if self.between and self.seen < 3:
+            raise ValueError(
+                f"task.between hides a frame between two others, task.seen has {self.seen}; take 3 or more"
+            )
 
 
 Task = Annotated[SuperResolution | Reconstruction | SparseField | Operator | Forecast, Discriminator("kind")]

@@ -21,6 +21,7 @@ from gridless.network.frames import Frame
 from gridless.network.parts import Network
 from gridless.network.questions import Units
 from gridless.nn.mamba import BiMamba
+from gridless.nn.strewing import strewn
 from gridless.protocols import Answer, answer_of
 from gridless.samples import Samples, mapped, moved_parts
 
@@ -271,13 +272,22 @@ class MomentReader:
             known = known - jumps * film.horizon
             asked = film.at(coords, shift + jumps * film.horizon)
         target = known if film.options.target else None
-        latents = self.network.latent(seen.compacted(), None, target)
+        latents = self.network.latent(self._thinned(seen.compacted()), None, target)
         jumps = torch.zeros_like(moment, dtype=torch.long) if jumps is None else jumps
         for jump in range(int(jumps.max())):
             further = self.network.processor(latents)
             more = (jumps > jump)[:, None, None]
             latents = replace(latents, x=torch.where(more, further.x, latents.x))
         return self.network.decode(self.network.read(latents), self.frame(asked), cell)
+
+    def _thinned(self, seen: Samples) -> Samples:
+        """As many readings as the network takes."""
+        count = self.film.options.readings
+        if count is None or seen.point_coords.shape[1] <= count:
+            return seen
+        key = strewn(seen.point_coords, random=self.network.training)
+        key = key if seen.mask is None else key.masked_fill(~seen.mask, torch.inf)
+        return seen.chosen(key.argsort(dim=1)[:, :count])
 
     def on_lattice(self, lattice: Lattice, cell: Float[Tensor, "B 1 d"]) -> Float[Tensor, "B N k"]:
         return self(lattice.points(len(cell)), cell)

@@ -53,10 +53,12 @@ class Forecast(config.Forecast):
             cut = FilmWindow(
                 film, int(rng.integers(FilmWindow.starts(film, self.frames, self.step))), self.frames, self.step
             )
-            seen.append(self._seen(cut, rng, count, absolute=False))
+            frame = int(rng.integers(self.frames))
+            hidden = frame if self.between and 0 < frame < self.seen - 1 else None
+            seen.append(self._seen(cut, rng, count, absolute=False, hidden=hidden))
             places = int(np.prod(film.shape)) // film.shape[cut.axis]
             cells = None if queries is None or queries >= places else rng.choice(places, queries, replace=False)
-            coords, values, measured = cut.moment(int(rng.integers(self.frames)) * self.step, cells)
+            coords, values, measured = cut.moment(frame * self.step, cells)
             keep = torch.from_numpy(measured)
             asked.append(Reading(coords[keep], values[keep]))
         coords, target, measured = padded(asked)
@@ -97,8 +99,15 @@ class Forecast(config.Forecast):
             return list(every)
         return [every[int(i)] for i in np.linspace(0, len(every) - 1, self.windows + 2)[1:-1].round()]
 
-    def _seen(self, window: FilmWindow, rng: np.random.Generator, count: int | None, absolute: bool) -> Samples:
-        """The window with what is hidden of it."""
+    def _seen(
+        self,
+        window: FilmWindow,
+        rng: np.random.Generator,
+        count: int | None,
+        absolute: bool,
+        hidden: int | None = None,
+    ) -> Samples:
+        """The window with what is hidden of it, a frame of that number too."""
         values, measured = window.seen()
         axis = window.axis
         seen = np.moveaxis(measured, axis, 0).copy()
@@ -109,6 +118,8 @@ class Forecast(config.Forecast):
             seen &= hidden_box(rng, seen.shape[1:], self.missing)
         if self.noise:
             values = values * (1 + self.noise * rng.standard_normal(values.shape, np.float32)).astype(values.dtype)
+        if hidden is not None:
+            seen[hidden] = False
         mask = np.moveaxis(seen, 0, axis)
         if not mask.any():
             raise ValueError(f"{window.film.name}: nothing is seen of the window from frame {window.start} on")

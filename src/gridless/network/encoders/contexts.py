@@ -19,9 +19,7 @@ from gridless.nn.attention import SelfAttentionBlock
 from gridless.nn.curves import order_along_curve
 from gridless.nn.mamba import MambaBlock
 from gridless.nn.residual import scale_branches
-
-STREWN = 43_758.5453  # turns neighbouring places into numbers far apart
-TOLD_APART = 4096  # places per unit: rounding moves nobody into another group
+from gridless.nn.strewing import strewn
 
 
 class GroupContext(nn.Module):
@@ -76,12 +74,7 @@ def build_context(context: config.GroupContext | config.MambaContext | None, wid
 
 def partition(tokens: Tokens, layer: int, random: bool) -> Int64[Tensor, "B T"]:
     """An order whose consecutive runs are the groups of a layer: random, or strewn by where tokens lie. Padding is last."""
-    if random:
-        key = torch.rand(tokens.x.shape[:2], device=tokens.x.device, dtype=torch.float64)
-    else:
-        weights = torch.arange(1, tokens.pos.shape[-1] + 1, device=tokens.pos.device) * (12.9898 + 7.13 * layer)
-        places = (tokens.pos.detach().double() * TOLD_APART).round() / TOLD_APART
-        key = ((places * weights).sum(-1).sin() * STREWN).frac().abs()
+    key = strewn(tokens.pos, layer, random)
     if tokens.mask is not None:
         key = key.masked_fill(~tokens.mask, torch.inf)
     ties = tokens.x[..., 0].detach().argsort(dim=1, stable=True)
