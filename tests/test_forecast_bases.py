@@ -1,5 +1,7 @@
 """Persistence, advection, damped persistence and linear inverse models: what each of them is right about."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import gridless as gl
 from gridless import config as c
 from gridless.bases import Advection, DampedPersistence, Persistence
 from gridless.bases.motion import velocities
+from gridless.domain import RELATIVE_TIME
 
 # --- persistence --------------------------------------------------------------------------------------------------------
 
@@ -229,10 +232,12 @@ def test_a_day_comes_back_to_its_hour():
     asked, truth = moment(10, 9, 6), film[209].flatten(0, 1)
     errors = {u: rms(damped(film[:190], usual=u).encode(samples)(asked) - truth) for u in ("mean", "day")}
     assert errors["day"] < 1.5 < errors["mean"]
-    relative = gl.Domain(axes=(c.Axis(name="time", unit="s", start=-1800.0, length=36000.0), *samples.domain.axes[1:]))
+    time = c.Axis(name="time", unit=RELATIVE_TIME, start=-1800.0, length=36000.0)
+    relative = gl.Domain(axes=(time, *samples.domain.axes[1:]))
     base = damped(film[:190], usual="day")
     first = np.datetime64("2020-01-01T00") + np.timedelta64(200, "h")
-    answer = base.encode(ahead(film[200:210], 4, domain=relative), times=first)(asked)
+    epoch = torch.tensor([first.astype("datetime64[s]").astype(float)], dtype=torch.float64)
+    answer = base.encode(replace(ahead(film[200:210], 4, domain=relative), epoch=epoch))(asked)
     torch.testing.assert_close(answer, base.encode(samples)(asked), rtol=0, atol=1e-3)
     with pytest.raises(ValueError, match="needs to know when"):
         base.solve(ahead(film[200:210], 4, domain=relative))

@@ -10,9 +10,9 @@ from every_model import FILM, Arm
 
 import gridless as gl
 from gridless.bases import Kriging
-from gridless.config import Axis
+from gridless.config import Axis, DampedPersistence, Signal
 from gridless.config.merging import merge
-from gridless.data.forecasts import window_domain
+from gridless.data.forecasts import FilmWindow, window_domain
 from gridless.data.signals import GridSignal
 from gridless.data.sources import signals
 from gridless.domain import RELATIVE_TIME, TIME, Domain
@@ -260,3 +260,19 @@ def test_the_network_reads_as_many_readings_as_it_takes():
     model.encode(fixed)(torch.tensor([[[0.95, 0.3], [0.95, 0.8]]])).square().sum().backward()  # of one window
     assert values.grad is not None
     assert (values.grad[..., 0] != 0).sum(1).tolist() == [9] * len(values)
+
+
+def test_windows_that_training_draws_know_when_they_were():
+    """A base that knows the hour answers them as it answers the same window in its own times."""
+    task, cycle = gl.Forecast(seen=3, ahead=2), film(72)
+    hours = torch.arange(72.0)[:, None, None, None]
+    cycle = replace(cycle, values=(5 * torch.sin(hours * 2 * torch.pi / 24) + torch.from_numpy(cycle.floats)).numpy())
+    base = gl.bases.DampedPersistence(DampedPersistence(usual="day"), Signal(axes=3, channels=1))
+    base.fit([cycle])
+    batch = task.draw(signals([cycle]), np.random.default_rng(3), window=(1,), batch=3, queries=None)
+    for i, epoch in enumerate(batch.samples.epoch.tolist()):
+        absolute = FilmWindow(cycle, round((epoch - cycle.domain.axes[0].start) / HOUR - 0.5), 5)
+        known = absolute.samples(*absolute.seen(), absolute=True)
+        known = replace(known, mask=batch.samples.mask[i : i + 1])
+        answer = base.solve(batch.samples.select(slice(i, i + 1)))(batch.coords[i : i + 1])
+        torch.testing.assert_close(answer, base.solve(known)(batch.coords[i : i + 1]), rtol=1e-4, atol=1e-4)

@@ -30,8 +30,9 @@ class Samples:
 
     `noise`: the standard deviation of each reading's error, in units of the value. `domain`: what the axes are called
     outside. `level` and `scale`: mean and standard deviation per channel of the whole field that these samples are a part
-    of, where they are known; else `standard()` takes those of the samples. `space`: of a volume that was read from a file,
-    what a file of its answer needs.
+    of, where they are known; else `standard()` takes those of the samples. `epoch`: where the domain's time is relative, the
+    moment of its zero for each field, in seconds since 1970. `space`: of a volume that was read from a file, what a file of
+    its answer needs.
     """
 
     values: Float[Tensor, "B N C"]
@@ -42,6 +43,7 @@ class Samples:
     domain: Domain | None = None
     level: Float[Tensor, "B C"] | None = None
     scale: Float[Tensor, "B C"] | None = None
+    epoch: Float[Tensor, " B"] | None = None
     space: "NiftiSpace | None" = None
 
     def __post_init__(self):

@@ -79,9 +79,9 @@ class DampedPersistence(SizedBuffers):
                 value = value[known].square().mean(0, keepdim=True).sqrt().expand(len(known), -1)
             setattr(self, name, self.usual.everywhere(value.to(device)).contiguous())
 
-    def solve(self, samples: Samples, times: object = None) -> "SolvedDamped":
-        """`times`: of the first frame of each field, as datetime64, where base.usual is of the year or day and the domain's
-        time is relative. Raises ValueError for other axes, channels or domains, and for missing times."""
+    def solve(self, samples: Samples) -> "SolvedDamped":
+        """Raises ValueError for other axes, channels or domains, and without times where base.usual is of the year or
+        day."""
         if samples.axes != self.axes or samples.channels != self.channels:
             raise ValueError(
                 f"this base has {self.axes} axes and {self.channels} channels, got samples with {samples.axes} and "
@@ -97,11 +97,11 @@ class DampedPersistence(SizedBuffers):
             return SolvedDamped(seen, None, None, fading, None, spread, doubt)
         seen = self.persistence.solve(samples)
         lead = Lead.of(samples, seen.latest, float(self.usual.step))
-        return SolvedDamped(seen, self.usual.solve(samples, times), lead, fading, self.usual.nodes, spread, None)
+        return SolvedDamped(seen, self.usual.solve(samples), lead, fading, self.usual.nodes, spread, None)
 
-    def encode(self, samples: Samples, times: object = None) -> Field:
+    def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
-        return Field(samples, self.solve(samples, times))
+        return Field(samples, self.solve(samples))
 
 
 @dataclass(frozen=True, eq=False)

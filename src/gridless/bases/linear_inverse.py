@@ -90,10 +90,10 @@ class LinearInverse(SizedBuffers):
         facts = {"base_frames": past.frames, "base_modes": self.patterns.shape[-1]}
         return {**facts, "base_seconds": round(perf_counter() - begun, 3)}
 
-    def solve(self, samples: Samples, times: object = None) -> "SolvedDamped | SolvedLinearInverse":
-        """`times`: of the first frame of each field, as datetime64, where base.usual is of the year or day and the domain's
-        time is relative. Raises ValueError for scattered samples, other axes, channels or domains, and for missing times."""
-        rest = self.rest.solve(samples, times)
+    def solve(self, samples: Samples) -> "SolvedDamped | SolvedLinearInverse":
+        """Raises ValueError for scattered samples, other axes, channels or domains, and without times where base.usual is of
+        the year or day."""
+        rest = self.rest.solve(samples)
         if not isinstance(rest.seen, SolvedPersistence):
             raise ValueError(
                 "a linear inverse model reads frames on a grid, got scattered samples; take damped-persistence"
@@ -112,9 +112,9 @@ class LinearInverse(SizedBuffers):
         widening = float(self.widening)
         return SolvedLinearInverse(rest, nodes, law.patterns, self.covariance, values, vectors, away, inner, widening)
 
-    def encode(self, samples: Samples, times: object = None) -> Field:
+    def encode(self, samples: Samples) -> Field:
         """As a baseline: samples in, field out, and how sure it is."""
-        return Field(samples, self.solve(samples, times))
+        return Field(samples, self.solve(samples))
 
 
 @dataclass(frozen=True, eq=False)

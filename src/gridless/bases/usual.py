@@ -9,7 +9,6 @@ day     that of the day
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -19,7 +18,7 @@ from gridless.bases.film import space_of, time_axis, time_first
 from gridless.bases.past_films import PastFilms
 from gridless.bases.sized import SizedBuffers
 from gridless.bases.spatial import GridNodes
-from gridless.domain import TIME, Domain
+from gridless.domain import RELATIVE_TIME, TIME, Domain
 from gridless.samples import Samples
 
 Climatology = Literal["level", "mean", "year", "day"]
@@ -90,9 +89,8 @@ class Usual(SizedBuffers):
             for film, row in zip(past.films, rows, strict=True)
         ]
 
-    def solve(self, samples: Samples, times: object = None) -> "SolvedUsual":
-        """`times`: of the first frame of each field, as datetime64, where the domain's time is relative. Raises ValueError
-        where they are needed and unknown, and for another domain than that of the past."""
+    def solve(self, samples: Samples) -> "SolvedUsual":
+        """Raises ValueError where times are needed and unknown, and for another domain than that of the past."""
         axis, start, length = time_axis(samples.domain), torch.zeros((), dtype=torch.float64), 0.0
         extent = extent_of(space_of(samples.domain), len(self.extent)).to(self.extent)
         if self.fitted and extent.any() and self.extent.any() and not torch.allclose(extent, self.extent, rtol=1e-4):
@@ -101,24 +99,24 @@ class Usual(SizedBuffers):
                 "'level'"
             )
         if self.fitted and self.kind in CYCLE:
-            start, length = self._cycle(samples, axis, times)
+            start, length = self._cycle(samples, axis)
         kept = 1 + 2 * HARMONICS if self.kind in CYCLE else 1
         return SolvedUsual(self.nodes, self.coefficients[..., :kept], axis, start.to(self.step.device), length)
 
-    def _cycle(self, samples: Samples, axis: int, times: object) -> tuple[Float[Tensor, "*B"], float]:
+    def _cycle(self, samples: Samples, axis: int) -> tuple[Float[Tensor, "*B"], float]:
         """Where the axis of time begins and how long it is, in cycles."""
         domain, period = samples.domain, CYCLE[self.kind]
-        if domain is None or (domain.axes[axis].unit != TIME and times is None):
+        unit = None if domain is None else domain.axes[axis].unit
+        since = samples.epoch if unit == RELATIVE_TIME else None
+        if domain is None or (unit != TIME and since is None):
             raise ValueError(
-                f"base.usual {self.kind!r} needs to know when: give the samples a domain with times, or times=…, datetime64 "
-                "of the first frame of each field"
+                f"base.usual {self.kind!r} needs to know when: give the samples a domain with times, or where its times are "
+                "relative, epoch=…: the moment of their zero for each field, in seconds since 1970"
             )
-        start, length = domain.axes[axis].start, domain.axes[axis].length
-        if times is None:
-            return torch.tensor(start / period, dtype=torch.float64), length / period
-        stamps = np.atleast_1d(np.asarray(times)).astype("datetime64[ms]").astype(np.int64) / 1e3
-        first = torch.from_numpy(stamps) - length * 0.5 / (1 if samples.shape is None else samples.shape[axis])
-        return first.expand(len(samples))[:, None] / period, length / period
+        start, length = domain.axes[axis].start / period, domain.axes[axis].length / period
+        if since is None:
+            return torch.tensor(start, dtype=torch.float64), length
+        return since.double()[:, None] / period + start, length
 
     def _past_phase(self, past: PastFilms) -> Float[Tensor, " S"]:
         if self.kind not in CYCLE:

@@ -48,6 +48,15 @@ class FilmWindow:
     def domain(self, absolute: bool) -> Domain | None:
         return window_domain(self.film, self.frames, self.step, self.start if absolute else None)
 
+    @property
+    def epoch(self) -> Float[Tensor, " 1"] | None:
+        """When the first frame was, in seconds since 1970, where the film's times say."""
+        axis = None if self.film.domain is None else self.film.domain.axes[self.axis]
+        if axis is None or axis.unit != TIME:
+            return None
+        each = axis.length / self.film.shape[self.axis]
+        return torch.tensor([axis.start + (self.start + 0.5) * each], dtype=torch.float64)
+
     def seen(self) -> tuple[Float[np.ndarray, "*grid C"], Bool[np.ndarray, "*grid"]]:
         """Values and what was measured of them, of all frames of the window."""
         part = [slice(None)] * self.film.axes
@@ -59,9 +68,8 @@ class FilmWindow:
     def samples(self, values: Float[np.ndarray, "*grid C"], mask: Bool[np.ndarray, "*grid"], absolute: bool) -> Samples:
         shape = mask.shape
         flat = torch.from_numpy(np.ascontiguousarray(np.where(mask[..., None], values, 0))).flatten(0, -2)[None]
-        return Samples(
-            flat, shape, mask=torch.from_numpy(np.ascontiguousarray(mask)).flatten()[None], domain=self.domain(absolute)
-        )
+        known = torch.from_numpy(np.ascontiguousarray(mask)).flatten()[None]
+        return Samples(flat, shape, mask=known, domain=self.domain(absolute), epoch=None if absolute else self.epoch)
 
     def moment(
         self, offset: int, cells: np.ndarray | None = None
