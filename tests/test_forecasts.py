@@ -276,3 +276,12 @@ def test_windows_that_training_draws_know_when_they_were():
         known = replace(known, mask=batch.samples.mask[i : i + 1])
         answer = base.solve(batch.samples.select(slice(i, i + 1)))(batch.coords[i : i + 1])
         torch.testing.assert_close(answer, base.solve(known)(batch.coords[i : i + 1]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("ask", "frames"), [("window", {0, 1, 2, 3, 4}), ("ahead", {3, 4})])
+def test_training_asks_the_window_or_what_comes_after_what_is_seen(ask: str, frames: set[int]):
+    task = gl.Forecast(seen=3, ahead=2, ask=ask)
+    batches = (
+        task.draw(signals([film()]), np.random.default_rng(s), window=(1,), batch=4, queries=1) for s in range(12)
+    )
+    assert {round(5 * float(time) - 0.5) for batch in batches for time in batch.coords[:, 0, 0]} == frames

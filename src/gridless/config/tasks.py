@@ -160,6 +160,9 @@ class Forecast:
     between: bool = False
     """Of frames that are seen, training hides one between the first and the last while it asks for it: what teaches a model
     whose base already has the seen frames to answer between them."""
+    ask: Literal["window", "ahead"] = "window"
+    """Which moments training asks: all frames of the window, or those alone that come after what is seen, for a model whose
+    base has the seen ones already."""
     sensors: Annotated[tuple[Count, Count], BeforeValidator(_span)] | None = None
     """So many places of a frame are seen, log-uniform, one number for a batch; None: all of them."""
     moving: bool = False

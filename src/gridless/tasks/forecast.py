@@ -53,7 +53,7 @@ class Forecast(config.Forecast):
             cut = FilmWindow(
                 film, int(rng.integers(FilmWindow.starts(film, self.frames, self.step))), self.frames, self.step
             )
-            frame = int(rng.integers(self.frames))
+            frame = int(rng.integers(self.seen if self.ask == "ahead" else 0, self.frames))
             hidden = frame if self.between and 0 < frame < self.seen - 1 else None
             seen.append(self._seen(cut, rng, count, absolute=False, hidden=hidden))
             places = int(np.prod(film.shape)) // film.shape[cut.axis]
