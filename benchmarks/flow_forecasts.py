@@ -1,6 +1,6 @@
 """SCENT on simulated flows: five corruptions, its rivals, and what each of its parts is worth.
 
-    python benchmarks/flow_forecasts.py --json results/flow_forecasts.json --cache DIR [--seconds 120 --seeds 3 --only ARM …]
+    python benchmarks/flow_forecasts.py --json results/flow_forecasts.json --cache DIR [--seconds 60 --seeds 3 --only ARM …]
     python benchmarks/flow_forecasts.py --json results/flow_forecasts.json --page
 
 Navier–Stokes on 32², viscosity 1e-3, the published diagonal forcing, one second from frame to frame; 512 films to learn
@@ -10,7 +10,7 @@ the area missing, S4 a random half of the places, S5 a random eighth that moves.
 thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in a third of
 them. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
 S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. What the parts are worth is asked of S4, at
-as many steps as SCENT itself made there. Matrices learn by Muon. What the JSON file holds is not run again.
+as many steps as SCENT itself made there, at its rate. Matrices learn by Muon. What the JSON file holds is not run again.
 """
 
 import common  # isort: skip  (before torch)
@@ -49,6 +49,8 @@ SETS = {
 NO_CONTEXT, NO_CALIBRATION = {"encoder": {"context": None}}, {"decoder": {"calibration": None}}
 NO_ENTRY, NO_TARGET = {"tokenizer": {"frozen": None}}, {"film": {"target": False}}
 NONE = merge(merge(NO_CONTEXT, NO_CALIBRATION), merge(NO_ENTRY, NO_TARGET))
+FINE = {"fourier": {"std": 2.0, "octaves": 2}}
+HIGH = {"tokenizer": FINE, "decoder": FINE}
 ARMS = {
     "scent": {},
     "perceiver": NONE,
@@ -56,6 +58,8 @@ ARMS = {
     "no context": NO_CONTEXT,
     "no calibration": NO_CALIBRATION,
     "trained entry": NO_ENTRY,
+    "values enter once": {"tokenizer": {"product": False}},
+    "high frequencies": HIGH,
     "no target time": NO_TARGET,
     "queries calibrate": {"decoder": {"calibration": {"kind": "queries"}}},
     "mamba context": {"encoder": {"context": {"kind": "mamba", "depth": 2}}},
@@ -191,6 +195,12 @@ def arms(only: list[str] | None) -> list[tuple[str, str]]:
     return [(arm, which) for arm, which in every if only is None or arm in only]
 
 
+def rate_of(arm: str, tuning: list[dict]) -> float:
+    """The best on validation films; of SCENT less a part, SCENT's."""
+    of = [run for run in tuning if run["arm"] == arm] or [run for run in tuning if run["arm"] == EVERYWHERE[0]]
+    return min(of, key=lambda run: mean(run["errors"].values()))["rate"]
+
+
 def budget_of(arm: str, seed: int, runs: list[dict], seconds: float) -> Budget:
     """Of a run: as many seconds as all, or, to see what a part is worth, as many steps as SCENT with all of them."""
     if arm == FNO or arm in EVERYWHERE:
@@ -209,7 +219,7 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
             task, base = task_of(which), gl.bases.Persistence()
             errors = relative_errors(list(task.cases(asked)), lambda c, b=base: b.encode(c.samples)(c.coords).numpy())
             runs.append({"arm": PERSISTENCE, "set": which, "seed": 0, "parameters": 0, "errors": errors})
-    for arm in dict.fromkeys(arm for arm, _ in arms(only)):
+    for arm in dict.fromkeys(arm for arm, _ in arms(only) if arm == FNO or arm in EVERYWHERE):
         which, run = ("S1", fno) if arm == FNO else (ABLATED, scent)
         for rate in RATES:
             if not any((r["arm"], r["rate"]) == (arm, rate) for r in tuning):
@@ -219,7 +229,7 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
     for seed in range(seeds):
         for arm, which in arms(only):
             if not any((r["arm"], r["set"], r["seed"]) == (arm, which, seed) for r in runs):
-                rate = min((r for r in tuning if r["arm"] == arm), key=lambda r: mean(r["errors"].values()))["rate"]
+                rate = rate_of(arm, tuning)
                 facts = (fno if arm == FNO else scent)(
                     arm, which, seed, budget_of(arm, seed, runs, seconds), rate, learned, asked
                 )
@@ -230,7 +240,7 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
 def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("--cache", type=Path, help="a folder that keeps the simulated films")
-    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="names of arms")
     parser.add_argument("--page", action="store_true")

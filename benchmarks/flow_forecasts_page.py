@@ -11,6 +11,8 @@ NAMES = {
     "no context": "tokens do not read one another",
     "no calibration": "answers read no anchors",
     "trained entry": "values enter through no fixed layer",
+    "values enter once": "values enter once, as published",
+    "high frequencies": "frequencies from two cycles on",
     "no target time": "one encoding for all moments",
     "queries calibrate": "answers read one another, as published",
     "mamba context": "a Mamba reads the tokens instead",
