@@ -1,18 +1,11 @@
 """The pages of the systems say what the configs, the sources and the results say."""
 
-import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 import gridless as gl
-
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import system_diagrams
-import system_pages
+from benchmarks import system_diagrams, system_pages
 
 PAGES = sorted(system_pages.PAGES.glob("*.md"))
 
