@@ -160,6 +160,7 @@ class Samples:
 
     @property
     def axes(self) -> int:
+        """How many numbers say where a sample lies."""
         return len(self.shape) if self.shape is not None else self.point_coords.shape[-1]
 
     @property
@@ -178,6 +179,7 @@ class Samples:
 
     @property
     def channels(self) -> int:
+        """How many numbers a sample is."""
         return self.values.shape[-1]
 
     def __len__(self) -> int:
@@ -226,6 +228,7 @@ class Samples:
         return replace(self, values=values, coords=coords, noise=noise, mask=None if bool(mask.all()) else mask)
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
+        """The mask in its grid, None without one. Raises for scattered samples."""
         return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)
 
     @property
@@ -247,6 +250,7 @@ class Samples:
         return mapped(self, torch.clone)
 
     def to(self, device) -> "Samples":
+        """The same samples on another device."""
         return moved_parts(self, device)
 
 
