@@ -3,6 +3,7 @@
 # make test         the tests
 # make test-all     the tests, those on a Ray cluster too (installs it)
 # make lint         ruff and the type checker
+# make docs         the pages of docs/ as a site, into site/; a warning is an error
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -14,7 +15,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 20000
 export PYTHONNOUSERSITE := 1
 
-.PHONY: quickstart fields test test-all test-fast lint clean
+.PHONY: quickstart fields test test-all test-fast lint docs clean
 quickstart: .venv/installed
 	$(BIN)/gridless train photo-quick -o $(RUN)
 	$(BIN)/gridless eval $(RUN) --beside photo
@@ -49,6 +50,10 @@ lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "See site/index.html"
+
 # The CPU build of torch first: a local wheel if there is one, else PyTorch's own CPU index.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -66,5 +71,9 @@ lint: .venv/installed-dev
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $@
 
+.venv/installed-docs: .venv/installed
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv runs site

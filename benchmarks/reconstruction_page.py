@@ -106,8 +106,8 @@ def systems_text(groups: dict[str, list[dict]]) -> str:
 
 The same recipe and rate for all (`gridless train cifar10 --preset NAME`), that of `mamba-ginr`: bf16, Muon for the matrices,
 AdamW for the rest; no other has a rate of its own, and sizes are not matched. Latents of
-`mamba-ginr`, `lainr` and `hybrid` start with their patch and are read by offsets (`decoder.attention.rotation`); those of
-`scent` are a cascade's, and `trans-inr` writes a network from them.
+`mamba-ginr` and `hybrid` start with their patch (`encoder.tokens.content`); theirs and `lainr`'s, which start at random, are
+read by offsets (`decoder.attention.rotation`); those of `scent` are a cascade's, and `trans-inr` writes a network from them.
 """
 
 

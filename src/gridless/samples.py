@@ -162,6 +162,7 @@ class Samples:
 
     @property
     def axes(self) -> int:
+        """How many numbers say where a sample lies."""
         return len(self.shape) if self.shape is not None else self.point_coords.shape[-1]
 
     @property
@@ -180,6 +181,7 @@ class Samples:
 
     @property
     def channels(self) -> int:
+        """How many numbers a sample is."""
         return self.values.shape[-1]
 
     def __len__(self) -> int:
@@ -233,6 +235,7 @@ class Samples:
         return replace(self, values=self.values[rows, index], coords=self.coords[rows, index], noise=noise, mask=mask)
 
     def mask_on_grid(self) -> Bool[Tensor, "B *grid"] | None:
+        """The mask in its grid, None without one. Raises for scattered samples."""
         return None if self.mask is None else self.mask.unflatten(1, self.grid_shape)
 
     @property
@@ -254,6 +257,7 @@ class Samples:
         return mapped(self, torch.clone)
 
     def to(self, device) -> "Samples":
+        """The same samples on another device."""
         return moved_parts(self, device)
 
 

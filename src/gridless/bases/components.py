@@ -45,6 +45,7 @@ class Components(SizedBuffers):
 
     @property
     def needs_fit(self) -> bool:
+        """Whether training has to fit it first."""
         return not bool(self.basis.any())
 
     def fit(self, data: Sequence[Signal] | Source) -> dict[str, float | int]:

@@ -290,6 +290,7 @@ class Constant:
     name = "none"
 
     def solve(self, samples: Samples) -> "SolvedConstant":
+        """The mean of each field's samples, or the value that it was given."""
         if self.value is None and self.channels in (None, samples.channels):
             return SolvedConstant(samples.standard()[0])
         level = samples.values.new_tensor(0.0 if self.value is None else self.value)

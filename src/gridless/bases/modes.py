@@ -78,16 +78,19 @@ class Modes(FittedModes):
 
     @property
     def fitted(self) -> bool:
+        """Whether it has seen training fields."""
         return bool(self.cluster_factors.any())
 
     @property
     def basis(self) -> SpatialBasis:
+        """What modes are functions of: polynomials of the coordinate, or the cells of a grid."""
         if self.config.representation == "legendre":
             return Legendre(self.config.degree)
         return self._grid("cubic")
 
     @property
     def mixture(self) -> ModeMixture:
+        """The clusters of training fields, each with modes of its own."""
         return ModeMixture(
             basis=self.basis,
             cells=self._grid("linear"),

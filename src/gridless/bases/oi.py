@@ -88,6 +88,7 @@ class Oi(nn.Module):
 
     @property
     def fitted(self) -> bool:
+        """Whether it has seen past fields."""
         return bool(self.variance > 0)
 
     def fit(self, data: Sequence | Source, times: object = None) -> dict[str, float | int]:

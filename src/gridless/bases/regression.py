@@ -59,6 +59,7 @@ class Regression:
 
     @property
     def needs_fit(self) -> bool:
+        """Whether it has seen no training signals yet."""
         return self.fitted is None
 
     def fit(self, data: Sequence[Signal]) -> dict[str, float | int]:

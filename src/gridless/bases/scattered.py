@@ -49,6 +49,7 @@ class Scattered:
         return self.kind
 
     def solve(self, samples: Samples) -> "SolvedScattered":
+        """Of samples on a grid, their places."""
         points = samples.as_points()
         places = points.point_coords if self.kind in PLANAR else points.positions(points.point_coords)
         answers = []

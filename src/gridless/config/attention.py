@@ -17,6 +17,8 @@ class Bias:
 
 @config
 class Attention:
+    """Cross-attention from questions to latents."""
+
     heads: Count = 2
     head_width: Count = 64
     bias: Bias = Bias()

@@ -19,6 +19,8 @@ class NoBase:
 
 @config
 class Interpolation:
+    """The samples of a grid, interpolated."""
+
     kind: Literal["nearest", "bilinear", "bicubic", "lanczos", "bspline"] = "bicubic"
     exact: bool = True
     """Asked at the samples' own cell size, the field returns the base alone: at ×1 a picture comes back unchanged."""

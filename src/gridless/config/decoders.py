@@ -34,6 +34,8 @@ class Block:
 
 @config
 class Lainr:
+    """Modulations read from the latents by attention, in several bands of frequencies."""
+
     kind: Literal["lainr"] = "lainr"
     hidden: Count = 256
     attention: Attention = Attention()
@@ -62,6 +64,8 @@ class Calibration:
 
 @config
 class Scent:
+    """Random Fourier queries, cross-attention, gated feed-forwards."""
+
     kind: Literal["scent"] = "scent"
     hidden: Count = 512
     attention: Attention = Attention()
@@ -78,6 +82,8 @@ class Scent:
 
 @config
 class Mlp:
+    """An MLP of the coordinate and the latents' mean."""
+
     kind: Literal["mlp"] = "mlp"
     hidden: Count = 256
     depth: Count = 4

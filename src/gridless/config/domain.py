@@ -46,6 +46,8 @@ class Quantity:
 
 @config
 class Domain:
+    """What the axes of a field and its values are called outside, and where they lie."""
+
     axes: Annotated[tuple[Axis, ...], MinLen(1)]
     sphere: tuple[int, int] | None = None
     """Which axes are latitude and longitude in degrees: distances are then those of points on the sphere."""

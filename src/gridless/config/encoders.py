@@ -41,6 +41,8 @@ class Ssm:
 
 @config
 class MambaEncoder:
+    """A Mamba over tokens with learnable position tokens among them."""
+
     kind: Literal["mamba"] = "mamba"
     depth: Natural = 6
     expansion: Positive = 4.0
@@ -67,6 +69,8 @@ class RelativeEncoder:
 
 @config
 class TransformerEncoder:
+    """A transformer over tokens with learnable tokens behind them."""
+
     kind: Literal["transformer"] = "transformer"
     depth: Natural = 6
     heads: Count = 8

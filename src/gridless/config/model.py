@@ -15,6 +15,8 @@ from gridless.config.tokenizers import Patches, Tokenizer
 
 @config
 class Model:
+    """All of a model: its parts, and the signal that they see."""
+
     name: str = "custom"
     signal: Signal = Signal()
     width: Count = 256

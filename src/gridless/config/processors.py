@@ -8,6 +8,8 @@ from gridless.config.numbers import Count, Natural, Positive
 
 @config
 class SelfAttention:
+    """Blocks of self-attention among the latents; depth 0 changes nothing."""
+
     kind: Literal["self-attention"] = "self-attention"
     latent: Count | None = None
     """Numbers that are kept of each latent, before the blocks: how much a field may say. None: the encoder's width."""

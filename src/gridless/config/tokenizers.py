@@ -21,6 +21,8 @@ class Stem:
 
 @config
 class Patches:
+    """Patches of a grid: each a token."""
+
     kind: Literal["patches"] = "patches"
     size: Count = 2
     position: Literal["concat", "learned", "none"] = "concat"

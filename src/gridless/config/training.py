@@ -11,6 +11,8 @@ from gridless.config.numbers import Count, Natural, NonNegative, Positive
 
 @config
 class Optimizer:
+    """AdamW, or Muon for the matrices and AdamW for the rest, and their schedule."""
+
     lr: Positive = 5e-4
     floor: Annotated[FiniteFloat, Gt(0), Le(1)] = 0.01
     """The schedule ends at floor · lr, never at zero."""

@@ -42,6 +42,7 @@ class Pair(Signal):
 
     @property
     def axes(self) -> int:
+        """Of what is seen."""
         return self.seen.axes
 
     @property
@@ -51,13 +52,16 @@ class Pair(Signal):
 
     @property
     def domain(self) -> Domain | None:
+        """Of what is seen."""
         return self.seen.domain
 
     @property
     def peak(self) -> float:
+        """Of what is asked: the range that PSNR is measured against."""
         return self.asked.peak
 
     def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
+        """A pair has no readings of its own: raises ValueError."""
         raise ValueError(f"{self.name} is a pair of signals, which task.kind operator reads; give one of the two")
 
     def turned(self, rng: np.random.Generator) -> "Pair":

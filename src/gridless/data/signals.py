@@ -91,14 +91,17 @@ class GridSignal(Signal):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Samples along every axis."""
         return self.values.shape[:-1]
 
     @property
     def axes(self) -> int:
+        """Of its grid."""
         return self.values.ndim - 1
 
     @property
     def channels(self) -> int:
+        """Values of a sample."""
         return self.values.shape[-1]
 
     @cached_property
@@ -134,6 +137,7 @@ class GridSignal(Signal):
         return Samples(values, self.shape, mask=mask, level=level[None], scale=scale[None])
 
     def standard(self) -> tuple[Float[Tensor, " C"], Float[Tensor, " C"]]:
+        """Mean and deviation per channel; of a crop, those of the whole signal."""
         return self._standard if self.units is None else self.units
 
     @cached_property
@@ -300,6 +304,7 @@ class Formula(Signal):
         return torch.from_numpy(rng.random((count, self.axes), np.float32))
 
     def read(self, rng: np.random.Generator, count: int, placement: str = "random") -> Reading:
+        """At `count` places that `placement` chooses anywhere in the domain."""
         coords = self.places(rng, count, placement)
         return Reading(coords, self.at(coords))
 

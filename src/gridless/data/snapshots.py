@@ -102,10 +102,12 @@ class FieldSeries:
 
     @property
     def times(self) -> Shaped[np.ndarray, " T"]:
+        """When the fields were measured, as datetime64."""
         return self.snapshots.times
 
     @property
     def domain(self) -> Domain:
+        """Of a field: without time."""
         return self.snapshots.domain
 
     def __len__(self) -> int:

@@ -89,6 +89,7 @@ class Field:
 
     @property
     def joint(self) -> bool:
+        """Whether an answer depends on what else is asked: a decoder whose questions read one another."""
         return self.correction is not None and self.correction.joint
 
     @property

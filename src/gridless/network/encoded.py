@@ -23,6 +23,7 @@ class Tokens:
     mask: Bool[Tensor, "B T"] | None = None
 
     def to(self, device) -> "Tokens":
+        """The same on another device."""
         return moved_parts(self, device)
 
 
@@ -35,6 +36,7 @@ class FeatureGrid:
     mask: Bool[Tensor, "B *grid"] | None = None
 
     def to(self, device) -> "FeatureGrid":
+        """The same on another device."""
         return moved_parts(self, device)
 
 
@@ -46,16 +48,19 @@ class Encoded:
     local: FeatureGrid | None = None
 
     def parts(self) -> dict[str, Tokens | FeatureGrid]:
+        """What there is of latents and local features, by name."""
         return {name: part for name, part in vars(self).items() if part is not None}
 
     def to(self, device) -> "Encoded":
+        """The same on another device."""
         return moved_parts(self, device)
 
     def select(self, index: Tensor | slice) -> "Encoded":
-        """The samples `index` of the batch."""
+        """The samples `index` (B) of the batch."""
         return mapped(self, lambda t: t[index])
 
     def nbytes(self) -> int:
+        """Bytes of all its tensors."""
         return sum(t.nbytes for part in self.parts().values() for t in vars(part).values() if isinstance(t, Tensor))
 
     @staticmethod

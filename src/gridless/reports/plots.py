@@ -51,7 +51,7 @@ def error_map(prediction: Image.Image, truth: Image.Image, limit: float = 0.2) -
 
 
 def error_limit(errors: Sequence[np.ndarray]) -> float:
-    """The smallest round limit that leaves at most 0.5 % of each array of errors saturated, so that maps compare."""
+    """The smallest round limit that leaves at most 0.5 % of each array of errors (H W) saturated, so that maps compare."""
     high = max(float(np.quantile(e, 0.995)) for e in errors)
     return next((limit for limit in _LIMITS if limit >= high), 1.0)
 

@@ -25,12 +25,12 @@ def psnr(prediction, truth) -> float:
 
 
 def psnr_rgb(prediction, truth) -> float:
-    """8-bit PSNR over all pixels and channels (as LIIF on DIV2K), no border cut."""
+    """8-bit PSNR of pictures (H W C) over all pixels and channels (as LIIF on DIV2K), no border cut."""
     return _decibels(quantise(prediction), quantise(truth), peak=255)
 
 
 def psnr_y_shave(prediction, truth, shave: int) -> float:
-    """8-bit PSNR of the BT.601 luma, `shave` pixels cut from every border (as the tables of Set5 and Set14).
+    """8-bit PSNR of the BT.601 luma of pictures (H W C), `shave` pixels cut from every border (as in Set5's tables).
 
     The luma itself is not rounded. The tables cut as many pixels as the scale; for a scale that is no integer the
     caller rounds up. Raises ValueError if nothing remains.
@@ -54,7 +54,7 @@ def luma(pixels: np.ndarray) -> np.ndarray:
 
 
 def ssim(prediction, truth) -> float:
-    """Structural similarity of the 8-bit pictures, the mean over R, G, B: Gaussian window 11 x 11, sigma 1.5.
+    """Structural similarity of the 8-bit pictures (H W C), the mean over R, G, B: Gaussian window 11 x 11, sigma 1.5.
 
     Wang et al. 2004, as scikit-image computes it. Raises ValueError for pictures smaller than the window.
     """
@@ -72,7 +72,8 @@ def ssim(prediction, truth) -> float:
 
 
 def lr_consistency(prediction, lr) -> float:
-    """Does the answer explain its input? 8-bit PSNR of the prediction, made as small as `lr` by `resize_bicubic`."""
+    """Does the answer explain its input? 8-bit PSNR of the prediction (H W C), made as small as `lr` (h w C) by
+    `resize_bicubic`."""
     lr = quantise(lr)
     return _decibels(resize_bicubic(quantise(prediction), lr.shape[:2]), lr, peak=255)
 
@@ -81,28 +82,30 @@ def lr_consistency(prediction, lr) -> float:
 
 
 def rmse(prediction, truth) -> float:
-    """Root of the mean squared error, in the unit of the values."""
+    """Root of the mean squared error, in the unit of the values; any shape, the same for both."""
     prediction, truth = _float64(prediction), _float64(truth)
     _check_same(prediction, truth)
     return float(np.sqrt(np.mean((prediction - truth) ** 2)))
 
 
 def relative_l2(prediction, truth) -> float:
-    """‖prediction − truth‖ / ‖truth‖."""
+    """‖prediction − truth‖ / ‖truth‖; any shape, the same for both."""
     prediction, truth = _float64(prediction), _float64(truth)
     _check_same(prediction, truth)
     return float(np.linalg.norm(prediction - truth) / np.linalg.norm(truth))
 
 
 def r2(prediction, truth) -> float:
-    """1 − mean squared error / variance of the truth: 1 is exact, 0 as good as the truth's mean."""
+    """1 − mean squared error / variance of the truth: 1 is exact, 0 as good as the truth's mean. Any shape, the same for
+    both."""
     prediction, truth = _float64(prediction), _float64(truth)
     _check_same(prediction, truth)
     return float(1 - np.mean((prediction - truth) ** 2) / np.var(truth))
 
 
 def coverage(mean, std, truth, level: float) -> float:
-    """The share of the truth inside the central normal interval that should hold `level` of it."""
+    """The share of the truth inside the central normal interval that should hold `level` of it; any shape, the same for
+    all."""
     mean, std, truth = _float64(mean), _float64(std), _float64(truth)
     _check_same(mean, truth)
     return float(np.mean(np.abs(truth - mean) <= NormalDist().inv_cdf(0.5 + level / 2) * std))
@@ -110,7 +113,7 @@ def coverage(mean, std, truth, level: float) -> float:
 
 def crps(mean, std, truth) -> float:
     """Continuous ranked probability score of normal predictions, the mean over points (Gneiting et al. 2005, eq. 5): the
-    mean absolute error for std → 0; lower is better."""
+    mean absolute error for std → 0; lower is better. Any shape, the same for all."""
     mean, std, truth = _float64(mean), np.maximum(_float64(std), 1e-12), _float64(truth)
     _check_same(mean, truth)
     z = (truth - mean) / std

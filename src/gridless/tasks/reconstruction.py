@@ -54,6 +54,7 @@ class Reconstruction(config.Reconstruction):
         return Batch(samples, coords, drawn.cell, target, latents_at, drawn.measured)
 
     def cases(self, signals: Sequence[Signal]) -> Iterator[Case]:
+        """Each signal whole, or its crops of the side that is seen."""
         for signal in signals:
             signal = middle(grid_signal(signal), self.largest)
             crops = [signal] if self.seen is None else even_crops(signal, (self.seen,) * signal.axes)
@@ -61,6 +62,7 @@ class Reconstruction(config.Reconstruction):
                 yield grid_case(crop.name, crop.samples(), crop, {"scale": 1.0})
 
     def for_validation(self) -> "Reconstruction":
+        """The same of a crop from the middle."""
         return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
 
 

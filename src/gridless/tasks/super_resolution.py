@@ -67,6 +67,7 @@ class SuperResolution(config.SuperResolution):
                     )
 
     def for_validation(self) -> "SuperResolution":
+        """The same of a crop from the middle."""
         return replace(self, largest=VALIDATED_SIDE if self.seen is None else None)
 
     def _pairs(self, signal: GridSignal, factors: Sequence[float]) -> Iterator[tuple[GridSignal, tuple[int, ...]]]:
