@@ -243,9 +243,7 @@ class FieldModel(
         if not (self.training or coords.requires_grad or self.decoder.joint):
             block = max(1, points_at_once(coords.device) // len(coords))
         if latents_at is not None and not hasattr(self.decoder, "asked"):
-            raise ValueError(
-                f"decoder.kind {self.config.decoder.kind!r} reads latents at no place; leave latents_at out"
-            )
+            raise ValueError(f"decoder.kind {self.config.decoder.kind!r} reads at no place; leave latents_at out")
         features = None if base is None or self.known is None else base_features(base, self._dtype)
         outputs = [
             self._decode(encoded, coords[:, some], cell[:, some], part(latents_at, some), part(features, some))
