@@ -369,5 +369,5 @@ def test_modulation_and_decoding_coordinates_are_separate(preset, coords):
         close(field(coords[:, :7], latents_at=other[:, :7], chunk=3), apart[:, :7])
     with pytest.raises(ValueError, match=r"latents_at needs samples within one window of \(8, 8\), got \(17, 9\)"):
         model.encode(gl.Samples.from_grid(torch.rand(17, 9, 3)))(coords[0], latents_at=coords[0])
-    with pytest.raises(ValueError, match="'mlp' reads its latents at no place"):
+    with pytest.raises(ValueError, match="'mlp' reads at no place"):
         tiny("mlp").encode(samples)(coords, latents_at=coords)
