@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32, UInt8
 from gridless import config as c
 from gridless.coords import grid
 from gridless.data.photos import photos
-from gridless.data.pictures import resize_bicubic
+from gridless.data.pictures import quantise, resize_bicubic
 from gridless.data.signals import Picture
 from gridless.demo.models import shipped
 from gridless.demo.photos import read_picture
@@ -47,10 +47,7 @@ class Inside:
 
 def square(path: str | Path | None) -> UInt8[np.ndarray, "n n 3"]:
     """The middle square of a visitor's picture, at most 384 pixels wide; of one that ships in a wheel if None."""
-    if path is None:
-        values = photos("test")[1].rgb()  # a cup of coffee
-    else:
-        values = (read_picture(path).values.numpy() * 255).round().astype(np.uint8)
+    values = photos("test")[1].rgb() if path is None else quantise(read_picture(path).values)
     side = min(values.shape[:2])
     y, x = (values.shape[0] - side) // 2, (values.shape[1] - side) // 2
     values = np.ascontiguousarray(values[y : y + side, x : x + side])
@@ -134,17 +131,15 @@ def _derivative(name: str, picture: np.ndarray, place: tuple[float, float]) -> I
     by = derivative(model, samples, at)
     where = (np.asarray(grid(*shape).double()) - at.numpy()) * np.array(shape)
     heat = by.reshape(shape)
-    return Inside(
-        _read_of("sample", by, np.linalg.norm(where, axis=-1), " samples"),
-        _heat(heat if heat.ndim == 2 else heat.sum(-1), place),
-    )
+    drawing = _heat(heat if heat.ndim == 2 else heat.sum(-1), place)
+    return Inside(_read_of("sample", by, np.linalg.norm(where, axis=-1), " samples"), drawing)
 
 
 def _read_of(what: str, by: np.ndarray, away: np.ndarray, unit: str = " of the map's longer side") -> str:
     share = by / max(float(by.sum()), 1e-30)
     count = float(np.exp(-(share * np.log(np.clip(share, 1e-30, None))).sum()))
     return (
-        f"No latents here: drawn is by how much the answer at this place changes with each {what} (the exact derivative). "
+        f"By how much the answer at this place changes with each {what}: the exact derivative. "
         f"It reads {count:.1f} of {len(by):,} (exp of the entropy), {float((share * away).sum()):.2f}{unit} away in the "
         f"mean; the {what} that counts most has {100 * float(share.max()):.0f} % of the whole."
     )

@@ -10,11 +10,11 @@ from jaxtyping import Float, UInt8
 from gridless.coords import grid
 from gridless.demo.readings import Readings, map_shape
 from gridless.reports.panels import GROUND, INK, MEAN, SPREAD, Ground, name_axes
-from gridless.reports.plots import GREY, blank
+from gridless.reports.plots import blank
 
 DOTS = 160  # an inch
 WIDTH, LONGEST = 5.6, 5.2  # inches of a figure, and of its axes at most
-LEFT, RIGHT, TOP, BOTTOM = 0.78, 0.14, 0.36, 1.12  # inches around the axes
+LEFT, RIGHT, TOP, BOTTOM = 0.78, 0.14, 0.14, 1.12  # inches around the axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Frame:
 
 
 def answer(readings: Readings) -> Answer | None:
-    """Mean and standard deviation of the field that the readings are of; None where they are too few (`Readings.wanting`)."""
+    """Mean and standard deviation of the field of the readings; None where those say too little (`Readings.wanting`)."""
     if readings.wanting() is not None:
         return None
     shape = map_shape(readings.domain)
@@ -79,14 +79,14 @@ def draw(
         drawn = axes.imshow(
             values, origin="lower", extent=(*ends[1], *ends[0]), aspect="auto", interpolation="bicubic", **shades
         )
-        bar = figure.colorbar(drawn, cax=figure.add_axes((LEFT / width, 0.46 / height, wide / width, 0.12 / height)), orientation="horizontal")  # fmt: skip
+        below = figure.add_axes((LEFT / width, 0.46 / height, wide / width, 0.12 / height))
+        bar = figure.colorbar(drawn, cax=below, orientation="horizontal")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         bar.ax.tick_params(colors=INK, labelsize=8, length=0)
         bar.set_label(_label(readings, what), color=INK, fontsize=9)
     _draw_readings(axes, readings, answer, what, selected, shades)
     axes.set_xlim(*ends[1])
     axes.set_ylim(*ends[0])
-    axes.set_title("mean" if what == "mean" else "spread, one standard deviation", loc="left", fontsize=10, color=INK)
     axes.tick_params(colors=INK, labelsize=8.5, length=0)
     name_axes(axes, ground, True, True)
     for spine in axes.spines.values():
@@ -107,8 +107,9 @@ def _draw_readings(
     about: dict[str, Any] = filled if what == "mean" else inked
     axes.scatter(x, y, s=size, zorder=3, clip_on=False, **about)
     if selected is not None:
-        axes.scatter(x[selected], y[selected], s=7 * size, facecolors="none", edgecolors="white", linewidths=3.2, zorder=4, clip_on=False)  # fmt: skip
-        axes.scatter(x[selected], y[selected], s=7 * size, facecolors="none", edgecolors="#111418", linewidths=1.6, zorder=5, clip_on=False)  # fmt: skip
+        ring = {"s": 7 * size, "facecolors": "none", "clip_on": False}
+        for colour, thick in (("white", 3.2), ("#111418", 1.6)):
+            axes.scatter(x[selected], y[selected], edgecolors=colour, linewidths=thick, zorder=4, **ring)
 
 
 def _shades(readings: Readings, answer: Answer | None, what: str) -> dict[str, Any]:

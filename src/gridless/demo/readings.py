@@ -16,7 +16,7 @@ from jaxtyping import Float
 from gridless.config import Quantity
 from gridless.data.tables import read_table, table_frame
 from gridless.data.templates import domain_over
-from gridless.demo.limits import LARGEST, READINGS, TABLE_BYTES, TABLE_COLUMNS, check_bytes, check_readings
+from gridless.demo.limits import LARGEST, TABLE_BYTES, TABLE_COLUMNS, check_bytes, check_readings
 from gridless.demo.models import shipped
 from gridless.demo.templates import Template
 from gridless.domain import LATITUDE, LONGITUDE, Domain
@@ -131,9 +131,11 @@ def columns_of(path: str | Path) -> tuple[list[str], tuple[str, str, str]]:
     return numeric, (y, x, value)
 
 
-def read_readings(path: str | Path, y: str, x: str, value: str, template: Template | None = None) -> Readings:
-    """The readings in three columns of a CSV, over their own box, or over that and the template's. Raises ValueError, in
-    one line, for columns that do not hold them."""
+def read_readings(
+    path: str | Path, y: str, x: str, value: str, template: Template | None = None
+) -> tuple[Readings, int]:
+    """The readings in three columns of a CSV, over their own box, or over that and the template's; and how many rows have
+    none and are left out. Raises ValueError, in one line, for columns that do not hold readings."""
     frame = _frame(path)
     with_value: Any = frame[frame[value].notna()] if value in frame.columns else frame
     check_readings(len(with_value))
@@ -148,7 +150,7 @@ def read_readings(path: str | Path, y: str, x: str, value: str, template: Templa
     keep = slice(None) if samples.mask is None else samples.mask[0]
     at = samples.domain.to_user(samples.coords[0][keep])
     rows = np.stack([at[y], at[x], samples.values[0, keep, 0].double().numpy()], -1)
-    return Readings(rows, domain, template)
+    return Readings(rows, domain, template), len(frame) - len(with_value)
 
 
 def typed(rows: Sequence[Sequence[object]]) -> tuple[Float[np.ndarray, "N 3"], int]:

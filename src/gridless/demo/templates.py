@@ -36,7 +36,10 @@ class Template:
 
     def domain(self) -> Domain:
         """The box of the two axes."""
-        units = {name: DEGREES.get(kind_of(self.grid[name]), str(self.grid[name].attrs.get("units", ""))) for name in (self.y, self.x)}  # fmt: skip
+        units = {}
+        for name in (self.y, self.x):
+            axis = self.grid[name]
+            units[name] = DEGREES.get(kind_of(axis), str(axis.attrs.get("units", "")))
         return Domain.around({name: self.grid[name].values for name in units}, units=units, margin=0.01)
 
 
