@@ -11,7 +11,7 @@ from gridless.demo import maps
 from gridless.demo.files import download, new_folder
 from gridless.demo.readings import Readings, columns_of, empty, invented, map_shape, read_readings, typed
 from gridless.demo.refusals import refusing
-from gridless.demo.templates import read_template, regular, write_answer
+from gridless.demo.templates import Template, read_template, regular, write_answer
 
 NOTHING = "none"
 INVENTED = "These readings are invented."
@@ -214,18 +214,21 @@ def edited(visit: Visit, rows: list[list[object]]) -> tuple[Any, ...]:
 def given(visit: Visit, path: str) -> tuple[Any, ...]:
     """The readings of a CSV, in columns that are guessed by their names."""
     names, guess = columns_of(path)
-    readings = read_readings(path, *guess, visit.readings.template)
     columns = [gr.Dropdown(names, value=name, visible=True, interactive=True) for name in guess]
-    return *everything(Visit(readings, table=path)), *columns
+    return *everything(of_table(path, *guess, visit.readings.template)), *columns
 
 
 def regiven(visit: Visit, y: str, x: str, value: str) -> tuple[Any, ...]:
     """The same CSV, other columns."""
     if visit.table is None:
         raise ValueError("no table yet; drop a CSV")
-    return everything(
-        replace(visit, readings=read_readings(visit.table, y, x, value, visit.readings.template), chosen=None)
-    )
+    return everything(of_table(visit.table, y, x, value, visit.readings.template))
+
+
+def of_table(path: str, y: str, x: str, value: str, template: Template | None) -> Visit:
+    readings, without = read_readings(path, y, x, value, template)
+    some = f"{without:,} rows have" if without > 1 else "1 row has"
+    return Visit(readings, path, note=f"{some} no {value[:40]}, left out." if without else "")
 
 
 def templated(visit: Visit, path: str, y: str, x: str, value: str) -> tuple[Any, ...]:
@@ -233,7 +236,7 @@ def templated(visit: Visit, path: str, y: str, x: str, value: str) -> tuple[Any,
     template = read_template(path)
     if visit.table is None:
         return everything(Visit(empty(template)))
-    return everything(Visit(read_readings(visit.table, y, x, value, template), visit.table))
+    return everything(of_table(visit.table, y, x, value, template))
 
 
 def untemplated(visit: Visit) -> tuple[Any, ...]:
