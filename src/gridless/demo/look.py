@@ -35,23 +35,6 @@ footer { display: none !important; }
 }
 """
 
-SCRIPT = """
-() => {
-  document.documentElement.lang = "en";
-  const name = (root, selector, label) =>
-    root.querySelectorAll(selector).forEach((part) => {
-      if (!part.getAttribute("aria-label")) part.setAttribute("aria-label", label);
-    });
-  const label = () =>
-    document.querySelectorAll("[data-testid='block-label'], .block").forEach((block) => {
-      const text = block.querySelector("[data-testid='block-info'], [data-testid='block-label']");
-      if (text) name(block, "input:not([aria-label]), [role='slider'], button:not([aria-label])", text.innerText.trim());
-    });
-  label();
-  new MutationObserver(label).observe(document.body, { childList: true, subtree: true });
-}
-"""
-
 
 def theme() -> Base:
     fonts = ["system-ui", "sans-serif"]

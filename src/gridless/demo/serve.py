@@ -46,7 +46,7 @@ def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> It
     os.environ["GRADIO_TEMP_DIR"] = folder  # before a part of the page is made
     from starlette.middleware import Middleware
 
-    from gridless.demo.look import CSS, SCRIPT, theme
+    from gridless.demo.look import CSS, theme
     from gridless.demo.page import page
 
     blocks = page()
@@ -56,7 +56,7 @@ def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> It
             server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True, show_error=False,
             inbrowser=False, max_file_size=UPLOAD_BYTES, state_session_capacity=VISITORS, enable_monitoring=False,
             ssr_mode=False, mcp_server=False, pwa=False, run_history=False, footer_links=[], theme=theme(), css=CSS,
-            js=SCRIPT, app_kwargs={"middleware": [Middleware(OnlyHere)]},
+            app_kwargs={"middleware": [Middleware(OnlyHere)]},
         )  # fmt: skip
         yield blocks
     finally:
