@@ -24,6 +24,11 @@ playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests
 if CHROMIUM is None:
     pytest.skip("the page's tests need chromium on the path", allow_module_level=True)
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo-page")]
+TABS = (
+    ("Photo", "#photo-shown", "pixels"),
+    ("Sensors", "#sensors-status", "readings"),
+    ("Inside", "#inside-text", "reads"),
+)
 PATIENCE = 180_000  # milliseconds, on a busy machine
 
 
@@ -266,7 +271,7 @@ def test_every_tab_fits_and_every_control_has_a_name(server, browser, width):
     nameless = """() => [...document.querySelectorAll("input, button, select, textarea, [role=slider]")].filter(
         (part) => part.checkVisibility() && !(part.getAttribute("aria-label") || part.title || part.innerText.trim() ||
             [...(part.labels ?? [])].some((label) => label.innerText.trim()))).map((part) => part.outerHTML)"""
-    for name, selector, text in (("Photo", "#photo-shown", "pixels"), ("Sensors", "#sensors-status", "readings"), ("Inside", "#inside-text", "reads")):  # fmt: skip
+    for name, selector, text in TABS:
         visitor.tab(name, selector, text)
         assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
         assert visitor.page.evaluate(nameless) == []
