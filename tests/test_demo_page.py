@@ -1,7 +1,6 @@
 """The page of `gridless demo` in a headless Chromium: what visitors do, what they may not, and what leaves the machine."""
 
 import os
-import re
 import shutil
 import signal
 import socket
@@ -57,7 +56,8 @@ def server(tmp_path_factory):
     assert process.returncode == 0
     said = (folder / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in said and "public" not in said and len(said.splitlines()) == 1, said
-    assert sorted(path.name for path in folder.iterdir()) == ["log.txt"]
+    left = {path.name for path in folder.iterdir()}
+    assert left - {"log.txt"} <= {name for name in left if name.startswith("torchinductor")}, left
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,6 @@ def test_hostile_files_are_refused_in_one_line(visitor, server, tmp_path):
         (tmp_path / name).write_text(content, encoding="utf-8")
         visitor.give("#sensors-csv", tmp_path / name)
         lines.append(visitor.refused(why))
-        visitor.page.locator("#sensors-csv").get_by_label(re.compile("clear|remove", re.I)).first.click()
     (tmp_path / "no.nc").write_text("not a dataset", encoding="utf-8")
     visitor.give("#sensors-template", tmp_path / "no.nc")
     lines.append(visitor.refused("no.nc"))
@@ -270,6 +269,7 @@ def test_every_tab_fits_and_every_control_has_a_name(server, browser, width):
     visitor = Visitor(browser, server[0], width)
     nameless = """() => [...document.querySelectorAll("input, button, select, textarea, [role=slider]")].filter(
         (part) => part.checkVisibility() && !(part.getAttribute("aria-label") || part.title || part.innerText.trim() ||
+            part.querySelector("img[alt]:not([alt=''])") ||
             [...(part.labels ?? [])].some((label) => label.innerText.trim()))).map((part) => part.outerHTML)"""
     for name, selector, text in TABS:
         visitor.tab(name, selector, text)

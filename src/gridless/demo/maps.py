@@ -27,9 +27,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where the axes lie in a picture: size in pixels, and left, top, right and bottom of the axes."""
+    """Where the axes lie in a picture, in pixels."""
 
-    size: tuple[int, int]
     left: float
     top: float
     right: float
@@ -55,9 +54,7 @@ def answer(readings: Readings) -> Answer | None:
 def frame_of(readings: Readings) -> Frame:
     """The same for every map of these readings."""
     high, wide = _inches(readings)
-    width, height = LEFT + wide + RIGHT, TOP + high + BOTTOM
-    edges = (LEFT, TOP, LEFT + wide, TOP + high)
-    return Frame((round(width * DOTS), round(height * DOTS)), *(DOTS * edge for edge in edges))
+    return Frame(DOTS * LEFT, DOTS * TOP, DOTS * (LEFT + wide), DOTS * (TOP + high))
 
 
 def draw(

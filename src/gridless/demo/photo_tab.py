@@ -10,7 +10,7 @@ from gridless.coords import scaled
 from gridless.data.photos import photos
 from gridless.data.picture_reading import READ_SUFFIXES
 from gridless.demo import photos as field
-from gridless.demo.files import download, new_folder
+from gridless.demo.files import download, new_folder, nothing
 from gridless.demo.refusals import refusing
 
 FACTOR, CLOSER = 3.7, 1.0
@@ -71,8 +71,8 @@ def photo_tab() -> tuple[Callable[..., Any], list[Any]]:
         slider.input(refusing(look), asked, answered, **live)
     whole.select(refusing(look_there), asked, [down, across, *answered], **live)
     whole_new = [path, down, across, *answered]
-    file.upload(refusing(opened), [file, factor, closer], whole_new, **{**live, "show_progress": "minimal"})
-    file.clear(refusing(example), [factor, closer], whole_new, **live)
+    dropped = file.upload(refusing(opened), [file, factor, closer], whole_new, **{**live, "show_progress": "minimal"})
+    dropped.then(nothing, None, file, show_progress="hidden", queue=False, api_visibility="private")
     made = make.click(
         refusing(enlarged), [path, factor], taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",
         show_progress_on=make,

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from gridless.demo import maps
-from gridless.demo.files import download, new_folder
+from gridless.demo.files import download, new_folder, nothing
 from gridless.demo.readings import Readings, columns_of, empty, invented, map_shape, read_readings, typed
 from gridless.demo.refusals import refusing
 from gridless.demo.templates import Template, read_template, regular, write_answer
@@ -89,10 +89,12 @@ def sensors_tab() -> tuple[Callable[..., Any], list[Any]]:
     remove.click(refusing(removed), visit, everything, **live)
     clear.click(refusing(emptied), visit, everything, **live)
     again.click(refusing(example), None, everything, **live)
-    csv.upload(refusing(given), [visit, csv], [*everything, y, x, name], **live)
+    given_table = csv.upload(refusing(given), [visit, csv], [*everything, y, x, name], **live)
     for column in (y, x, name):
         column.input(refusing(regiven), [visit, y, x, name], everything, **live)
-    template.upload(refusing(templated), [visit, template, y, x, name], everything, **live)
+    given_grid = template.upload(refusing(templated), [visit, template, y, x, name], everything, **live)
+    for dropped, file in ((given_table, csv), (given_grid, template)):
+        dropped.failure(nothing, None, file, show_progress="hidden", queue=False, api_visibility="private")
     template.clear(refusing(untemplated), visit, everything, **live)
     made = make.click(
         refusing(answered), visit, taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",

@@ -40,17 +40,18 @@ class OnlyHere:
 def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> Iterator[Any]:
     """The page while it is served; its `local_url` says where. Raises ImportError without gradio, OSError where the port is
     taken. `share` asks gradio for a public address; nothing else does."""
-    optional("gradio", "the demo page", "demo")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     before, folder = os.environ.get("GRADIO_TEMP_DIR"), tempfile.mkdtemp(prefix="gridless-demo-")
-    os.environ["GRADIO_TEMP_DIR"] = folder  # before a part of the page is made
-    from starlette.middleware import Middleware
-
-    from gridless.demo.look import CSS, theme
-    from gridless.demo.page import page
-
-    blocks = page()
+    os.environ["GRADIO_TEMP_DIR"] = folder  # before gradio is imported
+    blocks = None
     try:
+        optional("gradio", "the demo page", "demo")
+        from starlette.middleware import Middleware
+
+        from gridless.demo.look import CSS, theme
+        from gridless.demo.page import page
+
+        blocks = page()
         blocks.queue(max_size=WAITING, default_concurrency_limit=2, api_open=False)
         blocks.launch(
             server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True, show_error=False,
@@ -60,8 +61,9 @@ def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> It
         )  # fmt: skip
         yield blocks
     finally:
-        with suppress(Exception):
-            blocks.close(verbose=False)
+        if blocks is not None:
+            with suppress(Exception):
+                blocks.close(verbose=False)
         shutil.rmtree(folder, ignore_errors=True)
         if before is None:
             os.environ.pop("GRADIO_TEMP_DIR", None)
