@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "gridless"
 FLOORS = (
     ("cli", "__main__", "__init__"),
+    ("demo",),  # a page for visitors: it draws with reports and writes files as runs does
     ("runs",),
     ("reports",),
     ("training",),
