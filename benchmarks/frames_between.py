@@ -9,7 +9,7 @@ their neighbours' mean. advection: along the motion. kriging: in space and time,
 from the frames that are seen alone, none of those that are asked; as a correction of `Persistence` while training hides a
 frame between others (`task.between`), and without a base. Root mean squared errors; of flows over the root mean square.
 
-    python benchmarks/frames_between.py DIR --json results/frames_between.json --cache DIR [--seconds 90 --seeds 2]
+    python benchmarks/frames_between.py DIR --json results/frames_between.json --cache DIR [--seconds 60 --seeds 2]
     python benchmarks/frames_between.py --page
 """
 
@@ -180,7 +180,7 @@ def main() -> None:
     parser = common.parser(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", help="where the npz files of the films lie")
     parser.add_argument("--cache", type=Path, help="a folder that keeps the simulated films")
-    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--page", action="store_true")
     options = parser.parse_args()
