@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "gridless"
 FLOORS = (
     ("cli", "__main__", "__init__"),
-    ("runs",),
+    ("runs", "export"),
     ("reports",),
     ("training",),
     ("scoring",),

@@ -1,4 +1,4 @@
-"""gridless train | eval | report | predict | forecast | sweep. Other flags are config paths: --model.encoder.depth 2.
+"""gridless train | eval | report | predict | forecast | sweep | export. Other flags are paths: --model.encoder.depth 2.
 
 Errors are one line and exit code 2; --debug shows the traceback.
 """
@@ -323,6 +323,9 @@ def sweep(
     if failed:
         errors = "; ".join(f"{name}: {error}" for name, error in failed.items())
         raise ValueError(f"{len(failed)} failed, the same command tries again what failed: {errors}")
+
+
+app.command("gridless.export.command:export", name="export", help="Write a photo model as ONNX, base included.")
 
 
 def main(argv: list[str] | None = None) -> None:
