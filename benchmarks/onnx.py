@@ -2,8 +2,8 @@
 
     python -m benchmarks.onnx -o results/onnx.json
 
-One thread, one picture, all methods in turns, so that whatever else the machine does hits all. Loading is not timed. A graph
-reads a picture whole; a field cuts one larger than `signal.tile` into windows, which is compared on a larger one.
+One thread, one picture, all methods in turns, seconds of the processor, loading not counted. A graph reads a picture whole;
+a field cuts one larger than `signal.tile` into windows, which is compared on a larger one.
 """
 
 from benchmarks import common  # first: it sets how OpenMP waits before torch is imported
@@ -73,6 +73,27 @@ def exported(model: gl.FieldModel, folder: Path) -> tuple[Answers, dict[str, flo
     return {"onnx, any factor": anywhere, "onnx, one factor": enlarged}, sizes
 
 
+def table(report: dict) -> str:
+    """The rows as Markdown."""
+    lines = [
+        "| CPU seconds, and how many times as fast as single precision | "
+        + " | ".join(f"×{scale:g}" for scale in FACTORS)
+        + " | largest difference |",
+        "| --- |" + " ---: |" * (len(FACTORS) + 1),
+    ]
+    for name in dict.fromkeys(row["method"] for row in report["rows"]):
+        rows = {row["scale"]: row for row in report["rows"] if row["method"] == name}
+        cells = [
+            f"{rows[s]['cpu_seconds']['median']:.2f} ({rows[s]['times_as_fast_as_single_precision']['median']:.2f}×)"
+            if s in rows
+            else ""
+            for s in FACTORS
+        ]
+        away = [row["largest_difference"] for row in rows.values() if "largest_difference" in row]
+        lines.append(f"| {name} | {' | '.join(cells)} | {f'{max(away):.0e}' if away else ''} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, default=Path("results/onnx.json"))
@@ -91,12 +112,14 @@ def main() -> None:
         rows = []
         for scale in FACTORS:
             asked = {name: m for name, m in methods.items() if name != "onnx, one factor" or scale % 1 == 0}
-            taken = common.in_turns({name: lambda m=m, s=scale: m(small, s) for name, m in asked.items()}, ROUNDS)
+            taken = common.in_turns(
+                {name: lambda m=m, s=scale: m(small, s) for name, m in asked.items()}, ROUNDS, clock=time.process_time
+            )
             reference = {
                 size: methods["photo, single precision"](x, scale) for size, x in (("small", small), ("large", large))
             }
             for name, method in asked.items():
-                row = {"method": name, "scale": scale, "seconds": common.spread(taken[name])}
+                row = {"method": name, "scale": scale, "cpu_seconds": common.spread(taken[name])}
                 row["times_as_fast_as_single_precision"] = common.ratios(taken["photo, single precision"], taken[name])
                 if name.startswith("onnx"):
                     row["largest_difference"] = float(np.abs(method(small, scale) - reference["small"]).max())
