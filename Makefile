@@ -3,6 +3,7 @@
 # make test         the tests
 # make test-all     the tests, those on a Ray cluster too (installs it)
 # make lint         ruff and the type checker
+# make release-check  builds, installs and tries what a release would be
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -14,7 +15,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 20000
 export PYTHONNOUSERSITE := 1
 
-.PHONY: quickstart fields test test-all test-fast lint clean
+.PHONY: quickstart fields test test-all test-fast lint release-check clean
 quickstart: .venv/installed
 	$(BIN)/gridless train photo-quick -o $(RUN)
 	$(BIN)/gridless eval $(RUN) --beside photo
@@ -48,6 +49,9 @@ test-fast: .venv/installed-dev
 lint: .venv/installed-dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+release-check: .venv/installed-dev
+	$(BIN)/python -m release.check
 
 # The CPU build of torch first: a local wheel if there is one, else PyTorch's own CPU index.
 .venv/installed: pyproject.toml constraints.txt
