@@ -20,7 +20,7 @@ IN_CHECKOUT = (".md", ".json", ".jsonl", ".ipynb", ".toml", ".csv", ".cff", ".ym
 
 def build(folder: Path) -> tuple[Path, Path]:
     """sdist and wheel of the checkout, the wheel made from the sdist."""
-    subprocess.run([sys.executable, "-m", "build", "--quiet", "--outdir", folder, ROOT], check=True)
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, stdout=subprocess.DEVNULL)
     (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
     return sdist, wheel
 

@@ -1,15 +1,20 @@
 """Exported photo models answer as the models do: any picture, any factor, the base included."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 import gridless as gl
+from benchmarks.onnx import table
 from gridless.export.onnx_files import export_onnx, session
 
 for package in ("onnx", "onnxscript", "onnxruntime"):
     pytest.importorskip(package)
 
+ROOT = Path(__file__).parents[1]
 ROUNDING = 3e-5  # of values in [0, 1]
 SIZES = [(1, 1), (2, 9), (11, 6), (31, 17)]
 
@@ -105,3 +110,17 @@ def test_other_models_and_factors_are_refused(model, tmp_path):
     with pytest.raises(ValueError, match="a whole factor from 2 to 8, got 9"):
         export_onnx(model, tmp_path / "no.onnx", 9)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_is_that_of_the_committed_results():
+    report = json.loads((ROOT / "results" / "onnx.json").read_text(encoding="utf-8"))
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    assert table(report) in text
+    files, rows = report["megabytes"], [row for row in report["rows"] if "larger_than_a_tile" in row]
+    away = max(row["larger_than_a_tile"]["largest"] for row in rows)
+    for figure in (
+        f"{files['photo-x4.onnx']:.1f} MB",
+        f"{files['photo/model.safetensors']:.1f} MB",
+        f"at most {away:.4f}",
+    ):
+        assert figure in " ".join(text.split()), figure
