@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gridless as gl
-from benchmarks.onnx import table
+from benchmarks.onnx_graphs import table
 from gridless.export.onnx_files import export_onnx, session
 
 for package in ("onnx", "onnxscript", "onnxruntime"):

@@ -1,6 +1,6 @@
 """The photo model as ONNX beside itself: size, speed, and by how much the answers differ.
 
-    python -m benchmarks.onnx -o results/onnx.json
+    python -m benchmarks.onnx_graphs -o results/onnx.json
 
 One thread, one picture, all methods in turns, seconds of the processor, loading not counted. A graph reads a picture whole;
 a field cuts one larger than `signal.tile` into windows, which is compared on a larger one.
