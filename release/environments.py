@@ -69,5 +69,5 @@ gl.FieldModel.from_pretrained("photo")
 
 def imports(python: Path, extra_packages: list[str], folder: Path) -> str:
     """What goes wrong when the packages of an extra and gridless are imported; empty: nothing."""
-    done = subprocess.run([python, "-c", IMPORTS, *extra_packages], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([python, "-I", "-c", IMPORTS, *extra_packages], cwd=folder, capture_output=True, text=True)
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""

@@ -72,7 +72,7 @@ def complaints(said: Mapping[str, str]) -> list[str]:
 
 def installed(python: Path) -> dict[str, str]:
     """What the distributions that an interpreter sees say of their licences."""
-    told = subprocess.run([python, "-c", SCRIPT], check=True, capture_output=True, text=True).stdout
+    told = subprocess.run([python, "-I", "-c", SCRIPT], check=True, capture_output=True, text=True).stdout
     return {normal(name): said for name, (_, said) in json.loads(told).items() if normal(name) not in OURS}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gridless import __version__
 from gridless.data.optional import optional
 from gridless.export.picture_graphs import PictureEncoder, PictureEnlarger, PictureQueries
 from gridless.files import write_bytes
@@ -94,7 +95,7 @@ def encoded(graph: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...
     finally:
         log.setLevel(level)
     assert program is not None
-    program.model.metadata_props.update(model=name, gridless=version("gridless"))
+    program.model.metadata_props.update(model=name, gridless=__version__)
     proto = program.model_proto
     for part in (*proto.graph.node, *proto.graph.value_info, *proto.graph.input, *proto.graph.output):
         part.ClearField("metadata_props")  # the stack that made it, with the paths of this machine
