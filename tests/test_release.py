@@ -100,3 +100,13 @@ def test_what_the_rules_need_are_extras():
     assert {extra for rule in rehearsal.rules() for extra in rule.needs} <= set(
         documents.project()["optional-dependencies"]
     )
+
+
+def test_the_oldest_versions_that_were_tried_are_allowed():
+    lines = (documents.ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    tried = {licences.normal(name): version for name, _, version in (line.partition("==") for line in lines) if version}
+    extras = documents.project()["optional-dependencies"]
+    asked = [*documents.project()["dependencies"], *(line for lines in extras.values() for line in lines)]
+    for requirement in map(Requirement, asked):
+        version = tried.get(licences.normal(requirement.name))
+        assert version is None or requirement.specifier.contains(version), f"{requirement}: {version} was tried"
