@@ -4,6 +4,7 @@
 # make test-all     the tests, those on a Ray cluster too (installs it)
 # make lint         ruff and the type checker
 # make docs         the pages of docs/ as a site, into site/; a warning is an error
+# make release-check  builds, installs and tries what a release would be
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := runs/quickstart
@@ -15,7 +16,7 @@ export OMP_WAIT_POLICY := PASSIVE
 export GOMP_SPINCOUNT := 20000
 export PYTHONNOUSERSITE := 1
 
-.PHONY: quickstart fields test test-all test-fast lint docs clean
+.PHONY: quickstart fields test test-all test-fast lint docs release-check clean
 quickstart: .venv/installed
 	$(BIN)/gridless train photo-quick -o $(RUN)
 	$(BIN)/gridless eval $(RUN) --beside photo
@@ -53,6 +54,9 @@ lint: .venv/installed-dev
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "See site/index.html"
+
+release-check: .venv/installed-dev
+	$(BIN)/python -m release.check
 
 # The CPU build of torch first: a local wheel if there is one, else PyTorch's own CPU index.
 .venv/installed: pyproject.toml constraints.txt

@@ -10,7 +10,7 @@ PACKAGE = ROOT / "src" / "gridless"
 FLOORS = (
     ("cli", "__main__", "__init__"),
     ("demo",),  # a page for visitors: it draws with reports and writes files as runs does
-    ("runs",),
+    ("runs", "export"),
     ("reports",),
     ("training",),
     ("scoring",),

@@ -1,4 +1,4 @@
-"""gridless train | eval | report | predict | forecast | sweep | demo. Other flags are config paths: --model.encoder.depth 2.
+"""gridless train | eval | report | predict | forecast | sweep | export | demo. Others are paths: --model.encoder.depth 2.
 
 Errors are one line and exit code 2; --debug shows the traceback.
 """
@@ -326,6 +326,7 @@ def sweep(
 
 
 app.command("gridless.demo.serve:demo", name="demo")
+app.command("gridless.export.command:export", name="export", help="Write a photo model as ONNX, base included.")
 
 
 def main(argv: list[str] | None = None) -> None:

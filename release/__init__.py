@@ -1,0 +1,1 @@
+"""What must hold before a version goes out: `python -m release.check`."""
