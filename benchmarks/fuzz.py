@@ -38,7 +38,8 @@ from PIL import Image
 
 from gridless.data.snapshots import Snapshots
 
-SECONDS = 30  # of a case, on a clock; of the processor SECONDS too
+SECONDS = 20  # of the processor that a case may take
+PATIENCE = 6  # times as many on a clock, where others compute too
 MEMORY = 2 << 30  # bytes of addresses that a case may take, beyond those of the process before it
 SILENT = (ResourceWarning, DeprecationWarning, PendingDeprecationWarning)  # which Python does not show
 EXPECTED = (ValueError, OSError, ImportError)  # what the package's functions say that they raise
@@ -64,12 +65,10 @@ def ending(door: Door, number: int, seed: int, folder: Path) -> Ending:
     inside, logs = folder / "in", folder / "logs"
     inside.mkdir(parents=True)
     logs.mkdir()
-    began = time.perf_counter()
     process = os.fork()
     if process == 0:
         _child(door, number, seed, inside, logs)
-    code = _ended(process, SECONDS)
-    seconds = time.perf_counter() - began
+    code, seconds = _ended(process, SECONDS * PATIENCE)
     note = logs / "note.json"
     said = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
     gigabytes = said.get("gigabytes", 0.0)
@@ -78,19 +77,18 @@ def ending(door: Door, number: int, seed: int, folder: Path) -> Ending:
     return Ending(outcome, reason, seconds, gigabytes, said.get("how", "?"))
 
 
-def _ended(process: int, limit: float) -> int | None:
-    """Its exit code, negative after a signal; None: it was killed for its time."""
-    until = time.monotonic() + limit
-    pause = 0.002
+def _ended(process: int, limit: float) -> tuple[int | None, float]:
+    """Its exit code, negative after a signal (None: it was killed for its time), and its seconds of the processor."""
+    until, pause = time.monotonic() + limit, 0.002
     while time.monotonic() < until:
-        found, status = os.waitpid(process, os.WNOHANG)
+        found, status, used = os.wait4(process, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(pause)
         pause = min(0.02, pause * 1.3)
     os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    return None
+    used = os.wait4(process, 0)[2]
+    return None, used.ru_utime + used.ru_stime
 
 
 def _child(door: Door, number: int, seed: int, inside: Path, logs: Path) -> None:
@@ -103,10 +101,8 @@ def _child(door: Door, number: int, seed: int, inside: Path, logs: Path) -> None
         case = door.make(random_of(door, number, seed))
         note = {"how": case.how, "outputs": case.outputs, "argv": case.argv, "files": _contents(inside)}
         _write(logs, note)
-        size = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
         before = common.resident()
-        resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        _limited()
         code = _asked(case, note)
         note["gigabytes"] = round(common.peak() - before, 3)
         _write(logs, note)
@@ -116,6 +112,12 @@ def _child(door: Door, number: int, seed: int, inside: Path, logs: Path) -> None
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _limited() -> None:
+    size = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, size + MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
 
 
 def _write(logs: Path, note: dict) -> None:
@@ -186,7 +188,7 @@ def _fault(code: int | None, said: dict, inside: Path, logs: Path) -> str:
     """Why this is none of the two endings; empty where it is one."""
     text = (logs / "err").read_text(encoding="utf-8", errors="replace") if (logs / "err").exists() else ""
     if code is None:
-        return f"more than {SECONDS} s"
+        return f"more than {SECONDS * PATIENCE} s"
     if code < 0:
         return f"ended by {signal.Signals(-code).name}"
     if "files" not in said:
@@ -271,6 +273,7 @@ def _alone(options: argparse.Namespace) -> None:
     print(f"{folder}: {case.how}: {' '.join(case.argv) or case.about}")
     from gridless.cli import main as command
 
+    _limited()
     _touched(case.run() if case.call else command([*case.argv, "--debug"]))
 
 
@@ -298,7 +301,9 @@ def _all(options: argparse.Namespace, place: Path) -> dict:
                 "kinds": len({each.how for each in endings}),
                 "seconds": round(sum(each.seconds for each in endings), 1),
                 "longest_s": round(max(each.seconds for each in endings), 2),
+                "longest": max(range(count), key=lambda i: endings[i].seconds),
                 "most_gib": round(max(each.gigabytes for each in endings), 2),
+                "largest": max(range(count), key=lambda i: endings[i].gigabytes),
             }
         )
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
