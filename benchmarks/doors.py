@@ -183,7 +183,8 @@ def _table(rng: random.Random) -> tuple[str, str]:
                 data.replace(b"lat", b"lat,lat"), data[: data.index(b"\n")], data * 50, b"\n" * 1000, b"," * 5000,
                 data + b"1," * 20_000, data.replace(b"lon", b"lat"), data + b'"' + data, b"lat,lon,v,t\n" * 3,
                 b"lat,lon,v,t\n1,2,3,4\n", data.replace(b"4", b"5").replace(b".", b""), text.encode("utf-32"),
-                b"lat,lon,v,t\n" + b"45,5,1,2024-01-01\n" * 9, b"lat,lon,v,t\n" + b"90,5,1,2024-01-01\n90,6,2,2024-01-01\n" * 3,
+                b"lat,lon,v,t\n" + b"45,5,1,2024-01-01\n" * 9,
+                b"lat,lon,v,t\n" + b"90,5,1,2024-01-01\n90,6,2,2024-01-01\n" * 3,
             )
         )  # fmt: skip
     else:
@@ -252,17 +253,18 @@ def netcdf(kind: str) -> bytes:
 
 
 UNITS = (
-    "days since 2024-01-01", "days since 0000-00-00", "months since 2024-01-01", "months since 2024-13-01", "years since 1-1-1",
-    "fortnights since x", "seconds since", "days since 99999-01-01", "days since 2024-01-01 99:99", "since", "days since -5-1-1",
-    "microseconds since 1970-01-01", "", "K", "\x07",
+    "days since 2024-01-01", "days since 0000-00-00", "months since 2024-01-01", "months since 2024-13-01",
+    "years since 1-1-1", "fortnights since x", "seconds since", "days since 99999-01-01", "days since 2024-01-01 99:99",
+    "since", "days since -5-1-1", "microseconds since 1970-01-01", "", "K", "\x07",
 )  # fmt: skip
 ATTRIBUTES = (
-    "_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "bounds", "coordinates", "grid_mapping",
-    "standard_name", "axis", "valid_range", "_Unsigned", "dtype", "flag_values", "cell_methods", "ancillary_variables",
+    "_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "bounds", "coordinates",
+    "grid_mapping", "standard_name", "axis", "valid_range", "_Unsigned", "dtype", "flag_values", "cell_methods", "ancillary_variables",
 )  # fmt: skip
 VALUES = (
-    *UNITS, np.nan, np.inf, 0, -1, 1e300, 2**62, np.array([1.0, 2.0]), np.array([], np.float32), "nan", "v", "lon_bnds", "lat lon",
-    "v v v", "nowhere", "360_day", "gregorian", "latitude", "longitude", "area: nowhere", b"\xff\xfe", "true", "x" * 5000,
+    *UNITS, np.nan, np.inf, 0, -1, 1e300, 2**62, np.array([1.0, 2.0]), np.array([], np.float32), "nan", "v", "lon_bnds",
+    "lat lon", "v v v", "nowhere", "360_day", "gregorian", "latitude", "longitude", "area: nowhere", b"\xff\xfe",
+    "true", "x" * 5000,
 )  # fmt: skip
 
 
@@ -497,9 +499,11 @@ def volumes() -> dict[str, bytes]:
     return out | {"in.mgh": buffer.getvalue()}
 
 
-FIELDS = {"dim": (40, "h", 8), "datatype": (70, "h", 1), "bitpix": (72, "h", 1), "pixdim": (76, "f", 8), "vox_offset": (108, "f", 1),
-          "slope": (112, "f", 2), "units": (123, "b", 1), "toffset": (136, "f", 1), "codes": (252, "h", 2), "quatern": (256, "f", 6),
-          "srow": (280, "f", 12), "magic": (344, "b", 4), "extension": (348, "b", 4)}  # fmt: skip
+FIELDS = {
+    "dim": (40, "h", 8), "datatype": (70, "h", 1), "bitpix": (72, "h", 1), "pixdim": (76, "f", 8),
+    "vox_offset": (108, "f", 1), "slope": (112, "f", 2), "units": (123, "b", 1), "toffset": (136, "f", 1), "codes": (252, "h", 2),
+    "quatern": (256, "f", 6), "srow": (280, "f", 12), "magic": (344, "b", 4), "extension": (348, "b", 4),
+}  # fmt: skip
 """Of a NIfTI-1 header: where, what and how many."""
 
 

@@ -6,6 +6,7 @@ Errors are one line and exit code 2; --debug shows the traceback.
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -329,7 +330,7 @@ def main(argv: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warned
+            warnings.showwarning = _as_lines()
             app(
                 [a for a in argv if a != "--debug"],
                 exit_on_error=False,
@@ -350,6 +351,14 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(2) from None
 
 
-def _warned(message: Warning | str, *about: object) -> None:
-    """A warning as a line of ours, without the place in the code that it comes from."""
-    print(f"gridless: {' '.join(str(message).split())}", file=sys.stderr)
+def _as_lines() -> Callable[..., None]:
+    """What shows a warning as a line of ours, once, without the place in the code that it comes from."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *about: object) -> None:
+        line = " ".join(str(message).split())
+        if line not in shown:
+            shown.add(line)
+            print(f"gridless: {line}", file=sys.stderr)
+
+    return show

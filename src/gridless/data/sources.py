@@ -167,7 +167,8 @@ def _opened(path: Path) -> Photo | np.ndarray:
     if path.suffix.lower() != ".npy":
         return read_photo(path)
     try:
-        stored = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what the file announces and has not
+        with np.errstate(over="ignore"):  # a shape that no number counts is refused a line later
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what is announced and not there
     except Exception as error:  # numpy's own, and those of its parser of headers
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} cannot be read as an array ({reason}); write it with numpy.save") from None
