@@ -501,8 +501,8 @@ def volumes() -> dict[str, bytes]:
 
 FIELDS = {
     "dim": (40, "h", 8), "datatype": (70, "h", 1), "bitpix": (72, "h", 1), "pixdim": (76, "f", 8),
-    "vox_offset": (108, "f", 1), "slope": (112, "f", 2), "units": (123, "b", 1), "toffset": (136, "f", 1), "codes": (252, "h", 2),
-    "quatern": (256, "f", 6), "srow": (280, "f", 12), "magic": (344, "b", 4), "extension": (348, "b", 4),
+    "vox_offset": (108, "f", 1), "slope": (112, "f", 2), "units": (123, "b", 1), "toffset": (136, "f", 1),
+    "codes": (252, "h", 2), "quatern": (256, "f", 6), "srow": (280, "f", 12), "magic": (344, "b", 4), "extension": (348, "b", 4),
 }  # fmt: skip
 """Of a NIfTI-1 header: where, what and how many."""
 
@@ -680,10 +680,10 @@ def predict_checkpoint(rng: random.Random) -> Case:
 
 
 DOORS = (
-    Door("predict, pictures", 750, predict_picture),
-    Door("gl.read, pictures", 350, read_picture),
-    Door("predict, tables", 300, predict_table),
-    Door("gl.read_table", 200, read_table),
+    Door("predict, pictures", 600, predict_picture),
+    Door("gl.read, pictures", 500, read_picture),
+    Door("predict, tables", 200, predict_table),
+    Door("gl.read_table", 300, read_table),
     Door("NetCDF: predict, forecast, gl.read, gl.read_film", 450, _archived(_netcdf)),
     Door("Zarr: predict, forecast, gl.read, gl.read_film", 300, _archived(_zarr)),
     Door("predict, volumes", 200, predict_volume),

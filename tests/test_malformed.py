@@ -1,5 +1,5 @@
-"""What a fuzz of the doors (benchmarks/fuzz.py) showed: damaged files that ended in a traceback, in lines of other libraries,
-in a warning with the place in somebody's code, or in memory without a bound."""
+"""What a fuzz of the doors (benchmarks/fuzz.py) showed: damaged files that ended in a traceback, in lines of other
+libraries, in a warning with the place in somebody's code, or in memory without a bound."""
 
 import gzip
 import io

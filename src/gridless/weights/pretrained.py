@@ -234,9 +234,8 @@ def _built(cls: type, config: dict, described: Path, shapes: Mapping[str, tuple]
                     cls(config)
             return cls(config)
     except Exception as error:
-        raise ConfigError(
-            f"{described} describes no model of these weights: {' '.join(str(error).split())}; {ADVICE}"
-        ) from None
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{described} describes no model of these weights: {reason}; {ADVICE}") from None
 
 
 def _whole_numbers(table: Any, path: str = "") -> Iterator[tuple[str, int]]:
