@@ -258,7 +258,8 @@ UNITS = (
     "since", "days since -5-1-1", "microseconds since 1970-01-01", "", "K", "\x07",
 )  # fmt: skip
 ATTRIBUTES = (
-    "_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "bounds", "coordinates",
+    "_FillValue", "missing_value", "scale_factor", "add_offset", "units", "calendar", "bounds",
+    "coordinates",
     "grid_mapping", "standard_name", "axis", "valid_range", "_Unsigned", "dtype", "flag_values", "cell_methods", "ancillary_variables",
 )  # fmt: skip
 VALUES = (
@@ -502,7 +503,8 @@ def volumes() -> dict[str, bytes]:
 FIELDS = {
     "dim": (40, "h", 8), "datatype": (70, "h", 1), "bitpix": (72, "h", 1), "pixdim": (76, "f", 8),
     "vox_offset": (108, "f", 1), "slope": (112, "f", 2), "units": (123, "b", 1), "toffset": (136, "f", 1),
-    "codes": (252, "h", 2), "quatern": (256, "f", 6), "srow": (280, "f", 12), "magic": (344, "b", 4), "extension": (348, "b", 4),
+    "codes": (252, "h", 2), "quatern": (256, "f", 6), "srow": (280, "f", 12), "magic": (344, "b", 4),
+    "extension": (348, "b", 4),
 }  # fmt: skip
 """Of a NIfTI-1 header: where, what and how many."""
 

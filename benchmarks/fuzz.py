@@ -242,7 +242,7 @@ def main() -> None:
         if options.only:
             _alone(options)
         else:
-            report = _joined(_all(options, place), options.json)
+            report = common.joined(_all(options, place), options.json, "doors", "door", [door.name for door in DOORS])
             common.finish(
                 "fuzz",
                 report,
@@ -309,27 +309,7 @@ def _all(options: argparse.Namespace, place: Path) -> dict:
         )
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     limits = {"seconds": SECONDS, "gib": MEMORY / 2**30}
-    return {
-        "seed": options.seed,
-        "cases": sum(row["cases"] for row in rows),
-        "limits": limits,
-        "doors": rows,
-        "faults": faults,
-    }
-
-
-def _joined(report: dict, path: Path | None) -> dict:
-    """With the doors that the file holds of an earlier call with the same seed, which asked for others."""
-    if path is None or not path.exists():
-        return report
-    before = json.loads(path.read_text(encoding="utf-8"))
-    if before["seed"] != report["seed"]:
-        return report
-    new = {row["door"]: row for row in report["doors"]}
-    known = new | {row["door"]: row for row in before["doors"] if row["door"] not in new}
-    rows = [known[door.name] for door in DOORS if door.name in known]
-    faults = [*report["faults"], *(fault for fault in before["faults"] if fault["door"] not in new)]
-    return report | {"cases": sum(row["cases"] for row in rows), "doors": rows, "faults": faults}
+    return {"seed": options.seed, "limits": limits, "doors": rows, "faults": faults}
 
 
 if __name__ == "__main__":

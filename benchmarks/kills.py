@@ -114,11 +114,11 @@ def trained(folder: Path) -> None:
 
 
 def learnt(folder: Path) -> None:
-    recipe(folder, 24)
+    recipe(folder, 16)
 
 
 def swept(folder: Path) -> None:
-    recipe(folder, 8)
+    recipe(folder, 4)
 
 
 def words(line: str) -> tuple[str, ...]:
@@ -277,8 +277,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="gridless-kills-") as place:
             rows.append(disturbed(each, random.Random(f"{options.seed} {each.name}"), Path(place)))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
-    kills, faults = sum(row["kills"] for row in rows), [fault for row in rows for fault in row["faults"]]
-    common.finish("kills", {"seed": options.seed, "kills": kills, "faults": faults, "commands": rows}, options.json)
+    faults = [{"command": row["command"], "fault": fault} for row in rows for fault in row.pop("faults")]
+    report = {"seed": options.seed, "commands": rows, "faults": faults}
+    report = common.joined(report, options.json, "commands", "command", [each.name for each in COMMANDS])
+    common.finish("kills", report, options.json)
 
 
 if __name__ == "__main__":
