@@ -165,10 +165,11 @@ def spent(process: int) -> float:
     """Seconds of the processor, of a process and those that it started."""
     try:
         stat = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-        children = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="utf-8").split()
+        tasks = [each.read_text(encoding="utf-8") for each in Path(f"/proc/{process}/task").glob("*/children")]
     except OSError:  # it has just ended
         return 0.0
-    return sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK") + sum(spent(int(child)) for child in children)
+    started = [int(child) for each in tasks for child in each.split()]
+    return sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK") + sum(map(spent, started))
 
 
 def contents(folder: Path) -> dict[str, Any]:
