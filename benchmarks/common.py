@@ -122,3 +122,17 @@ def finish(name: str, report: dict, path: Path | None, packages: tuple[str, ...]
     if path:
         path.write_text(line + "\n", encoding="utf-8")
     print(line)
+
+
+def joined(report: dict, path: Path | None, table: str, key: str, order: list[str]) -> dict:
+    """A report with the rows and faults that the file holds of earlier calls with the same seed, which asked for others:
+    `table` holds rows, told apart by `key`, in this `order`."""
+    if path is None or not path.exists():
+        return report
+    before = json.loads(path.read_text(encoding="utf-8"))
+    if before["seed"] != report["seed"]:
+        return report
+    new = {row[key]: row for row in report[table]}
+    known = new | {row[key]: row for row in before[table] if row[key] not in new}
+    faults = [*report["faults"], *(fault for fault in before["faults"] if fault[key] not in new)]
+    return report | {table: [known[name] for name in order if name in known], "faults": faults}

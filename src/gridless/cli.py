@@ -6,6 +6,7 @@ Errors are one line and exit code 2; --debug shows the traceback.
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -226,10 +227,8 @@ def predict_readings(
         spread=not no_spread,
     )  # fmt: skip
     model = sensor_answers.model_of(run, device())
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
-        command = " ".join(["gridless", *sys.argv[1:]])
-        print(sensor_answers.predict_readings(model, readings, output, options, command))
+    command = " ".join(["gridless", *sys.argv[1:]])
+    print(sensor_answers.predict_readings(model, readings, output, options, command))
 
 
 @predict.command(name="volumes")
@@ -289,9 +288,7 @@ def forecast(
         spread=not no_spread,
     )  # fmt: skip
     model, trained = runs.forecast_model(run, device())
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *about: print(f"gridless: {message}", file=sys.stderr)
-        print(runs.forecast(model, trained, film, output, options, " ".join(["gridless", *sys.argv[1:]])))
+    print(runs.forecast(model, trained, film, output, options, " ".join(["gridless", *sys.argv[1:]])))
 
 
 @app.command
@@ -330,20 +327,42 @@ app.command("gridless.export.command:export", name="export", help="Write a photo
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line: whatever goes wrong is one line and exit code 2."""
+    """The command line: whatever goes wrong is one line and exit code 2, and a warning is a line too."""
     argv = sys.argv[1:] if argv is None else argv
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
     try:
-        app([a for a in argv if a != "--debug"], exit_on_error=False, print_error=False, result_action="return_value")
+        with warnings.catch_warnings():
+            warnings.showwarning = _as_lines()
+            app(
+                [a for a in argv if a != "--debug"],
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
         if "--debug" in argv:
             raise
         text = " ".join(str(error).split()) or type(error).__name__
-        expected = isinstance(error, (ValueError, OSError, ImportError, FloatingPointError, CycloptsError))
+        if isinstance(error, MemoryError):
+            text = f"there is too little memory ({text}); take a part of the input, or ask for less"
+        expected = isinstance(error, (ValueError, OSError, ImportError, MemoryError, FloatingPointError, CycloptsError))
         hint = "" if expected else f" ({type(error).__name__}; --debug shows where)"
         print(f"gridless: {text}{hint}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _as_lines() -> Callable[..., None]:
+    """What shows a warning as a line of ours, once, without the place in the code that it comes from."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *about: object) -> None:
+        line = " ".join(str(message).split())
+        if line not in shown:
+            shown.add(line)
+            print(f"gridless: {line}", file=sys.stderr)
+
+    return show

@@ -23,7 +23,10 @@ def as_tensor(array: object) -> Tensor:
         array = np.asarray(array)
         if array.dtype == object:
             raise ValueError("expected an array of numbers, got a list of unequal or other things")
-    return torch.as_tensor(array)
+    try:
+        return torch.as_tensor(array)
+    except TypeError:  # of text, dates, records
+        raise ValueError(f"expected an array of numbers, got {getattr(array, 'dtype', type(array))}") from None
 
 
 def measured(values: object, mask: object) -> tuple[Tensor, Tensor | None]:

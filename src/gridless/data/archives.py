@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gridless.data.optional import optional
+from gridless.data.room import check_room
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,6 +22,7 @@ SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
 MAGIC = {b"CDF": "scipy", b"\x89HDF": "h5netcdf"}
 MONTHS = re.compile(r"\s*(months?|years?)\s+since\s+(\d{1,4}-\d{1,2}-\d{1,2})(.*)", re.IGNORECASE)
 STANDARD = ("", "standard", "gregorian", "proleptic_gregorian")
+PLANE = 2  # dimensions of coordinates at most, all others are as large as what was measured
 LAST_DAY = 28  # that every month has
 
 
@@ -42,12 +44,51 @@ def open_archive(path: str | Path, chunks: Mapping[str, int] | None = None) -> "
     with warnings.catch_warnings():  # of two fill values, both are missing; of areas in another file, none is needed
         warnings.simplefilter("ignore")
         try:
+            _check_announced(path, engine)
             dataset = xarray.open_dataset(path, engine=engine, chunks=chunks, decode_times=False, decode_coords="all")
         except ImportError as missing:
             raise ImportError(f'{path} needs {missing.name} ({missing}); pip install "gridless[fields]"') from missing
         except Exception as error:  # each engine has its own
             raise ValueError(f"{path} cannot be read by {engine} ({' '.join(str(error).split())})") from None
-        return decoded(dataset, str(path))
+        if unreadable := [str(name) for name in {*dataset.variables, *dataset.dims} if not str(name).isprintable()]:
+            raise ValueError(f"{path} has the name {unreadable[0]!r}; expected letters and digits, rename it")
+        dataset = decoded(dataset, str(path))
+        for coordinate in dataset.coords.values():
+            if coordinate.ndim <= PLANE:  # wherever they are asked for, they can be read
+                loaded(coordinate)
+        return dataset
+
+
+def loaded(array: "xr.DataArray") -> np.ndarray:
+    """The values of an array, read from the disk. Raises ValueError, naming it, for more than there is memory for, and for
+    what cannot be read."""
+    name = ": ".join([*filter(None, [str(array.encoding.get("source", ""))]), str(array.name)])
+    check_room(array.size, name, max(4, array.dtype.itemsize))
+    try:
+        return np.asarray(array.values)
+    except Exception as error:  # each engine has its own
+        raise ValueError(f"{name} cannot be read ({' '.join(str(error).split())}); fetch it again") from None
+
+
+def _check_announced(path: Path, engine: str) -> None:
+    """Raises ValueError for coordinates beyond memory, which are read when the file is opened, and for HDF5 that has its
+    values in other files. What h5netcdf has opened by half complains at its end, so that damage is found before."""
+    if engine == "h5netcdf":
+        h5py = optional("h5py", str(path))
+        with h5py.File(path, "r") as file:
+            for name in file:
+                if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
+                    raise ValueError(f"{name} lies in another file")
+                item = file[name]
+                if isinstance(item, h5py.Dataset):
+                    if item.external or item.is_virtual:
+                        raise ValueError(f"{name} has its values in another file")
+                    if item.ndim == 1:
+                        check_room(item.size, name)
+    elif engine == "zarr":
+        for name, array in optional("zarr", str(path)).open_group(path, mode="r").arrays():
+            if array.ndim == 1:
+                check_room(array.size, name)
 
 
 def decoded(dataset: "xr.Dataset", name: str) -> "xr.Dataset":

@@ -6,6 +6,7 @@ and read when they are asked for.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,13 @@ from jaxtyping import Float, Int
 
 from gridless.config import Axis, FilmData
 from gridless.data.archive_splits import ends
-from gridless.data.archives import open_archive
+from gridless.data.archives import loaded, open_archive
 from gridless.data.arrays import array_signal
 from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
 from gridless.data.geometry import Geometry, is_time
 from gridless.data.labelled import is_labelled, quantities, time_axis, variables, with_belongings
+from gridless.data.room import check_room
 from gridless.data.signals import GridSignal
 from gridless.data.templates import standard_times
 from gridless.domain import TIME, Domain
@@ -108,7 +110,8 @@ class Film:
         sizes = tuple(self.dataset.sizes[dim] for dim in self.geometry.dims)
         whole_film = len(steps) == len(self.index)
         first, count = (0, self.frames) if whole_film else (int(self.index[steps[0]]), len(steps))
-        columns = [np.asarray(self.dataset[each].isel({self.dim: steps}).values) for each in self.names]
+        check_room(prod((count, *sizes, len(self.names))), self.name)
+        columns = [loaded(self.dataset[each].isel({self.dim: steps})) for each in self.names]
         kind = np.result_type(*(c.dtype if np.issubdtype(c.dtype, np.floating) else np.float64 for c in columns))
         values = np.full((count, *sizes, len(columns)), np.nan, kind)
         for channel, column in enumerate(columns):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from gridless.config import Quantity
-from gridless.data.archives import decoded
+from gridless.data.archives import decoded, loaded
 from gridless.data.geometry import Geometry, is_time
 from gridless.data.signals import GridSignal, Readings
 from gridless.data.snapshots import Snapshots
@@ -164,6 +164,6 @@ class Steps(Sequence["GridSignal | Readings"]):
 
 def _stacked(arrays: Sequence["xr.DataArray"]) -> Float[np.ndarray, "*dims C"]:
     """Read from the disk; whole numbers as floats."""
-    columns = [np.asarray(array.values) for array in arrays]
+    columns = [loaded(array) for array in arrays]
     floats = [c if np.issubdtype(c.dtype, np.floating) else c.astype(np.float64) for c in columns]
     return np.stack(floats, -1)

@@ -8,6 +8,7 @@ or more than one whole picture is an error rather than a grey area or a first fr
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 import sys
@@ -28,6 +29,12 @@ READ_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gi
 MAX_PIXELS = 64_000_000
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")  # Pillow's others may start external programs
+
+for _name in (
+    "PIL",
+    "tifffile",
+):  # what they log of damaged files is an error here; without a handler it would be printed
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 Source = str | os.PathLike | io.BytesIO
 """A path, or the bytes of a file that has none."""

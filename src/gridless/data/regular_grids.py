@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gridless.data.optional import optional
+from gridless.data.room import check_room
 from gridless.domain import TIME, Domain
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def regular_grid(domain: Domain, step: str | float) -> "xr.Dataset":
     if match is None or not float(match[1]) > 0:
         raise ValueError(f"the step of a grid is {step!r}; expected a positive number with a unit, such as 0.25deg")
     size, unit = float(match[1]), match[2]
-    coordinates = {}
+    coordinates, cells = {}, 1
     for axis in domain.axes:
         if axis.unit == TIME:
             raise ValueError(f"the field has an axis of time, {axis.name}; give a template that says when (like)")
@@ -38,6 +39,8 @@ def regular_grid(domain: Domain, step: str | float) -> "xr.Dataset":
             last -= 1  # where it begins again
         if last < first:
             raise ValueError(f"no multiple of {size:g} lies in {axis.name} {low:g} … {high:g}; give a smaller step")
+        cells *= last - first + 1
+        check_room(cells, f"a grid of {step}")
         about = {"units": axis.unit} if axis.unit else {}
         if axis.unit in STANDARD:
             about |= {"standard_name": STANDARD[axis.unit], "axis": "Y" if axis.unit == "degrees_north" else "X"}

@@ -16,6 +16,7 @@ from gridless.data.labelled import is_labelled, labelled_signal, read_labelled
 from gridless.data.pairs import Pair
 from gridless.data.picture_reading import read_photo
 from gridless.data.pictures import Photo
+from gridless.data.room import check_room
 from gridless.data.signals import GridSignal, Picture, Readings, Signal
 from gridless.data.snapshots import Snapshots
 from gridless.data.volumes import is_volume, read_volume
@@ -166,9 +167,15 @@ def _opened(path: Path) -> Photo | np.ndarray:
     if path.suffix.lower() != ".npy":
         return read_photo(path)
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path} cannot be read as an array ({error}); write it with numpy.save") from None
+        with np.errstate(over="ignore"):  # a shape that no number counts is refused a line later
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)  # no memory for what is announced and not there
+    except Exception as error:  # numpy's own, and those of its parser of headers
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read as an array ({reason}); write it with numpy.save") from None
+    if not isinstance(stored, np.ndarray):
+        raise ValueError(f"{path} holds several arrays; write one of them with numpy.save")
+    check_room(stored.size, str(path), stored.itemsize)
+    return np.array(stored)
 
 
 def _picture(photo: Photo, channels: int | None) -> GridSignal:

@@ -4,6 +4,7 @@ One row is one reading. With a column of time stamps every stamp is a field of i
 among the coordinates is an axis of one field.
 """
 
+import gzip
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float
 
 from gridless.config import Quantity
 from gridless.data.optional import optional
+from gridless.data.room import check_room
 from gridless.data.snapshots import Snapshots
 from gridless.data.stamps import rows, utc_stamps
 from gridless.data.templates import domain_over
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from gridless.data.templates import Like
 
+TEXT = 2  # bytes of memory that a character becomes, and as many for each copy: "1," is a number of eight bytes
+PIECE = 1 << 24  # bytes of a table that are unpacked at once
 DEGREES = {"degrees_north": LATITUDE, "degrees_east": LONGITUDE}
 
 
@@ -116,16 +120,28 @@ def table_frame(source: "str | Path | pd.DataFrame") -> "pd.DataFrame":
         if path.suffix.lower() == ".parquet":
             optional("pyarrow", "a Parquet file")
             return pd.read_parquet(path)
-        return pd.read_csv(path)
+        _check_size(path)
+        return pd.read_csv(path, compression="gzip" if path.suffix.lower() == ".gz" else None)
     except ImportError:
         raise
-    except OSError as error:
-        raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
     except Exception as error:  # of pandas and pyarrow, each has its own
+        if isinstance(error, OSError) and error.errno is not None:
+            raise type(error)(error.errno, error.strerror or str(error), str(path)) from None
         reason = " ".join(str(error).split())
         raise ValueError(
             f"{path} cannot be read as a table ({reason}); expected CSV with a header, or Parquet"
         ) from None
+
+
+def _check_size(path: Path) -> None:
+    """Raises ValueError for a text, unpacked if need be, that is more than there is memory for."""
+    size = path.stat().st_size
+    check_room(size, path.name, TEXT)
+    if path.suffix.lower() == ".gz":
+        with gzip.open(path, "rb") as file:
+            size = 0
+            while piece := file.read(PIECE):
+                check_room(size := size + len(piece), path.name, TEXT)
 
 
 def _check_columns(frame: Any, wanted: Sequence[str]) -> None:

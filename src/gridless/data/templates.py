@@ -52,6 +52,9 @@ class Template:
                 f"the template has no variable {variable!r}; it has {', '.join(names) or 'coordinates alone'}"
             )
         chosen = variable or (quantity if quantity in names else names[0] if len(names) == 1 else None)
+        sizes = (dataset if chosen is None else dataset[chosen]).sizes
+        if empty := [str(dim) for dim, n in sizes.items() if n == 0]:
+            raise ValueError(f"the template has no place along {', '.join(empty)}; expected one at least")
         grid = dataset.drop_vars([name for name in dataset.data_vars])
         same = chosen is not None and chosen in (variable, quantity)
         return cls(grid, None if chosen is None else dataset[chosen], same)

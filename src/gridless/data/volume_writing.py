@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 
 from gridless.coords import Lattice, lattice
 from gridless.data.optional import optional
+from gridless.data.room import check_room
 from gridless.data.volume_space import NiftiSpace
 from gridless.data.volumes import open_volume, space_of
 from gridless.files import replacing
@@ -43,10 +44,15 @@ class AskedGrid:
             raise ValueError(
                 f"ask at a spacing or at the voxels of a file, got {tuple(spacing)} and {like}; leave one out"
             )
-        if like is not None:
-            other = space_of(open_volume(like), like)
-            return cls(space, other.shape, other)
-        return cls(space, space.shape if spacing is None else space.shape_of(spacing))
+        other = None if like is None else space_of(open_volume(like), like)
+        shape = other.shape if other else space.shape if spacing is None else space.shape_of(spacing)
+        asked, most = " × ".join(map(str, shape)), np.iinfo(space.header["dim"].dtype).max
+        if max(shape) > most:
+            raise ValueError(
+                f"{asked} voxels are asked, along an axis a file like this holds at most {most}; ask fewer"
+            )
+        check_room(prod(shape), f"an answer of {asked} voxels", 4)
+        return cls(space, shape, other)
 
     @property
     def affine(self) -> Float[np.ndarray, "4 4"]:

@@ -4,8 +4,12 @@ The axes are the file's, in its order: i, j, k in millimetres from the centre of
 their directions in the world are (the affine is kept, `samples.space`), and t for a fourth one. NaN was not measured.
 """
 
+import logging
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,7 @@ from jaxtyping import Float
 from gridless.config import Axis
 from gridless.data.arrays import array_signal
 from gridless.data.optional import optional
+from gridless.data.room import check_room
 from gridless.data.volume_space import NiftiSpace
 from gridless.domain import Domain
 from gridless.samples import Samples
@@ -70,7 +75,8 @@ def open_volume(path: str | Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(2, "No such file or directory", str(path))
     try:
-        image: Any = nibabel.load(path)
+        with _corrections(path):
+            image: Any = nibabel.load(path)
     except Exception as error:  # each format has its own
         raise ValueError(f"{path} cannot be read as a volume ({' '.join(str(error).split())})") from None
     if not hasattr(image, "affine") or not hasattr(image, "dataobj"):
@@ -82,6 +88,24 @@ def open_volume(path: str | Path) -> Any:
             f"{path} holds {named} values, expected one number per voxel; write each component as a channel"
         )
     return image
+
+
+@contextmanager
+def _corrections(path: Path) -> Iterator[None]:
+    """What nibabel corrects in a header and logs is a warning that names the file."""
+    logger, lines = logging.getLogger("nibabel.global"), []
+
+    def note(record: logging.LogRecord) -> bool:
+        lines.append(record.getMessage())
+        return False
+
+    logger.addFilter(note)
+    try:
+        yield
+    finally:
+        logger.removeFilter(note)
+    for line in dict.fromkeys(lines):
+        warnings.warn(f"{path}: its header is wrong, {line}", stacklevel=4)
 
 
 def space_of(image: Any, path: str | Path) -> NiftiSpace:
@@ -135,8 +159,10 @@ def _axis(name: str, unit: str, step: float, count: int, first: float = 0.0) -> 
 
 def _floats(image: Any, path: str | Path, part: tuple[slice, ...] | None = None) -> Float[np.ndarray, "*dims"]:
     """The values with the header's slope, in single precision; of whole numbers that do not fit it, in double."""
+    stored = image.dataobj
+    announced = image.shape if part is None else tuple(len(range(n)[p]) for n, p in zip(image.shape, part, strict=True))
+    check_room(prod(announced), str(path))
     try:
-        stored = image.dataobj
         values = np.asarray(stored) if part is None else np.asarray(stored[part])
     except Exception as error:  # each compression has its own
         raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); fetch it again") from None

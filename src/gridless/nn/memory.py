@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import torch
+
+resource: ModuleType | None = None
+with suppress(ImportError):  # not on Windows
+    import resource
 
 POINT_BYTES = 1 << 16  # what a point needs on its way through the largest model that ships (36 KiB measured), with room
 SHARE = 4  # at most a quarter of what is free
@@ -24,13 +29,21 @@ def points_at_once(device: torch.device) -> int:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can be had without swapping, by the machine and by the container; on a GPU with what torch keeps to
-    give out again."""
+    """Bytes that can be had without swapping, by the machine, by the container and by the limit of the process (ulimit -v);
+    on a GPU with what torch keeps to give out again."""
     if device.type != "cuda":
-        host, container = psutil.virtual_memory().available, container_memory()
-        return host if container is None else min(host, container)
+        limits = (psutil.virtual_memory().available, container_memory(), process_memory())
+        return min(limit for limit in limits if limit is not None)
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return torch.cuda.mem_get_info(device)[0] + kept
+
+
+def process_memory() -> int | None:
+    """Bytes of addresses that this process may still take, None without a limit."""
+    if resource is None:
+        return None
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return None if most == resource.RLIM_INFINITY else max(0, most - psutil.Process().memory_info().vms)
 
 
 def container_memory(root: Path = Path("/")) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from gridless.data.clocks import Clock
 from gridless.data.durations import Duration, whole
 from gridless.data.films import Film, read_film
 from gridless.data.forecast_files import forecast_dataset
+from gridless.data.room import COPIES, check_room
 from gridless.data.stamps import named
 from gridless.model import FieldModel
 from gridless.runs.baselines import FORECASTS
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 MOST = 100_000  # moments of one file
+VALUE_BYTES = 192  # of memory for each value of the film and of the hole behind it; measured: 171
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,8 @@ def forecast(
         raise ValueError(
             f"{film.name} holds {len(film)} frames until its last one, {seen} are to be seen; give a longer film"
         )
+    frame = prod(film.dataset[film.names[0]].sizes[dim] for dim in film.geometry.dims) * len(film.names)
+    check_room(frame * (seen + ceil(float(moments.max()))), f"a forecast of {film.name}", VALUE_BYTES // COPIES)
     model = model.of_film(film) if isinstance(model, Classical) else model
     recent = film.part(len(film) - seen, len(film))
     samples = recent.samples(ceil(float(moments.max()) - 1e-9))

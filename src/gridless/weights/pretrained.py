@@ -190,9 +190,8 @@ def _compare(path: Path, stored: Mapping[str, tuple], expected: Mapping[str, tup
         ),
     ]
     if complaints:
-        raise ValueError(
-            f"{path} does not hold the weights that are asked for: it {'; it '.join(complaints)}; {remedy}"
-        )
+        complaint = " ".join("; it ".join(complaints).split())  # names are a file's and may hold anything
+        raise ValueError(f"{path} does not hold the weights that are asked for: it {complaint}; {remedy}")
 
 
 def _listed(what: str, names: list[str]) -> list[str]:
@@ -235,7 +234,8 @@ def _built(cls: type, config: dict, described: Path, shapes: Mapping[str, tuple]
                     cls(config)
             return cls(config)
     except Exception as error:
-        raise ConfigError(f"{described} describes no model of these weights: {error}; {ADVICE}") from None
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{described} describes no model of these weights: {reason}; {ADVICE}") from None
 
 
 def _whole_numbers(table: Any, path: str = "") -> Iterator[tuple[str, int]]:
