@@ -19,7 +19,7 @@ FLOORS = (
     ("data", "field"),
     ("nn", "protocols", "weights"),
     ("samples", "coords", "intake", "domain"),
-    ("config", "files"),
+    ("config", "files", "terminal"),
 )
 """From the doors down: a room imports from its own floor and those below."""
 LONGEST, ROOT_FILES = 350, 12

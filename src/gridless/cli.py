@@ -5,15 +5,13 @@ Errors are one line and exit code 2; --debug shows the traceback.
 
 import os
 import sys
-import warnings
-from collections.abc import Callable
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 
 from gridless.runs.threads import wait_briefly
+from gridless.terminal import run_in_terminal
 
 wait_briefly()  # before torch is imported
 
@@ -327,42 +325,5 @@ app.command("gridless.export.command:export", name="export", help="Write a photo
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The command line: whatever goes wrong is one line and exit code 2, and a warning is a line too."""
-    argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _as_lines()
-            app(
-                [a for a in argv if a != "--debug"],
-                exit_on_error=False,
-                print_error=False,
-                result_action="return_value",
-            )
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except Exception as error:
-        if "--debug" in argv:
-            raise
-        text = " ".join(str(error).split()) or type(error).__name__
-        if isinstance(error, MemoryError):
-            text = f"there is too little memory ({text}); take a part of the input, or ask for less"
-        expected = isinstance(error, (ValueError, OSError, ImportError, MemoryError, FloatingPointError, CycloptsError))
-        hint = "" if expected else f" ({type(error).__name__}; --debug shows where)"
-        print(f"gridless: {text}{hint}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
-def _as_lines() -> Callable[..., None]:
-    """What shows a warning as a line of ours, once, without the place in the code that it comes from."""
-    shown: set[str] = set()
-
-    def show(message: Warning | str, *about: object) -> None:
-        line = " ".join(str(message).split())
-        if line not in shown:
-            shown.add(line)
-            print(f"gridless: {line}", file=sys.stderr)
-
-    return show
+    """The command line."""
+    run_in_terminal(app, sys.argv[1:] if argv is None else argv)
