@@ -28,10 +28,6 @@ def answers() -> Path:
     return Path(get_upload_folder(), "answers")
 
 
-def nothing() -> None:
-    """Empties a place for files, so that another can be dropped."""
-
-
 def download(name: str) -> gr.DownloadButton:
     """A button that nobody sees: a script presses it when its file is there."""
     return gr.DownloadButton("Take the file", elem_id=name, visible="hidden")
