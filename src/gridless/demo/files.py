@@ -9,8 +9,6 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 KEPT = 3600  # seconds
-FOLDER = "GRADIO_TEMP_DIR"
-"""The environment's name for the folder of the page, in which gradio keeps what is uploaded and shown."""
 
 
 def new_folder() -> Path:

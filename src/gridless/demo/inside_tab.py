@@ -35,11 +35,9 @@ def inside_tab() -> tuple[Callable[..., Any], list[Any]]:
             )  # fmt: skip
             with gr.Row():
                 across = gr.Slider(
-                    0, 100, 50, step=0.5, label="Across (%)", buttons=[], min_width=120, elem_id="inside-across"
+                    0, 100, 50, step=0.5, label="Across %", buttons=[], min_width=120, elem_id="inside-across"
                 )
-                down = gr.Slider(
-                    0, 100, 50, step=0.5, label="Down (%)", buttons=[], min_width=120, elem_id="inside-down"
-                )
+                down = gr.Slider(0, 100, 50, step=0.5, label="Down %", buttons=[], min_width=120, elem_id="inside-down")
             file = gr.File(
                 label="Another picture (up to 20 MB)", file_types=list(READ_SUFFIXES), type="filepath", height=110,
                 elem_id="inside-file", elem_classes="drop",

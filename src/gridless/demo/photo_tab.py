@@ -37,11 +37,9 @@ def photo_tab() -> tuple[Callable[..., Any], list[Any]]:
             )  # fmt: skip
             with gr.Row():
                 across = gr.Slider(
-                    0, 100, 50, step=0.5, label="Across (%)", buttons=[], min_width=120, elem_id="photo-across"
+                    0, 100, 50, step=0.5, label="Across %", buttons=[], min_width=120, elem_id="photo-across"
                 )
-                down = gr.Slider(
-                    0, 100, 50, step=0.5, label="Down (%)", buttons=[], min_width=120, elem_id="photo-down"
-                )
+                down = gr.Slider(0, 100, 50, step=0.5, label="Down %", buttons=[], min_width=120, elem_id="photo-down")
         with gr.Column(scale=3, min_width=300):
             pair = gr.ImageSlider(
                 label="Bicubic | the field", interactive=False, format="png", buttons=["fullscreen"], elem_id="photo-pair",
