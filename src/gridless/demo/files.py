@@ -9,8 +9,6 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 KEPT = 3600  # seconds
-FOLDER = "GRADIO_TEMP_DIR"
-"""The environment's name for the folder of the page, in which gradio keeps what is uploaded and shown."""
 
 
 def new_folder() -> Path:
@@ -26,10 +24,6 @@ def new_folder() -> Path:
 def answers() -> Path:
     """Where answers lie until they are taken."""
     return Path(get_upload_folder(), "answers")
-
-
-def nothing() -> None:
-    """Empties a place for files, so that another can be dropped."""
 
 
 def download(name: str) -> gr.DownloadButton:

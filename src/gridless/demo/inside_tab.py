@@ -10,9 +10,8 @@ from PIL import Image
 
 from gridless.data.picture_reading import READ_SUFFIXES
 from gridless.demo import insides
-from gridless.demo.files import nothing
 from gridless.demo.models import NAMES
-from gridless.demo.refusals import refusing
+from gridless.demo.refusals import receiving, refusing
 
 FIRST = "cifar10-mamba-ginr"
 
@@ -36,11 +35,9 @@ def inside_tab() -> tuple[Callable[..., Any], list[Any]]:
             )  # fmt: skip
             with gr.Row():
                 across = gr.Slider(
-                    0, 100, 50, step=0.5, label="Across (%)", buttons=[], min_width=120, elem_id="inside-across"
+                    0, 100, 50, step=0.5, label="Across %", buttons=[], min_width=120, elem_id="inside-across"
                 )
-                down = gr.Slider(
-                    0, 100, 50, step=0.5, label="Down (%)", buttons=[], min_width=120, elem_id="inside-down"
-                )
+                down = gr.Slider(0, 100, 50, step=0.5, label="Down %", buttons=[], min_width=120, elem_id="inside-down")
             file = gr.File(
                 label="Another picture (up to 20 MB)", file_types=list(READ_SUFFIXES), type="filepath", height=110,
                 elem_id="inside-file", elem_classes="drop",
@@ -62,8 +59,7 @@ def inside_tab() -> tuple[Callable[..., Any], list[Any]]:
     view.input(refusing(look), asked, shown, **live)
     name.input(refusing(look_anew), asked, [canvas, *shown], **live)
     canvas.select(refusing(look_there), asked, [down, across, *shown], **live)
-    dropped = file.upload(refusing(opened), [file, name, view, down, across], [path, canvas, *shown], **live)
-    dropped.then(nothing, None, file, show_progress="hidden", queue=False, api_visibility="private")
+    file.upload(receiving(opened, 4), [file, name, view, down, across], [path, canvas, *shown, file], **live)
     return refusing(look_anew), [asked, [canvas, *shown]]
 
 

@@ -25,14 +25,23 @@ label[data-testid="block-label"] {
 label[data-testid="block-label"] > span { display: none; }
 .drop button .wrap { min-height: 0; padding: 10px 0 14px; font-size: 0.9rem; line-height: 1.35; }
 .drop .icon-wrap { display: none; }
+[data-testid="status-tracker"]:has(.error) { display: none !important; }
 .pixels img { image-rendering: pixelated; }
 .click img { cursor: crosshair; }
 footer { display: none !important; }
 :focus-visible { outline: 2px solid var(--primary-500) !important; outline-offset: 2px; }
 @media (max-width: 640px) {
-  .gradio-container, .gradio-container > main, .gradio-container main { padding: 8px 6px 24px !important; }
+  .gradio-container, .gradio-container > .main { padding: 6px !important; }
   #title h1 { font-size: 1.5rem; }
 }
+"""
+
+SCRIPT = """
+() => new MutationObserver(() =>
+  document.querySelectorAll("[data-testid='imageslider-image']").forEach((image, i) => {
+    if (!image.alt) image.alt = i % 2 ? "The field" : "Bicubic";
+  })
+).observe(document.body, { childList: true, subtree: true })
 """
 
 

@@ -10,8 +10,8 @@ from gridless.coords import scaled
 from gridless.data.photos import photos
 from gridless.data.picture_reading import READ_SUFFIXES
 from gridless.demo import photos as field
-from gridless.demo.files import download, new_folder, nothing
-from gridless.demo.refusals import refusing
+from gridless.demo.files import download, new_folder
+from gridless.demo.refusals import receiving, refusing
 
 FACTOR, CLOSER = 3.7, 1.0
 Shown = tuple[np.ndarray, tuple[np.ndarray, np.ndarray], str, Any]
@@ -37,16 +37,23 @@ def photo_tab() -> tuple[Callable[..., Any], list[Any]]:
             )  # fmt: skip
             with gr.Row():
                 across = gr.Slider(
-                    0, 100, 50, step=0.5, label="Across (%)", buttons=[], min_width=120, elem_id="photo-across"
+                    0, 100, 50, step=0.5, label="Across %", buttons=[], min_width=120, elem_id="photo-across"
                 )
-                down = gr.Slider(
-                    0, 100, 50, step=0.5, label="Down (%)", buttons=[], min_width=120, elem_id="photo-down"
-                )
+                down = gr.Slider(0, 100, 50, step=0.5, label="Down %", buttons=[], min_width=120, elem_id="photo-down")
         with gr.Column(scale=3, min_width=300):
             pair = gr.ImageSlider(
                 label="Bicubic | the field", interactive=False, format="png", buttons=["fullscreen"], elem_id="photo-pair",
                 max_height=460,
             )  # fmt: skip
+            handle = gr.Slider(
+                0,
+                100,
+                50,
+                step=1,
+                label="Handle: bicubic left of it, the field right (%)",
+                buttons=[],
+                elem_id="photo-handle",
+            )
             shown = gr.Markdown(elem_classes="status", elem_id="photo-shown")
             factor = gr.Slider(
                 *field.FACTOR,
@@ -69,10 +76,11 @@ def photo_tab() -> tuple[Callable[..., Any], list[Any]]:
     }  # fmt: skip
     for slider in (factor, closer, down, across):
         slider.input(refusing(look), asked, answered, **live)
+    handle.input(placed, handle, pair, **live)
     whole.select(refusing(look_there), asked, [down, across, *answered], **live)
     whole_new = [path, down, across, *answered]
-    dropped = file.upload(refusing(opened), [file, factor, closer], whole_new, **{**live, "show_progress": "minimal"})
-    dropped.then(nothing, None, file, show_progress="hidden", queue=False, api_visibility="private")
+    taking = {**live, "show_progress": "minimal"}
+    file.upload(receiving(opened, 7), [file, factor, closer], [*whole_new, file], **taking)
     made = make.click(
         refusing(enlarged), [path, factor], taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",
         show_progress_on=make,
@@ -95,6 +103,11 @@ def look(path: str | None, factor: float, closer: float, down: float, across: fl
         f"{after.shape[1]:,} × {after.shape[0]:,} places. The file at ×{factor:g} has {columns:,} × {rows:,}."
     )
     return field.overview(picture, view), (before, after), line, gr.Button(f"Download at ×{factor:g}")
+
+
+def placed(percent: float) -> Any:
+    """The pair with its handle elsewhere, for those who have no pointer."""
+    return gr.ImageSlider(slider_position=percent)
 
 
 def look_there(

@@ -3,7 +3,7 @@
 import html
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -20,9 +20,22 @@ def refusing(answer: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return answer(*inputs)
         except (ValueError, OSError, ImportError, MemoryError) as error:
-            raise gr.Error(line_of(error), duration=20, title="Not possible", print_exception=False) from None
+            raise gr.Error(line_of(error), duration=20, print_exception=False) from None
 
     return asked
+
+
+def receiving(answer: Callable[..., Any], count: int) -> Callable[..., Any]:
+    """As `refusing`, for a file that was dropped: `answer` fills `count` parts of the page, and the place of the file, the
+    one after them, is emptied first, so that another can be dropped whatever becomes of this one."""
+    ask = refusing(answer)
+
+    @wraps(answer)
+    def received(*inputs: Any) -> Iterator[Any]:
+        yield *[gr.skip()] * count, None
+        yield *ask(*inputs), gr.skip()
+
+    return received
 
 
 def line_of(message: object) -> str:

@@ -8,9 +8,9 @@ import gradio as gr
 import numpy as np
 
 from gridless.demo import maps
-from gridless.demo.files import download, new_folder, nothing
+from gridless.demo.files import download, new_folder
 from gridless.demo.readings import Readings, columns_of, empty, invented, map_shape, read_readings, typed
-from gridless.demo.refusals import refusing
+from gridless.demo.refusals import receiving, refusing
 from gridless.demo.templates import Template, read_template, regular, write_answer
 
 NOTHING = "none"
@@ -89,13 +89,10 @@ def sensors_tab() -> tuple[Callable[..., Any], list[Any]]:
     remove.click(refusing(removed), visit, everything, **live)
     clear.click(refusing(emptied), visit, everything, **live)
     again.click(refusing(example), None, everything, **live)
-    given_table = csv.upload(refusing(given), [visit, csv], [*everything, y, x, name], **live)
+    csv.upload(receiving(given, 10), [visit, csv], [*everything, y, x, name, csv], **live)
     for column in (y, x, name):
         column.input(refusing(regiven), [visit, y, x, name], everything, **live)
-    given_grid = template.upload(refusing(templated), [visit, template, y, x, name], everything, **live)
-    for dropped, file in ((given_table, csv), (given_grid, template)):
-        dropped.failure(nothing, None, file, show_progress="hidden", queue=False, api_visibility="private")
-    template.clear(refusing(untemplated), visit, everything, **live)
+    template.upload(receiving(templated, 7), [visit, template, y, x, name], [*everything, template], **live)
     made = make.click(
         refusing(answered), visit, taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",
         show_progress_on=make,
@@ -142,7 +139,7 @@ def controls(visit: Visit) -> tuple[Any, Any]:
     low, high = float(values.min()), float(values.max())
     room = 0.5 * (high - low) or max(abs(high), 1.0)
     step = float(10 ** np.floor(np.log10((high - low + 2 * room) / 200)))
-    ends = (float(np.floor((low - room) / step) * step), float(np.ceil((high + room) / step) * step))
+    ends = (float(f"{whole * step:.8g}") for whole in (np.floor((low - room) / step), np.ceil((high + room) / step)))
     return gr.Dropdown(names, value=names[visit.chosen + 1]), gr.Slider(*ends, here, step=step, interactive=True)
 
 
@@ -239,10 +236,6 @@ def templated(visit: Visit, path: str, y: str, x: str, value: str) -> tuple[Any,
     if visit.table is None:
         return everything(Visit(empty(template)))
     return everything(of_table(visit.table, y, x, value, template))
-
-
-def untemplated(visit: Visit) -> tuple[Any, ...]:
-    return everything(replace(visit, readings=replace(visit.readings, template=None)))
 
 
 def answered(visit: Visit) -> str:

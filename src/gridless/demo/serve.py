@@ -48,7 +48,7 @@ def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> It
         optional("gradio", "the demo page", "demo")
         from starlette.middleware import Middleware
 
-        from gridless.demo.look import CSS, theme
+        from gridless.demo.look import CSS, SCRIPT, theme
         from gridless.demo.page import page
 
         blocks = page()
@@ -57,7 +57,7 @@ def served(host: str = HOST, port: int | None = PORT, share: bool = False) -> It
             server_name=host, server_port=port, share=share, prevent_thread_lock=True, quiet=True, show_error=False,
             inbrowser=False, max_file_size=UPLOAD_BYTES, state_session_capacity=VISITORS, enable_monitoring=False,
             ssr_mode=False, mcp_server=False, pwa=False, run_history=False, footer_links=[], theme=theme(), css=CSS,
-            app_kwargs={"middleware": [Middleware(OnlyHere)]},
+            js=SCRIPT, app_kwargs={"middleware": [Middleware(OnlyHere)]},
         )  # fmt: skip
         yield blocks
     finally:
