@@ -244,7 +244,7 @@ class FieldModel(
             block = max(1, points_at_once(coords.device) // len(coords))
         if latents_at is not None and not hasattr(self.decoder, "asked"):
             raise ValueError(
-                f"decoder.kind {self.config.decoder.kind!r} reads latents at no place; leave latents_at out"
+                f"decoder.kind {self.config.decoder.kind!r} reads its latents at no place; drop latents_at"
             )
         features = None if base is None or self.known is None else base_features(base, self._dtype)
         outputs = [
