@@ -244,7 +244,7 @@ class FieldModel(
             block = max(1, points_at_once(coords.device) // len(coords))
         if latents_at is not None and not hasattr(self.decoder, "asked"):
             raise ValueError(
-                f"decoder.kind {self.config.decoder.kind!r} reads its latents at no place; drop latents_at"
+                f"decoder.kind {self.config.decoder.kind!r} reads its latents at no place; leave latents_at out"
             )
         features = None if base is None or self.known is None else base_features(base, self._dtype)
         outputs = [
@@ -329,8 +329,7 @@ class FieldModel(
         """config.json, model.safetensors and README.md (`card`), each written aside and renamed.
 
         `dtype`: what floats are stored as, such as torch.float16 for half the bytes and three digits; a model that is
-        loaded has its own type again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows
-        both itself.
+        loaded has its own type again. `config` and `model_card_kwargs`: what `push_to_hub` hands over, known to the model.
         """
         save(self, folder, card=card, dtype=dtype)
 
