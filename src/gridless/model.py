@@ -327,8 +327,7 @@ class FieldModel(
         """config.json, model.safetensors and README.md (`card`), each written aside and renamed.
 
         `dtype`: what floats are stored as, such as torch.float16 for half the bytes and three digits; a model that is
-        loaded has its own type again. `config` and `model_card_kwargs` are what `push_to_hub` hands over; the model knows
-        both itself.
+        loaded has its own type again. `config` and `model_card_kwargs`: what `push_to_hub` hands over, known to the model.
         """
         save(self, folder, card=card, dtype=dtype)
 
