@@ -5,8 +5,6 @@ Errors are one line and exit code 2; --debug shows the traceback.
 
 import os
 import sys
-import warnings
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +12,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from gridless.runs.threads import wait_briefly
+from gridless.runs.warning_lines import warnings_as_lines
 
 wait_briefly()  # before torch is imported
 
@@ -329,14 +328,9 @@ def main(argv: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without × or ü shows ? for it; the work is done
     try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _as_lines()
-            app(
-                [a for a in argv if a != "--debug"],
-                exit_on_error=False,
-                print_error=False,
-                result_action="return_value",
-            )
+        with warnings_as_lines():
+            words = [a for a in argv if a != "--debug"]
+            app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except Exception as error:
@@ -349,16 +343,3 @@ def main(argv: list[str] | None = None) -> None:
         hint = "" if expected else f" ({type(error).__name__}; --debug shows where)"
         print(f"gridless: {text}{hint}", file=sys.stderr)
         raise SystemExit(2) from None
-
-
-def _as_lines() -> Callable[..., None]:
-    """What shows a warning as a line of ours, once, without the place in the code that it comes from."""
-    shown: set[str] = set()
-
-    def show(message: Warning | str, *about: object) -> None:
-        line = " ".join(str(message).split())
-        if line not in shown:
-            shown.add(line)
-            print(f"gridless: {line}", file=sys.stderr)
-
-    return show
