@@ -22,7 +22,7 @@ pytest.importorskip("gradio", reason="the page needs gradio: pip install 'gridle
 playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
 if CHROMIUM is None:
     pytest.skip("the page's tests need chromium on the path", allow_module_level=True)
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo-page")]
+pytestmark = pytest.mark.slow
 TABS = (
     ("Photo", "#photo-shown", "pixels"),
     ("Sensors", "#sensors-status", "readings"),
@@ -264,17 +264,16 @@ def test_two_visitors_see_their_own(server, browser, tmp_path):
         visitor.context.close()
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_every_tab_fits_and_every_control_has_a_name(server, browser, width):
-    visitor = Visitor(browser, server[0], width)
+def test_every_tab_fits_and_every_control_has_a_name(visitor):
+    page = visitor.page
     nameless = """() => [...document.querySelectorAll("input, button, select, textarea, [role=slider]")].filter(
         (part) => part.checkVisibility() && !(part.getAttribute("aria-label") || part.title || part.innerText.trim() ||
             part.querySelector("img[alt]:not([alt=''])") ||
             [...(part.labels ?? [])].some((label) => label.innerText.trim()))).map((part) => part.outerHTML)"""
     for name, selector, text in TABS:
         visitor.tab(name, selector, text)
-        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
-        assert visitor.page.evaluate(nameless) == []
-        assert visitor.page.evaluate("[...document.images].filter((i) => i.checkVisibility() && !i.alt).length") == 0
-    assert visitor.away == []
-    visitor.context.close()
+        assert page.evaluate(nameless) == []
+        page.wait_for_function("[...document.images].every((image) => image.alt || !image.checkVisibility())")
+        for width in (390, 1400):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
