@@ -139,7 +139,9 @@ def controls(visit: Visit) -> tuple[Any, Any]:
     low, high = float(values.min()), float(values.max())
     room = 0.5 * (high - low) or max(abs(high), 1.0)
     step = float(10 ** np.floor(np.log10((high - low + 2 * room) / 200)))
-    low, high = (float(f"{whole * step:.8g}") for whole in (np.floor((low - room) / step), np.ceil((high + room) / step)))
+    low, high = (
+        float(f"{whole * step:.8g}") for whole in (np.floor((low - room) / step), np.ceil((high + room) / step))
+    )
     return gr.Dropdown(names, value=names[visit.chosen + 1]), gr.Slider(low, high, here, step=step, interactive=True)
 
 
