@@ -52,7 +52,7 @@ def server(tmp_path_factory):
         yield f"http://127.0.0.1:{port}/", folder
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(120)
+        process.wait(300)
     assert process.returncode == 0
     said = (folder / "log.txt").read_text(encoding="utf-8")
     assert "Traceback" not in said and "public" not in said and len(said.splitlines()) == 1, said
