@@ -19,8 +19,8 @@ def shower(minutes: float, side: int) -> np.ndarray:
     """Two cells of rain that move to the east, in mm/h: (side, side)."""
     y, x = (np.arange(side) + 0.5) / side, (np.arange(side) + 0.5) / side
     y, x = y[:, None], x[None]
-    one = 8 * np.exp(-((x - 0.15 - 0.018 * minutes) ** 2 + (y - 0.4 - 0.004 * minutes) ** 2) / 0.008)
-    return one + 5 * np.exp(-((x - 0.08 - 0.018 * minutes) ** 2 + (y - 0.65 - 0.004 * minutes) ** 2) / 0.015)
+    one = 8 * np.exp(-((x - 0.25 - 0.011 * minutes) ** 2 + (y - 0.4 - 0.003 * minutes) ** 2) / 0.008)
+    return one + 5 * np.exp(-((x - 0.15 - 0.011 * minutes) ** 2 + (y - 0.65 - 0.003 * minutes) ** 2) / 0.015)
 
 
 def main(argv: list[str] | None = None) -> None:
