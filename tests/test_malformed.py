@@ -7,6 +7,7 @@ import json
 import logging
 import pickle
 import struct
+import sys
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -324,3 +325,12 @@ def test_a_tensor_of_several_lines_is_named_in_one():
     with pytest.raises(ValueError, match=r"has beside them a b") as caught:
         gl.FieldModel.from_pretrained("model")
     assert "\n" not in str(caught.value)
+
+
+def test_the_tables_of_robustness_are_those_of_the_committed_results():
+    root = Path(__file__).parents[1]
+    sys.path.insert(0, str(root / "benchmarks"))
+    import robustness_page
+
+    text = (root / "docs" / "robustness.md").read_text(encoding="utf-8")
+    assert robustness_page.page(text) == text
