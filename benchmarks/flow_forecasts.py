@@ -51,23 +51,21 @@ NO_ENTRY, NO_TARGET = {"tokenizer": {"frozen": None}}, {"film": {"target": False
 NONE = merge(merge(NO_CONTEXT, NO_CALIBRATION), merge(NO_ENTRY, NO_TARGET))
 FINE = {"fourier": {"std": 2.0, "octaves": 2}}
 HIGH = {"tokenizer": FINE, "decoder": FINE}
-ARMS = {
-    "scent": {},
-    "perceiver": NONE,
+SCENT = "scent"
+RIVALS = {SCENT: {}, "perceiver": NONE, "on persistence": {"base": {"kind": "persistence"}}}
+PARTS = {
     "no parts": NONE,
     "no context": NO_CONTEXT,
     "no calibration": NO_CALIBRATION,
     "trained entry": NO_ENTRY,
+    "no target time": NO_TARGET,
     "values enter once": {"tokenizer": {"product": False}},
     "high frequencies": HIGH,
-    "no target time": NO_TARGET,
     "queries calibrate": {"decoder": {"calibration": {"kind": "queries"}}},
     "mamba context": {"encoder": {"context": {"kind": "mamba", "depth": 2}}},
     "untied": {"processor": {"tied": False}},
-    "on persistence": {"base": {"kind": "persistence"}},
 }
 FNO, PERSISTENCE = "fno", "persistence"
-EVERYWHERE = ("scent", "perceiver", "on persistence")
 ABLATED = "S4"
 RATES, MUON = (2e-3, 4e-3, 8e-3), 2.5
 BATCH, QUERIES = 8, 512
@@ -119,7 +117,7 @@ def within(budget: Budget, step: Callable[[int, float], float]) -> dict:
 def scent(arm: str, which: str, seed: int, budget: Budget, rate: float, learned: list, asked: list) -> dict:
     task = task_of(which)
     torch.manual_seed(seed)
-    model = gl.FieldModel(gl.preset("scent-time", "small", **ARMS[arm]))
+    model = gl.FieldModel(gl.preset("scent-time", "small", **(RIVALS | PARTS)[arm]))
     adopt_data(model, learned, task)
     train = Train(
         steps=1, batch=BATCH, precision="bf16", seed=seed, loss="relative", optimizer={"lr": rate, "muon": MUON}
@@ -187,39 +185,30 @@ def fno(arm: str, which: str, seed: int, budget: Budget, rate: float, learned: l
     return facts | {"parameters": sum(p.numel() for p in model.parameters()), "errors": errors}
 
 
-def arms(only: list[str] | None) -> list[tuple[str, str]]:
+def races(only: list[str] | None) -> list[tuple[str, str]]:
     """(arm, set) in the order in which they are run."""
-    every = [(arm, which) for which in SETS for arm in EVERYWHERE]
-    every.insert(len(EVERYWHERE), (FNO, "S1"))
-    every += [(arm, ABLATED) for arm in ARMS if arm not in EVERYWHERE]
+    every = [(arm, which) for which in SETS for arm in RIVALS]
+    every.insert(len(RIVALS), (FNO, "S1"))
     return [(arm, which) for arm, which in every if only is None or arm in only]
 
 
 def rate_of(arm: str, tuning: list[dict]) -> float:
-    """The best on validation films; of SCENT less a part, SCENT's."""
-    of = [run for run in tuning if run["arm"] == arm] or [run for run in tuning if run["arm"] == EVERYWHERE[0]]
+    """The best on validation films."""
+    of = [run for run in tuning if run["arm"] == arm]
     return min(of, key=lambda run: mean(run["errors"].values()))["rate"]
 
 
-def budget_of(arm: str, seed: int, runs: list[dict], seconds: float) -> Budget:
-    """Of a run: as many seconds as all, or, to see what a part is worth, as many steps as SCENT with all of them."""
-    if arm == FNO or arm in EVERYWHERE:
-        return Budget(seconds)
-    whole = next(r for r in runs if (r["arm"], r["set"], r["seed"]) == (EVERYWHERE[0], ABLATED, seed))
-    return Budget(seconds, whole["steps"])
-
-
 def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str] | None) -> None:
-    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tuning": [], "runs": []}
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tuning": [], "runs": [], "parts": []}
     report |= {"seconds": seconds, "batch": BATCH, "queries": QUERIES}
     learned, known, asked = (films(split, cache) for split in ("train", "val", "test"))
-    runs, tuning = report["runs"], report["tuning"]
+    runs, tuning, parts = report["runs"], report["tuning"], report["parts"]
     for which in SETS:
         if not any((r["arm"], r["set"]) == (PERSISTENCE, which) for r in runs):
             task, base = task_of(which), gl.bases.Persistence()
             errors = relative_errors(list(task.cases(asked)), lambda c, b=base: b.encode(c.samples)(c.coords).numpy())
             runs.append({"arm": PERSISTENCE, "set": which, "seed": 0, "parameters": 0, "errors": errors})
-    for arm in dict.fromkeys(arm for arm, _ in arms(only) if arm == FNO or arm in EVERYWHERE):
+    for arm in dict.fromkeys(arm for arm, _ in races(only)):
         which, run = ("S1", fno) if arm == FNO else (ABLATED, scent)
         for rate in RATES:
             if not any((r["arm"], r["rate"]) == (arm, rate) for r in tuning):
@@ -227,14 +216,19 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
                 tuning.append({"arm": arm, "rate": rate, **facts})
                 common.finish("flow_forecasts", report, path)
     for seed in range(seeds):
-        for arm, which in arms(only):
+        for arm, which in races(only):
             if not any((r["arm"], r["set"], r["seed"]) == (arm, which, seed) for r in runs):
-                rate = rate_of(arm, tuning)
-                facts = (fno if arm == FNO else scent)(
-                    arm, which, seed, budget_of(arm, seed, runs, seconds), rate, learned, asked
-                )
+                rate, run = rate_of(arm, tuning), fno if arm == FNO else scent
+                facts = run(arm, which, seed, Budget(seconds), rate, learned, asked)
                 runs.append({"arm": arm, "set": which, "seed": seed, "rate": rate, **facts})
                 common.finish("flow_forecasts", report, path)
+        rate, steps = rate_of(SCENT, tuning), None
+        for arm in (SCENT, *(arm for arm in PARTS if only is None or arm in only)):
+            if not any((r["arm"], r["seed"]) == (arm, seed) for r in parts):
+                facts = scent(arm, ABLATED, seed, Budget(seconds, steps), rate, learned, asked)
+                parts.append({"arm": arm, "seed": seed, "rate": rate, **facts})
+                common.finish("flow_forecasts", report, path)
+            steps = next(r["steps"] for r in parts if (r["arm"], r["seed"]) == (SCENT, seed))
 
 
 def main() -> None:
