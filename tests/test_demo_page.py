@@ -264,16 +264,17 @@ def test_two_visitors_see_their_own(server, browser, tmp_path):
         visitor.context.close()
 
 
-def test_every_tab_fits_and_every_control_has_a_name(visitor):
-    page = visitor.page
+@pytest.mark.parametrize("width", [390, 1400])
+def test_every_tab_fits_and_every_control_has_a_name(server, browser, width):
+    visitor = Visitor(browser, server[0], width)
     nameless = """() => [...document.querySelectorAll("input, button, select, textarea, [role=slider]")].filter(
         (part) => part.checkVisibility() && !(part.getAttribute("aria-label") || part.title || part.innerText.trim() ||
             part.querySelector("img[alt]:not([alt=''])") ||
             [...(part.labels ?? [])].some((label) => label.innerText.trim()))).map((part) => part.outerHTML)"""
     for name, selector, text in TABS:
         visitor.tab(name, selector, text)
-        assert page.evaluate(nameless) == []
-        page.wait_for_function("[...document.images].every((image) => image.alt || !image.checkVisibility())")
-        for width in (390, 1400):
-            page.set_viewport_size({"width": width, "height": 900})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert visitor.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert visitor.page.evaluate(nameless) == []
+        assert visitor.page.evaluate("[...document.images].filter((i) => i.checkVisibility() && !i.alt).length") == 0
+    assert visitor.away == []
+    visitor.context.close()
