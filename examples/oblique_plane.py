@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     titles = {"nearest": "nearest voxel", "bspline": "field: cubic B-splines", "truth": "truth"}
     axes = figure.subplots(1, 3)
     for panel, (name, values) in zip(axes, (answers | {"truth": truth}).items(), strict=True):
-        panel.imshow(values.view(args.side, args.side), cmap="magma", vmin=0, vmax=1.1)
+        panel.imshow(values.view(args.side, args.side).numpy(), cmap="magma", vmin=0, vmax=1.1)
         panel.set(title=titles[name], xticks=[], yticks=[])
     figure.savefig(args.output, dpi=80, bbox_inches="tight")
     error = {name: float((values - truth).square().mean().sqrt()) for name, values in answers.items()}

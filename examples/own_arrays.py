@@ -1,6 +1,6 @@
-"""A tiny system learns arrays of one's own, is saved, loaded, and asked between their cells.
+"""A small system learns arrays of one's own, is saved, loaded, and asked between their cells.
 
-python examples/own_arrays.py own.png [--steps 250] [--folder mine]
+python examples/own_arrays.py own.png [--steps 100] [--folder mine]
 """
 
 import argparse
@@ -27,11 +27,11 @@ def winds(count: int, side: int, seed: int) -> list[np.ndarray]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("--steps", type=int, default=250)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--folder", type=Path, default=Path("mine"), help="where the weights go")
     args = parser.parse_args(argv)
-    model = gl.FieldModel(gl.preset("mamba-ginr", "tiny", channels=2))
-    facts = gl.fit(model, winds(64, 8, seed=0), gl.Reconstruction(), steps=args.steps, quiet=True)
+    model = gl.FieldModel(gl.preset("conv", "small", channels=2, signal={"window": 8}))
+    facts = gl.fit(model, winds(64, 32, seed=0), gl.SuperResolution(scale=4), steps=args.steps, quiet=True)
     model.save_pretrained(args.folder)
     again = gl.FieldModel.from_pretrained(args.folder)
     coarse, fine = winds(1, 8, seed=1)[0], winds(1, 64, seed=1)[0]  # one vortex that no training saw, at two steps

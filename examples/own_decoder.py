@@ -40,14 +40,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, default=Path("ripples"), help="where the weights go")
     args = parser.parse_args(argv)
     rng = np.random.default_rng(0)
-    drops = [np.cos(24 * np.linalg.norm(gl.grid(8, 8).numpy() - rng.random(2), axis=1)) for _ in range(65)]
+    drops = [np.cos(12 * np.linalg.norm(gl.grid(8, 8).numpy() - rng.random(2), axis=1)) for _ in range(65)]
     *arrays, unseen = [drop.reshape(8, 8, 1).astype(np.float32) for drop in drops]
     model = gl.FieldModel(gl.preset("mamba-ginr", "tiny", channels=1, decoder=gl.own(Ripples, hidden=32)))
     gl.fit(model, arrays, gl.Reconstruction(), steps=args.steps, quiet=True)
     model.save_pretrained(args.folder)
     field = gl.FieldModel.from_pretrained(args.folder).encode(gl.Samples.from_grid(unseen))  # where Ripples is imported
     figure = Figure(figsize=(6, 3.2), layout="constrained")
-    pictures = {"8 × 8 samples, seen": unseen, "field of one's own decoder": field.to_grid(shape=(96, 96))}
+    pictures = {"8 × 8 samples, seen": unseen, "field of one's own decoder": field.to_grid(shape=(96, 96)).numpy()}
     for panel, (title, values) in zip(figure.subplots(1, 2), pictures.items(), strict=True):
         panel.imshow(values[..., 0], cmap="RdBu", vmin=-1.2, vmax=1.2)
         panel.set(title=title, xticks=[], yticks=[])

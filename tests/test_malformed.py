@@ -314,6 +314,12 @@ def test_voxels_that_no_file_or_memory_holds_are_refused(capsys, monkeypatch):
     assert "an answer of 12000 × 10000 × 16000 voxels takes about" in line
 
 
+def test_columns_of_several_lines_are_named_in_one():
+    Path("a.csv").write_text('"lat\nlon",v\n1,2\n', encoding="utf-8")
+    with pytest.raises(ValueError, match="no column lat; it has lat lon, v"):
+        gl.read_table("a.csv", coords=("lat",), values="v")
+
+
 # --- checkpoints ----------------------------------------------------------------------------------------------------
 
 

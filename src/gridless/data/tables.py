@@ -146,7 +146,8 @@ def _check_size(path: Path) -> None:
 
 def _check_columns(frame: Any, wanted: Sequence[str]) -> None:
     if missing := [name for name in wanted if name not in frame.columns]:
-        raise ValueError(f"the table has no column {', '.join(missing)}; it has {', '.join(map(str, frame.columns))}")
+        there = ", ".join(" ".join(str(column).split()) for column in frame.columns)  # names may hold anything
+        raise ValueError(f"the table has no column {', '.join(missing)}; it has {there}")
     if twice := sorted({name for name in wanted if wanted.count(name) > 1}):
         raise ValueError(
             f"column {', '.join(twice)} is named twice; a column is a coordinate, a value, the time or noise"
