@@ -55,7 +55,9 @@ ema = 0.9
 [ablate.narrow.model]
 width = 16
 """
-CLOCKS = ("seconds", "samples_per_second", "train_seconds", "base_seconds", "history", "encode_seconds", "error.txt")
+CLOCKS = (
+    "started", "seconds", "samples_per_second", "train_seconds", "base_seconds", "history", "encode_seconds", "error.txt",
+)  # fmt: skip
 """Names of what says how long something took, or when."""
 OLDER = b"older"
 

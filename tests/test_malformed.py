@@ -284,7 +284,13 @@ def scan(name: str = "a.nii", **fields) -> None:
     image = nibabel.Nifti1Image(np.random.default_rng(0).random((6, 5, 4), np.float32), np.diag([1.0, 1, 2, 1]))
     data = bytearray(image.to_bytes())
     for name_of, number in fields.items():
-        at, kind = {"sform": (254, "h"), "first": (42, "h"), "size": (84, "f"), "offset": (108, "f")}[name_of]
+        at, kind = {
+            "sform": (254, "h"),
+            "first": (42, "h"),
+            "size": (84, "f"),
+            "offset": (108, "f"),
+            "units": (123, "B"),
+        }[name_of]
         struct.pack_into(kind, data, at, number)
     Path(name).write_bytes(data)
 
@@ -298,6 +304,24 @@ def test_what_nibabel_corrects_is_a_warning_that_names_the_file(capsys):
         cli.main(["predict", "bspline", "a.nii", "-o", "o.nii"])
     said = capsys.readouterr().err
     assert said == "gridless: a.nii: its header is wrong, sform_code 77 not valid; setting to 0\n"
+
+
+def test_a_header_with_a_unit_that_is_none_is_read():
+    scan(units=7)
+    assert gl.read("a.nii").domain.axes[0].unit == ""
+
+
+def test_a_name_of_zarr_that_is_a_number_is_refused():
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("zarr")
+    xarray.Dataset({"v": (("y", "x"), np.ones((3, 4), np.float32))}).to_zarr(
+        "a.zarr", zarr_format=3, consolidated=False
+    )
+    described = Path("a.zarr/v/zarr.json")
+    about = json.loads(described.read_text(encoding="utf-8"))
+    described.write_text(json.dumps(about | {"dimension_names": ["y", 1e308]}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^a.zarr "):
+        gl.read("a.zarr")
 
 
 def test_a_volume_beyond_memory_is_not_read(little_memory):

@@ -168,3 +168,14 @@ def test_every_damage_is_answered_with_the_file(name, saved):
     (saved / name).write_bytes(whole)
     load(gl.FieldModel, saved)
     assert refused >= 11
+
+
+def test_the_same_model_is_the_same_file_to_the_bit(tmp_path):
+    model = tiny("hybrid")
+    model.trained_steps = 7
+    files = set()
+    for number in range(8):
+        model.save_pretrained(tmp_path / str(number))
+        files.add((tmp_path / str(number) / "model.safetensors").read_bytes())
+    assert len(files) == 1
+    assert gl.FieldModel.from_pretrained(tmp_path / "0").trained_steps == 7

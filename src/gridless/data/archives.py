@@ -4,6 +4,7 @@ Months are no unit of time, and no library decodes them. Whole months since a da
 calendar; anything else is refused.
 """
 
+import logging
 import re
 import warnings
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from gridless.data.room import check_room
 if TYPE_CHECKING:
     import xarray as xr
 
+logging.getLogger("asyncio").addHandler(logging.NullHandler())  # zarr's: of several chunks that fail, one is an error
 SUFFIXES = (".nc", ".nc4", ".cdf", ".netcdf", ".zarr")
 MAGIC = {b"CDF": "scipy", b"\x89HDF": "h5netcdf"}
 MONTHS = re.compile(r"\s*(months?|years?)\s+since\s+(\d{1,4}-\d{1,2}-\d{1,2})(.*)", re.IGNORECASE)
@@ -50,8 +52,9 @@ def open_archive(path: str | Path, chunks: Mapping[str, int] | None = None) -> "
             raise ImportError(f'{path} needs {missing.name} ({missing}); pip install "gridless[fields]"') from missing
         except Exception as error:  # each engine has its own
             raise ValueError(f"{path} cannot be read by {engine} ({' '.join(str(error).split())})") from None
-        if unreadable := [str(name) for name in {*dataset.variables, *dataset.dims} if not str(name).isprintable()]:
-            raise ValueError(f"{path} has the name {unreadable[0]!r}; expected letters and digits, rename it")
+        for name in {*dataset.variables, *dataset.dims}:
+            if not isinstance(name, str) or not name.isprintable():
+                raise ValueError(f"{path} has the name {name!r}; expected letters and digits, rename it")
         dataset = decoded(dataset, str(path))
         for coordinate in dataset.coords.values():
             if coordinate.ndim <= PLANE:  # wherever they are asked for, they can be read

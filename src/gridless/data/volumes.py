@@ -112,17 +112,21 @@ def space_of(image: Any, path: str | Path) -> NiftiSpace:
     """Raises ValueError for an affine that is none."""
     nibabel = optional("nibabel", str(path), "volumes")
     affine = np.array(image.affine, np.float64)
-    sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
+    with np.errstate(over="ignore"):  # is no size
+        sizes = np.linalg.norm(affine[:3, :3], axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not (sizes > 0).all():
         raise ValueError(f"{path} has an affine without three axes; set its sform or qform")
     i, j, k = grid_shape(image, path)[:3]
     header = image.header.copy()
-    if not isinstance(header, nibabel.Nifti1Header):
-        header = nibabel.Nifti1Header.from_header(header)
-        header.set_xyzt_units("mm")
-        header.set_sform(affine, 1)
-    elif not header.is_single:
-        header = nibabel.Nifti1Header.from_header(header)
+    try:
+        if not isinstance(header, nibabel.Nifti1Header):
+            header = nibabel.Nifti1Header.from_header(header)
+            header.set_xyzt_units("mm")
+            header.set_sform(affine, 1)
+        elif not header.is_single:
+            header = nibabel.Nifti1Header.from_header(header)
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise ValueError(f"{path} does not fit into NIfTI, as which its answer is written ({error})") from None
     slope, inter = getattr(image.dataobj, "slope", 1.0), getattr(image.dataobj, "inter", 0.0)  # the header forgets them
     header["scl_slope"], header["scl_inter"] = slope, inter
     return NiftiSpace(affine, (i, j, k), header)
@@ -140,7 +144,10 @@ def grid_shape(image: Any, path: str | Path) -> tuple[int, ...]:
 
 def domain_of(image: Any, shape: tuple[int, ...]) -> Domain:
     """Millimetres along every axis of the array from the centre of its first voxel; the time as the header counts it."""
-    length_unit, time_unit = getattr(image.header, "get_xyzt_units", lambda: ("mm", "msec"))()
+    try:
+        length_unit, time_unit = getattr(image.header, "get_xyzt_units", lambda: ("mm", "msec"))()
+    except KeyError:  # a number that stands for no unit
+        length_unit, time_unit = "unknown", "unknown"
     sizes = np.linalg.norm(np.array(image.affine)[:3, :3], axis=0)
     axes = [
         _axis(name, UNITS.get(length_unit, ""), float(s), n) for name, s, n in zip("ijk", sizes, shape, strict=False)
@@ -163,8 +170,10 @@ def _floats(image: Any, path: str | Path, part: tuple[slice, ...] | None = None)
     announced = image.shape if part is None else tuple(len(range(n)[p]) for n, p in zip(image.shape, part, strict=True))
     check_room(prod(announced), str(path))
     try:
-        values = np.asarray(stored) if part is None else np.asarray(stored[part])
+        with np.errstate(over="ignore", invalid="ignore"):  # no number is refused where numbers are looked at
+            values = np.asarray(stored) if part is None else np.asarray(stored[part])
     except Exception as error:  # each compression has its own
         raise ValueError(f"{path} is damaged ({' '.join(str(error).split())}); fetch it again") from None
     wide = values.dtype.kind in "iu" and values.dtype.itemsize > 2 and np.abs(values.astype(np.float64)).max() > EXACT
-    return np.ascontiguousarray(values, np.float64 if wide else np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.ascontiguousarray(values, np.float64 if wide else np.float32)

@@ -4,6 +4,7 @@ What a file says is not trusted. The tensors' names and shapes are read first, a
 with more parts or larger ones than these is not built, so that a damaged or hostile file costs neither time nor memory.
 """
 
+import json
 import re
 import socket
 import threading
@@ -159,6 +160,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()}, part, {"format": "pt", **(about or {})}
         )
+        _order_about(part)
+
+
+def _order_about(path: Path) -> None:
+    """The same tensors are the same file to the bit: safetensors writes what is said about them in no certain order."""
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode().ljust(size))
 
 
 def tensor_header(path: Path, remedy: str = ADVICE) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
