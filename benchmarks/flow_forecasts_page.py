@@ -105,7 +105,7 @@ up to {len(seeds)} seeds, 95 % t-intervals. In that time SCENT makes {steps(repo
 
 At this budget the plain Perceiver is ahead of SCENT on every set: it makes twice as many steps, and is not behind at as
 many either. The Fourier neural operator, which knows of grids and of how a frame follows from the one before, is far ahead
-of both where it can be asked at all. Persistence as a base is worth most one second ahead where whole frames are seen.
+of both where it can be asked at all. Persistence as a base pays one second ahead alone, and not of few places that move.
 
 ## What each part is worth
 

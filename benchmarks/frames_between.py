@@ -164,7 +164,7 @@ HEADS = {
 }
 
 
-def table(report: dict) -> str:
+def tables(report: dict) -> str:
     rows = report["rows"]
     out = ["| | " + " | ".join(HEADS.values()) + " |", "| --- |" + " ---: |" * len(HEADS)]
     for model in dict.fromkeys(row["model"] for row in rows):
@@ -190,7 +190,7 @@ def main() -> None:
         return
     page, made = ROOT / "docs" / "forecasts.md", ROOT / "results" / "frames_between.json"
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    text = table(json.loads(made.read_text(encoding="utf-8")))
+    text = tables(json.loads(made.read_text(encoding="utf-8")))
     page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -262,22 +263,28 @@ def test_the_page_of_cifar10_is_that_of_the_committed_results():
     assert reconstruction_page.parts_text({}) == reconstruction_page.systems_text({}) == ""
 
 
-def test_the_tables_of_forecasts_are_those_of_the_committed_results():
-    import forecast_rows
-
-    report = json.loads((ROOT / "results" / "forecasts.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["forecast_rows", "frames_between", "forecast_networks"])
+def test_the_tables_of_forecasts_are_those_of_the_committed_results(name):
+    module = import_module(name)
+    file = {"forecast_rows": "forecasts"}.get(name, name)
+    report = json.loads((ROOT / "results" / f"{file}.json").read_text(encoding="utf-8"))
     page = (ROOT / "docs" / "forecasts.md").read_text(encoding="utf-8")
-    assert page.split(forecast_rows.BEGIN)[1].split(forecast_rows.END)[0].strip() == forecast_rows.tables(report)
+    assert page.split(module.BEGIN)[1].split(module.END)[0].strip() == module.tables(report)
 
 
-def test_the_page_of_scent_says_what_was_measured_and_what_was_not():
+def test_the_page_of_scent_is_that_of_the_committed_results():
     import flow_forecasts_page
 
-    def run(arm: str, error: float) -> dict:
-        errors = dict.fromkeys(flow_forecasts_page.LEADS, error)
-        return {"arm": arm, "set": "S4", "seed": 0, "parameters": 10, "rate": 0.1, "errors": errors}
+    report = json.loads((ROOT / "results" / "flow_forecasts.json").read_text(encoding="utf-8"))
+    assert (ROOT / "docs" / "scent.md").read_text(encoding="utf-8") == flow_forecasts_page.page(report)
 
-    report = {"seconds": 60, "commit": "abc", "hardware": {"cpu": "a CPU"}, "runs": [run("scent", 0.1)]}
-    assert "Not measured." in flow_forecasts_page.page(report)
-    report["runs"].append(run("no context", 0.15))
-    assert "| tokens do not read one another | 10 | 0.1500 | +50 % | 1 |" in flow_forecasts_page.page(report)
+
+def test_the_readme_says_of_forecasts_what_was_measured():
+    rows = json.loads((ROOT / "results" / "forecasts.json").read_text(encoding="utf-8"))["rows"]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for model in ("advection-bilinear", "pysteps 1.21.5 LK, order 1", "persistence"):
+        near, far = (
+            next(row["rmse"] for row in rows if (row["film"], row["model"], row["lead"]) == ("radar", model, lead))
+            for lead in (1, 6)
+        )
+        assert f"{near:.2f} and {far:.2f}" in readme
