@@ -40,6 +40,8 @@ from PIL import Image
 
 from gridless.data.snapshots import Snapshots
 
+os.environ.setdefault("NUMBA_THREADING_LAYER", "workqueue")  # GNU OpenMP ends processes that are forked from its own
+
 SECONDS = 20  # of the processor that a case may take
 PACKAGES = (
     "torch",

@@ -75,7 +75,10 @@ def open_volume(path: str | Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(2, "No such file or directory", str(path))
     try:
-        with _corrections(path):
+        with (
+            _corrections(path),
+            np.errstate(over="ignore", invalid="ignore"),
+        ):  # an affine that is none is refused later
             image: Any = nibabel.load(path)
     except Exception as error:  # each format has its own
         raise ValueError(f"{path} cannot be read as a volume ({' '.join(str(error).split())})") from None
