@@ -60,7 +60,7 @@ def lay_out(folder: Path) -> None:
     field.to_dataset().to_netcdf(folder / "sst.nc", engine="h5netcdf")
     tmax = field.isel(time=0, drop=True).fillna(290.0).rename("tmax") - 273.15
     tmax.drop_attrs(deep=False).to_dataset().to_netcdf(folder / "grid.nc", engine="h5netcdf")
-    rain(6).to_dataset().to_netcdf(folder / "radar.nc", engine="h5netcdf")
+    rain(24).to_dataset().to_netcdf(folder / "radar.nc", engine="h5netcdf")
     rng = np.random.default_rng(1)
     places = {"lat": rng.uniform(-5, 9, 20), "lon": rng.uniform(206, 229, 20), "day": rng.uniform(0, 30, 20)}
     stations = pd.DataFrame(places)
