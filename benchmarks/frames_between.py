@@ -5,9 +5,10 @@ hour is seen), and simulated flows (the films of flow_forecasts.py, a frame in t
 the places, others in every frame. Four frames are seen; the three moments in the middles between them are asked.
 
 linear: in time at every place (`Persistence`), cubic: the spline through the frames (scipy); holes of a frame first take
-their neighbours' mean. advection: along the motion. kriging: in space and time, of scattered readings alone, and twelve cases. scent: learned
-from the frames that are seen alone, none of those that are asked; as a correction of `Persistence` while training hides a
-frame between others (`task.between`), and without a base. Root mean squared errors; of flows over the root mean square.
+their neighbours' mean. advection: along the motion. kriging: in space and time, of scattered readings alone, twelve cases.
+scent: learned from the frames that are seen alone, none of those that are asked; as a correction of `Persistence` while
+training hides a frame between others (`task.between`), and without a base. Root mean squared errors; of flows over the root
+mean square.
 
     python benchmarks/frames_between.py DIR --json results/frames_between.json --cache DIR [--seconds 60 --seeds 1]
     python benchmarks/frames_between.py --page
