@@ -117,7 +117,7 @@ def _attributes(template: Template, quantity: Quantity) -> dict[str, Any]:
         if unit and not quantity.unit:
             raise ValueError(
                 f"the template's {template.variable.name} is in {unit}, the unit of {quantity.name} is not known; give the "
-                f"readings theirs, e.g. units={{{quantity.name!r}: {unit!r}}}"
+                f"readings theirs: --units {quantity.name}={unit}, in Python units={{{quantity.name!r}: {unit!r}}}"
             )
         about = {key: value for key, value in template.variable.attrs.items() if key not in OF_ITS_VALUES}
     about |= {key: value for key, value in said.items() if value}
