@@ -109,6 +109,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return out
 
 
+def write_between(page: Path, begin: str, end: str, text: str) -> None:
+    """What stands between two marks of a page, anew."""
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}", encoding="utf-8")
+
+
 def finish(name: str, report: dict, path: Path | None, packages: tuple[str, ...] = ("torch", "numba")) -> None:
     """The line of JSON, last; with what it was measured on."""
     report = {

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import common  # noqa: F401  before torch
+import common  # before torch
 import field_sets
 import numpy as np
 import torch
@@ -229,10 +229,8 @@ def main() -> None:
     options = parser.parse_args()
     root = Path(__file__).parents[1]
     if options.page:
-        page, made = root / "docs" / "forecasts.md", root / "results" / "forecasts.json"
-        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-        text = tables(json.loads(made.read_text(encoding="utf-8")))
-        page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        text = tables(json.loads((root / "results" / "forecasts.json").read_text(encoding="utf-8")))
+        common.write_between(root / "docs" / "forecasts.md", BEGIN, END, text)
         return
     made = []
     for name in options.films:

@@ -190,10 +190,8 @@ def main() -> None:
     if not options.page:
         measure(options.folder, options.json, options.cache, options.seconds, options.seeds)
         return
-    page, made = ROOT / "docs" / "forecasts.md", ROOT / "results" / "frames_between.json"
-    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-    text = tables(json.loads(made.read_text(encoding="utf-8")))
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    text = tables(json.loads((ROOT / "results" / "frames_between.json").read_text(encoding="utf-8")))
+    common.write_between(ROOT / "docs" / "forecasts.md", BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,4 @@
-"""What was measured: values that flow one way and never change.
-
-Samples      measured values, on a grid or at points          what a user has
-Tokens       vectors with positions                            what a tokenizer makes of them, and the latents
-FeatureGrid  features on a regular grid
-Encoded      what one window became
-"""
+"""What was measured, on a grid or at points: values that flow one way and never change."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
