@@ -35,7 +35,8 @@ import nibabel
 import pandas as pd
 import torch
 import xarray as xr
-from doors import DOORS, Case, Door, warm
+from doors import DOORS, warm
+from doors.door import Case, Door
 from PIL import Image
 
 from gridless.data.snapshots import Snapshots
