@@ -278,3 +278,24 @@ def test_every_tab_fits_and_every_control_has_a_name(server, browser, width):
         assert visitor.page.evaluate("[...document.images].filter((i) => i.checkVisibility() && !i.alt).length") == 0
     assert visitor.away == []
     visitor.context.close()
+
+
+def test_an_answer_to_an_older_question_is_never_shown_last(visitor, tmp_path):
+    """A small picture is dropped while a new view of a large one is being made, and the factor dragged meanwhile."""
+    for turn in range(2):
+        visitor.give("#photo-file", saved(tmp_path, f"large{turn}.png", 900, 1300 + turn))
+        visitor.wait("#photo-shown", f"{1300 + turn:,} × 900 pixels")
+        visitor.drag("#photo-down", 20 + 30 * turn)
+        visitor.give("#photo-file", saved(tmp_path, f"small{turn}.png", 40, 40 + turn))
+        visitor.drag("#photo-factor", 2 + turn)
+        last = f"The file at ×{2 + turn} has {(2 + turn) * (40 + turn)} × {(2 + turn) * 40}."
+        visitor.wait("#photo-shown", last)
+        visitor.page.wait_for_timeout(1500)
+        assert last in visitor.page.locator("#photo-shown").inner_text()
+
+
+def test_every_one_of_quick_clicks_counts(visitor):
+    visitor.tab("Sensors", "#sensors-status", "24 readings")
+    for across in (0.35, 0.5, 0.65):
+        visitor.click("#sensors-mean", across, 0.4)
+    visitor.wait("#sensors-status", "27 readings")

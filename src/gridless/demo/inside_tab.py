@@ -11,6 +11,7 @@ from PIL import Image
 from gridless.data.picture_reading import READ_SUFFIXES
 from gridless.demo import insides
 from gridless.demo.models import NAMES
+from gridless.demo.orders import LATEST, QUEUED
 from gridless.demo.refusals import receiving, refusing
 
 FIRST = "cifar10-mamba-ginr"
@@ -49,18 +50,12 @@ def inside_tab() -> tuple[Callable[..., Any], list[Any]]:
             )  # fmt: skip
             text = gr.Markdown(elem_classes="status", elem_id="inside-text")
 
-    asked, shown = [path, name, view, down, across], [picture, text]
-    live: dict[str, Any] = {
-        "trigger_mode": "always_last", "show_progress": "minimal", "concurrency_id": "views", "concurrency_limit": 2,
-        "api_visibility": "private",
-    }  # fmt: skip
-    for slider in (across, down):
-        slider.input(refusing(look), asked, shown, **live)
-    view.input(refusing(look), asked, shown, **live)
-    name.input(refusing(look_anew), asked, [canvas, *shown], **live)
-    canvas.select(refusing(look_there), asked, [down, across, *shown], **live)
-    file.upload(receiving(opened, 4), [file, name, view, down, across], [path, canvas, *shown, file], **live)
-    return refusing(look_anew), [asked, [canvas, *shown]]
+    file.upload(receiving(opened, 1), file, [path, file], **{**QUEUED, "show_progress": "minimal"})
+    canvas.select(refusing(pointed), [path, name], [down, across], **QUEUED)
+    seen, asked = [path, name], [path, name, view, down, across]
+    gr.on([part.change for part in seen], refusing(canvas_of), seen, canvas, **LATEST)
+    gr.on([part.change for part in asked], refusing(look), asked, [picture, text], **LATEST)
+    return refusing(first), [asked, [canvas, picture, text]]
 
 
 def look(path: str | None, name: str, view: str, down: float, across: float) -> tuple[Any, str]:
@@ -70,20 +65,24 @@ def look(path: str | None, name: str, view: str, down: float, across: float) -> 
     return gr.Image(image, visible=image is not None), inside.text
 
 
-def look_anew(path: str | None, name: str, view: str, down: float, across: float) -> tuple[Any, ...]:
-    """As `look`, of another model, with what that sees."""
-    return insides.canvas(name, insides.square(path)), *look(path, name, view, down, across)
+def canvas_of(path: str | None, name: str) -> Any:
+    """What the model sees of the picture, or of its invented data."""
+    return insides.canvas(name, insides.square(path))
 
 
-def look_there(
-    path: str | None, name: str, view: str, down: float, across: float, at: gr.SelectData
-) -> tuple[Any, ...]:
-    """As `look`, where the canvas was clicked."""
-    height, width = insides.canvas(name, insides.square(path)).shape[:2]
+def first(path: str | None, name: str, view: str, down: float, across: float) -> tuple[Any, ...]:
+    """All that is shown, when the tab is opened."""
+    return canvas_of(path, name), *look(path, name, view, down, across)
+
+
+def pointed(path: str | None, name: str, at: gr.SelectData) -> tuple[float, float]:
+    """Where the canvas was clicked, down and across in percent."""
+    height, width = canvas_of(path, name).shape[:2]
     across, down = (float(np.clip(100 * n / size, 0, 100)) for n, size in zip(at.index, (width, height), strict=True))
-    return round(down, 1), round(across, 1), *look(path, name, view, down, across)
+    return round(down, 1), round(across, 1)
 
 
-def opened(path: str, name: str, view: str, down: float, across: float) -> tuple[Any, ...]:
+def opened(path: str) -> str:
     """Another picture, once it is known to be one."""
-    return path, *look_anew(path, name, view, down, across)
+    insides.square(path)
+    return path

@@ -11,6 +11,7 @@ from gridless.data.photos import photos
 from gridless.data.picture_reading import READ_SUFFIXES
 from gridless.demo import photos as field
 from gridless.demo.files import download, new_folder
+from gridless.demo.orders import LATEST, QUEUED
 from gridless.demo.refusals import receiving, refusing
 
 FACTOR, CLOSER = 3.7, 1.0
@@ -69,30 +70,24 @@ def photo_tab() -> tuple[Callable[..., Any], list[Any]]:
             make = gr.Button("Download the enlarged picture", variant="primary", elem_id="photo-make")
     taken = download("photo-taken")
 
-    asked, answered = [path, factor, closer, down, across], [whole, pair, shown, make]
-    live: dict[str, Any] = {
-        "trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "views", "concurrency_limit": 2,
-        "api_visibility": "private",
-    }  # fmt: skip
-    for slider in (factor, closer, down, across):
-        slider.input(refusing(look), asked, answered, **live)
-    handle.input(placed, handle, pair, **live)
-    whole.select(refusing(look_there), asked, [down, across, *answered], **live)
-    whole_new = [path, down, across, *answered]
-    taking = {**live, "show_progress": "minimal"}
-    file.upload(receiving(opened, 7), [file, factor, closer], [*whole_new, file], **taking)
+    place = [path, down, across]
+    file.upload(receiving(opened, len(place)), file, [*place, file], **{**QUEUED, "show_progress": "minimal"})
+    whole.select(refusing(pointed), path, [down, across], **QUEUED)
+    handle.input(placed, handle, pair, **QUEUED)
+    asked = [path, factor, closer, down, across]
+    gr.on([part.change for part in asked], refusing(look), asked, [whole, pair, shown, make], **LATEST)
     made = make.click(
         refusing(enlarged), [path, factor], taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",
         show_progress_on=make,
     )  # fmt: skip
     made.success(None, js="() => document.querySelector('#photo-taken').click()")
-    return refusing(first), [[path, factor, closer], whole_new]
+    return refusing(first), [path, place]
 
 
-def look(path: str | None, factor: float, closer: float, down: float, across: float) -> Shown:
+def look(path: str | None, factor: float, closer: float, down: float, across: float) -> Shown | Any:
     """The whole picture with a frame, bicubic and the field inside of it, a line that says what is seen, and the button."""
-    if path is None:
-        raise ValueError("no picture yet; drop one")
+    if path is None:  # a slider stirred before the page had its example
+        return [gr.skip()] * 4
     picture, times = field.read_picture(path), min(factor * closer, field.CLOSEST)
     before, after, view = field.before_after(picture, (down / 100, across / 100), times)
     height, width = picture.size
@@ -110,34 +105,27 @@ def placed(percent: float) -> Any:
     return gr.ImageSlider(slider_position=percent)
 
 
-def look_there(
-    path: str | None, factor: float, closer: float, down: float, across: float, at: gr.SelectData
-) -> tuple[Any, ...]:
-    """As `look`, where the picture was clicked."""
+def pointed(path: str | None, at: gr.SelectData) -> tuple[float, float]:
+    """Where the picture was clicked, down and across in percent."""
     if path is None:
         raise ValueError("no picture yet; drop one")
     height, width = field.read_picture(path).size
-    longer = max(height, width)
-    shrink = min(1.0, field.OVERVIEW / longer)
-    x, y = at.index
-    across, down = (float(np.clip(100 * n / (size * shrink), 0, 100)) for n, size in ((x, width), (y, height)))
-    return round(down, 1), round(across, 1), *look(path, factor, closer, down, across)
+    shrink = min(1.0, field.OVERVIEW / max(height, width))
+    shown = (shrink * width, shrink * height)
+    across, down = (float(np.clip(100 * n / size, 0, 100)) for n, size in zip(at.index, shown, strict=True))
+    return round(down, 1), round(across, 1)
 
 
-def opened(path: str, factor: float, closer: float) -> tuple[Any, ...]:
-    """A visitor's picture, looked at in its middle."""
-    return path, 50, 50, *look(path, factor, closer, 50, 50)
+def opened(path: str) -> tuple[str, float, float]:
+    """A visitor's picture, once it is known to be one, to be looked at in its middle."""
+    field.read_picture(path)
+    return path, 50, 50
 
 
-def example(factor: float, closer: float) -> tuple[Any, ...]:
-    """A cup of coffee, from the wheel of scikit-image; the models that ship have not learned from it."""
-    path = str(photos("test").files[1])
-    return path, 33, 42, *look(path, factor, closer, 33, 42)
-
-
-def first(path: str | None, factor: float, closer: float) -> Any:
-    """The example, for a visitor who has nothing yet."""
-    return example(factor, closer) if path is None else [gr.skip()] * 7
+def first(path: str | None) -> Any:
+    """For a visitor who has nothing yet a cup of coffee, from the wheel of scikit-image; the models that ship have not
+    learned from it."""
+    return (str(photos("test").files[1]), 33, 42) if path is None else [gr.skip()] * 3
 
 
 def enlarged(path: str | None, factor: float, progress: gr.Progress = gr.Progress()) -> str:  # noqa: B008  gradio's way

@@ -9,6 +9,7 @@ import numpy as np
 
 from gridless.demo import maps
 from gridless.demo.files import download, new_folder
+from gridless.demo.orders import LATEST, QUEUED
 from gridless.demo.readings import Readings, columns_of, empty, invented, map_shape, read_readings, typed
 from gridless.demo.refusals import receiving, refusing
 from gridless.demo.templates import Template, read_template, regular, write_answer
@@ -78,21 +79,17 @@ def sensors_tab() -> tuple[Callable[..., Any], list[Any]]:
 
     drawn = [visit, mean, spread, status]
     everything = [*drawn, chosen, value, table]
-    live: dict[str, Any] = {
-        "trigger_mode": "always_last", "show_progress": "hidden", "concurrency_id": "views", "concurrency_limit": 2,
-        "api_visibility": "private",
-    }  # fmt: skip
-    mean.select(refusing(clicked), visit, everything, **live)
-    value.input(refusing(revalued), [visit, value], [*drawn, table], **live)
-    chosen.input(refusing(choose), [visit, chosen], everything, **live)
-    table.input(refusing(edited), [visit, table], [*drawn, chosen, value], **live)
-    remove.click(refusing(removed), visit, everything, **live)
-    clear.click(refusing(emptied), visit, everything, **live)
-    again.click(refusing(example), None, everything, **live)
-    csv.upload(receiving(given, 10), [visit, csv], [*everything, y, x, name, csv], **live)
+    mean.select(refusing(clicked), visit, everything, **QUEUED)
+    value.input(refusing(revalued), [visit, chosen, value], [*drawn, table], **LATEST)
+    chosen.input(refusing(choose), [visit, chosen], everything, **LATEST)
+    table.input(refusing(edited), [visit, table], [*drawn, chosen, value], **LATEST)
+    remove.click(refusing(removed), visit, everything, **QUEUED)
+    clear.click(refusing(emptied), visit, everything, **QUEUED)
+    again.click(refusing(example), None, everything, **QUEUED)
+    csv.upload(receiving(given, 10), [visit, csv], [*everything, y, x, name, csv], **QUEUED)
     for column in (y, x, name):
-        column.input(refusing(regiven), [visit, y, x, name], everything, **live)
-    template.upload(receiving(templated, 7), [visit, template, y, x, name], [*everything, template], **live)
+        column.input(refusing(regiven), [visit, y, x, name], everything, **LATEST)
+    template.upload(receiving(templated, 7), [visit, template, y, x, name], [*everything, template], **QUEUED)
     made = make.click(
         refusing(answered), visit, taken, concurrency_id="files", concurrency_limit=1, api_visibility="private",
         show_progress_on=make,
@@ -186,16 +183,22 @@ def usual(readings: Readings, y: float, x: float) -> float:
     return float(f"{float(readings.field()(at)):.3g}")
 
 
-def revalued(visit: Visit, value: float) -> tuple[Any, ...]:
-    """The chosen reading has another value."""
-    if visit.chosen is None:
-        raise ValueError("no reading is chosen; click on one, or take it from the list")
+def revalued(visit: Visit, name: str, value: float) -> Any:
+    """The chosen reading has another value. The name is that of the reading whose value the slider holds: where another was
+    chosen since, the drag is too late and changes nothing."""
+    if visit.chosen is None or index_of(name) != visit.chosen:
+        return [gr.skip()] * 5
     visit = replace(visit, readings=visit.readings.revalued(visit.chosen, value))
     return *draw(visit), table_of(visit.readings)
 
 
 def choose(visit: Visit, name: str) -> tuple[Any, ...]:
-    return everything(replace(visit, chosen=None if name == NOTHING else int(name.split(":")[0]) - 1))
+    return everything(replace(visit, chosen=index_of(name)))
+
+
+def index_of(name: str) -> int | None:
+    """Which reading the list calls so."""
+    return None if name == NOTHING else int(name.split(":")[0]) - 1
 
 
 def removed(visit: Visit) -> tuple[Any, ...]:
