@@ -1,5 +1,6 @@
 """One training step: its batch, its loss, its device."""
 
+import pickle
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -59,9 +60,11 @@ def batch_stream(draw: Batches, start: int) -> Iterator[Batch]:
     """The batches of step `start` and all that follow; with `train.workers` drawn ahead by as many processes."""
     if not draw.train.workers:
         return (draw(step) for step in count(start))
-    # started anew, not forked: numba and OpenMP do not survive a fork
+    # started anew, not forked: numba and OpenMP do not survive a fork. Batches travel as bytes: a process that is asked to
+    # end while a thread of it copies a tensor into shared memory ends with "terminate called without an active exception"
     ahead = {"num_workers": draw.train.workers, "multiprocessing_context": "spawn", "prefetch_factor": 2}
-    return iter(DataLoader(StepData(draw), batch_size=None, sampler=count(start), **ahead))  # pyright: ignore[reportArgumentType]
+    loader = DataLoader(StepData(draw), batch_size=None, sampler=count(start), collate_fn=pickle.dumps, **ahead)  # pyright: ignore[reportArgumentType]
+    return map(pickle.loads, loader)
 
 
 def training_step(
