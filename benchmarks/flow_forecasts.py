@@ -9,7 +9,8 @@ the mean over films, at every lead. The sets are SCENT's: S1 clean, S2 noise of 
 the area missing, S4 a random half of the places, S5 a random eighth that moves. Every run has as many seconds of one
 thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in a third of
 them. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
-S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is. What the parts are worth is asked of S4, at
+S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is.
+`films`: the preset whose latents lie at readings. What the parts are worth is asked of S4, at
 as many steps as SCENT itself made there, at its rate. Matrices learn by Muon. What the JSON file holds is not run again.
 """
 
@@ -51,8 +52,8 @@ NO_ENTRY, NO_TARGET = {"tokenizer": {"frozen": None}}, {"film": {"target": False
 NONE = merge(merge(NO_CONTEXT, NO_CALIBRATION), merge(NO_ENTRY, NO_TARGET))
 FINE = {"fourier": {"std": 2.0, "octaves": 2}}
 HIGH = {"tokenizer": FINE, "decoder": FINE}
-SCENT = "scent"
-RIVALS = {SCENT: {}, "perceiver": NONE, "on persistence": {"base": {"kind": "persistence"}}}
+SCENT, FILMS = "scent", "films"
+RIVALS = {SCENT: {}, "perceiver": NONE, "on persistence": {"base": {"kind": "persistence"}}, FILMS: {}}
 PARTS = {
     "no parts": NONE,
     "no context": NO_CONTEXT,
@@ -117,7 +118,8 @@ def within(budget: Budget, step: Callable[[int, float], float]) -> dict:
 def scent(arm: str, which: str, seed: int, budget: Budget, rate: float, learned: list, asked: list) -> dict:
     task = task_of(which)
     torch.manual_seed(seed)
-    model = gl.FieldModel(gl.preset("scent-time", "small", **(RIVALS | PARTS)[arm]))
+    preset = "films" if arm == FILMS else "scent-time"
+    model = gl.FieldModel(gl.preset(preset, "small", **(RIVALS | PARTS)[arm]))
     adopt_data(model, learned, task)
     train = Train(
         steps=1, batch=BATCH, precision="bf16", seed=seed, loss="relative", optimizer={"lr": rate, "muon": MUON}

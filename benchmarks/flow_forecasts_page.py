@@ -3,9 +3,10 @@
 from statistics import mean
 
 LEADS = ("1", "2", "3", "4", "5")
-ORDER = ("persistence", "fno", "perceiver", "scent", "on persistence")
+ORDER = ("persistence", "fno", "films", "perceiver", "scent", "on persistence")
 NAMES = {
     "fno": "FNO, rolled out",
+    "films": "latents at readings (`films`)",
     "perceiver": "Perceiver (without SCENT's four parts)",
     "scent": "SCENT (`scent-time`)",
     "no context": "without context: tokens do not read one another",

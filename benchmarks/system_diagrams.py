@@ -119,7 +119,10 @@ def _(encoder: config.PerceiverEncoder) -> tuple[Box, ...]:
 @encoder_boxes.register
 def _(encoder: config.RelativeEncoder) -> tuple[Box, ...]:
     lines = (f"{encoder.heads} heads of {encoder.head_width}", "by differences of places alone")
-    return (Box(f"Attention among readings{times(encoder.depth)}", lines),)
+    if encoder.count is None:
+        return (Box(f"Attention among readings{times(encoder.depth)}", lines),)
+    first = Box(f"{encoder.count} of the readings read all", (*lines, "strewn evenly, drawn anew in training"))
+    return first, Box(f"and then one another{times(encoder.depth - 1)}", lines)
 
 
 @encoder_boxes.register
@@ -143,6 +146,8 @@ def latents(model: config.Model) -> Box:
             return Box("Features at the samples", (), "data")
         case config.PerceiverEncoder(count=count, widths=widths):
             return Box(f"{count} latents of width {widths[-1]}", (), "data")
+        case config.RelativeEncoder(count=int(count)):
+            return Box(f"{count} latents of width {model.width}", ("where their readings lie",), "data")
         case config.RelativeEncoder() | config.TransformerEncoder(tokens=config.PositionTokens(count=0)):
             return Box("A latent for each reading", (f"of width {model.width}",), "data")
         case config.MambaEncoder(depth=0):

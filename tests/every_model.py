@@ -51,6 +51,8 @@ POINTS = {
     "film-latent": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4, "unroll": "latent"}})),
     "film-thinned": ("scent-time", merge(FILM, {"film": {"readings": 9}})),
     "film-field": ("scent-time", merge(FILM, {"film": {"frames": 5, "seen": 4}, "decoder": {"calibration": None}})),
+    "films": ("films", FILM),
+    "films-fewer": ("films", merge(FILM, {"encoder": {"count": 5}, "film": {"frames": 5, "seen": 4}})),
     "sensors-flow": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW}),
     "sensors-flow-alone": ("scattered", {"encoder": {"tokens": TOKENS}, "head": FLOW, "base": {"kind": "none"}}),
 }

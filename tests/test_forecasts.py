@@ -285,3 +285,8 @@ def test_training_asks_the_window_or_what_comes_after_what_is_seen(ask: str, fra
         task.draw(signals([film()]), np.random.default_rng(s), window=(1,), batch=4, queries=1) for s in range(12)
     )
     assert {round(5 * float(time) - 0.5) for batch in batches for time in batch.coords[:, 0, 0]} == frames
+
+
+def test_going_on_in_the_latents_needs_a_processor():
+    with pytest.raises(ValueError, match="unroll 'latent' goes on by the processor, and processor.depth is 0"):
+        tiny("films", {"film": {"unroll": "latent"}})

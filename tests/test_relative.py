@@ -127,3 +127,19 @@ def test_relative_errors_of_a_field_whose_readings_do_not_vary_do_not_count():
         torch.rand(2, 9, 2), torch.zeros(2, 1, 2), target=torch.rand(2, 9, 1),
     )  # fmt: skip
     assert float(loss.detach()) == 0
+
+
+def test_a_few_readings_as_latents_know_of_all():
+    """Beyond `most` readings too, for their cost does not grow with the square of the readings."""
+    model, (x, y) = awake(encoder={"count": 6, "most": 10}, base={"kind": "none"}, head={"relative": False}), readings()
+    values = y.float().requires_grad_()
+    level, scale = gl.Samples(y.float(), coords=x.float()).standard()
+    samples = gl.Samples(values, coords=x.float(), level=level, scale=scale)
+    assert model.latent(samples).x.shape[1] == 6
+    model.encode(samples)(torch.tensor([[[0.3, 0.6]]])).sum().backward()
+    assert values.grad is not None and (values.grad[..., 0] != 0).all()
+
+
+def test_fewer_latents_need_a_layer_that_reads():
+    with pytest.raises(ValueError, match="encoder.count 6 readings read all others in the first layer"):
+        gl.preset("sensors", "tiny", encoder={"count": 6, "depth": 0})

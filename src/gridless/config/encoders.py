@@ -59,12 +59,21 @@ class RelativeEncoder:
     """Attention among scattered readings that sees differences of places alone."""
 
     kind: Literal["relative"] = "relative"
+    count: Count | None = None
+    """So many of the readings, strewn evenly and drawn anew in every step of training, read all of them and are the latents;
+    None: every reading."""
     most: Count = 2048
-    """Readings of a field beyond which the base answers alone: every reading reads all others."""
+    """Readings of a field beyond which the base answers alone, where every reading reads all others."""
     depth: Natural = 6
     heads: Count = 8
     head_width: Count = 16
     expansion: Positive = 2.0
+
+    def __post_init__(self):
+        if self.count is not None and self.depth < 1:
+            raise ValueError(
+                f"encoder.count {self.count} readings read all others in the first layer; set encoder.depth"
+            )
 
 
 @config

@@ -41,11 +41,11 @@ def accepted(samples: Samples, config: c.Model, domain: Domain | None) -> Sample
 
 def too_many(config: c.Model, samples: Samples) -> bool:
     """Whether the base answers alone, because there are more readings than the network reads; a warning says so."""
-    most, count = getattr(config.encoder, "most", None), samples.values.shape[1]
-    if most is None or count <= most:
+    encoder, count = config.encoder, samples.values.shape[1]
+    if not isinstance(encoder, c.RelativeEncoder) or encoder.count is not None or count <= encoder.most:
         return False
     warnings.warn(
-        f"{count} readings are more than the {most} that the network {config.name} reads: its base answers alone",
+        f"{count} readings are more than the {encoder.most} that the network {config.name} reads: its base answers alone",
         stacklevel=4,
     )
     return True

@@ -89,8 +89,8 @@ def latent_count(config: c.Model) -> int:
             return 0
         case c.PerceiverEncoder(count=count):
             return count
-        case c.RelativeEncoder():
-            return prod(config.signal.windows)
+        case c.RelativeEncoder(count=count):
+            return count or prod(config.signal.windows)
         case c.MambaEncoder(tokens=tokens) | c.TransformerEncoder(tokens=tokens):
             patch = config.tokenizer.size if isinstance(config.tokenizer, c.Patches) else 1
             patches = prod(n // patch for n in config.signal.windows)
@@ -122,6 +122,10 @@ def check_read(config: c.Model, local: bool) -> None:
     """Raises ValueError where a part would read what no other makes. `local`: whether there is a local read-out."""
     if isinstance(config.decoder, c.Direct) and not local:
         raise ValueError("decoder.kind 'direct' reads features at the samples; set local.stem and a tokenizer.stem")
+    if config.film is not None and config.film.unroll == "latent" and not config.processor.depth:
+        raise ValueError(
+            "film.unroll 'latent' goes on by the processor, and processor.depth is 0; set it, or unroll: field"
+        )
     alone = isinstance(config.encoder, c.NoEncoder)
     if alone and config.local is not None and config.local.patches:
         raise ValueError("local.patches reads the patches of an encoder, encoder.kind is none; set it to false")

@@ -56,10 +56,10 @@ class MambaContext(nn.Module):
     def forward(self, tokens: Tokens) -> Tokens:
         order = order_along_curve(tokens.pos, "hilbert", tokens.mask, tokens.x[..., 0].float())
         mask = None if tokens.mask is None else tokens.mask.gather(1, order)
-        x = _rows(tokens.x, order)
+        x = rows_at(tokens.x, order)
         for block in self.blocks:
             x, _ = block(x, mask)
-        return replace(tokens, x=_rows(x, order.argsort(1)))
+        return replace(tokens, x=rows_at(x, order.argsort(1)))
 
 
 def build_context(context: config.GroupContext | config.MambaContext | None, width: int) -> nn.Module | None:
@@ -91,15 +91,15 @@ def within_groups(
     """The block among every `size` consecutive rows of an order."""
     count = x.shape[1]
     more = -count % size
-    rows = F.pad(_rows(x, order), (0, 0, 0, more)).unflatten(1, (-1, size)).flatten(0, 1)
+    rows = F.pad(rows_at(x, order), (0, 0, 0, more)).unflatten(1, (-1, size)).flatten(0, 1)
     real = None
     if mask is not None or more:
         real = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if mask is None else mask.gather(1, order)
         real = F.pad(real, (0, more)).unflatten(1, (-1, size)).flatten(0, 1)
         real = real | ~real.any(1, keepdim=True)  # a group of padding alone reads itself
     rows = block(rows, real).unflatten(0, (len(x), -1)).flatten(1, 2)[:, :count]
-    return _rows(rows, order.argsort(1))
+    return rows_at(rows, order.argsort(1))
 
 
-def _rows(x: Float[Tensor, "B T D"], order: Int64[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+def rows_at(x: Float[Tensor, "B T D"], order: Int64[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
     return x.gather(1, order[..., None].expand(-1, -1, x.shape[-1]))
