@@ -7,8 +7,8 @@ Navier–Stokes on 32², viscosity 1e-3, the published diagonal forcing, one sec
 from, 32 that nobody has seen. One frame is seen and any moment up to five seconds later is asked; relative squared error,
 the mean over films, at every lead. The sets are SCENT's: S1 clean, S2 noise of 10 % of the value, S3 a box of a quarter of
 the area missing, S4 a random half of the places, S5 a random eighth that moves. Every run has as many seconds of one
-thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in a third of
-them. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
+thread, of the processor and in training steps alone; a model's rate is the best of three on validation films in as many
+seconds. `fno`: neuraloperator's FNO from frame to frame, rolled out (`pip install neuraloperator`); it needs whole grids, so
 S1 alone. `perceiver`: SCENT without its four parts, which is what Senseiver is.
 `films`: the preset whose latents lie at readings. What the parts are worth is asked of S4, at
 as many steps as SCENT itself made there, at its rate. Matrices learn by Muon. What the JSON file holds is not run again.
@@ -214,7 +214,7 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
         which, run = ("S1", fno) if arm == FNO else (ABLATED, scent)
         for rate in RATES:
             if not any((r["arm"], r["rate"]) == (arm, rate) for r in tuning):
-                facts = run(arm, which, 99, Budget(seconds / 3), rate, learned, known)
+                facts = run(arm, which, 99, Budget(seconds), rate, learned, known)
                 tuning.append({"arm": arm, "rate": rate, **facts})
                 common.finish("flow_forecasts", report, path)
     for seed in range(seeds):

@@ -128,5 +128,5 @@ places, make no difference beside that. Whether the parts pay after the publishe
 ## How it was measured
 
 `python benchmarks/flow_forecasts.py --json results/flow_forecasts.json --cache DIR`, commit {report["commit"]},
-{report["hardware"]["cpu"]}. A rival's rate is the best of three on validation films in a third of the seconds.
+{report["hardware"]["cpu"]}. A model's rate is the best of three on validation films of S4 (FNO: S1) in as many seconds.
 """
