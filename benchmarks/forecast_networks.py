@@ -1,4 +1,4 @@
-"""Networks beside classical forecasts of real films: what `scent-time` learns from one film's past.
+"""Networks beside classical forecasts of real films: what `scent-time` and `films` learn from one film's past.
 
 The films, windows and figures of forecast_rows.py. What every method sees and answers are anomalies: the hour of the day
 (era5) and the month (ersst), as the frames that teach have them, are known to all. Rain is made coarser, blocks of 4 × 4
@@ -31,11 +31,14 @@ from gridless.data.signals import GridSignal
 ROOT = Path(__file__).parents[1]
 RATES = (5e-4, 2e-3)
 BLOCKS = {"radar": 4, "era5": 1, "ersst": 3}
-NETWORKS = {
-    "radar": {"scent on advection": {"kind": "advection"}},
-    "era5": {"scent on damped-persistence": {"kind": "damped-persistence", "usual": "mean"}},
-    "ersst": {"scent on damped-persistence": {"kind": "damped-persistence", "usual": "mean"}},
-}
+DAMPED = {"kind": "damped-persistence", "usual": "mean"}
+PRESETS = {"scent": "scent-time", "films": "films"}
+BASES = {"radar": {"kind": "advection"}, "era5": DAMPED, "ersst": DAMPED}
+
+
+def networks(name: str) -> dict[str, str]:
+    """Presets of a film's networks, by what the tables call them."""
+    return {f"{short} on {BASES[name]['kind']}": preset for short, preset in PRESETS.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +93,13 @@ def split(film: Film) -> tuple[list[GridSignal], list[GridSignal]]:
     return [part(0, end)], [part(end, film.learned)]
 
 
-def network(film: Film, base: dict, steps: int, rate: float, seed: int) -> tuple[gl.FieldModel, dict]:
+def network(film: Film, preset: str, steps: int, rate: float, seed: int) -> tuple[gl.FieldModel, dict]:
     learned, known = split(film)
     task = gl.Forecast(
         seen=film.seen, ahead=max(film.leads), windows=12, stride=1, ask="ahead", leads=tuple(map(float, film.leads))
     )
     torch.manual_seed(seed)
-    model = gl.FieldModel(gl.preset("scent-time", "tiny", film={"readings": 1024}, base=base))
+    model = gl.FieldModel(gl.preset(preset, "tiny", film={"readings": 1024}, base=BASES[film.name]))
     train = gl.Train(
         steps=steps, batch=8, queries=512, precision="bf16", seed=seed, loss="skill", keep="best", validate_every=100,
         optimizer={"lr": rate, "muon": 2.5, "ema": 0.99},
@@ -122,14 +125,14 @@ def measure(folder: Path, path: Path, steps: int, seeds: int, only: list[str]) -
         if not any(row["film"] == name for row in report["rows"]):
             report["rows"] += rows(film, methods(film))
             common.finish("forecast_networks", report, path)
-        for model, base in NETWORKS[name].items():
+        for model, preset in networks(name).items():
             for seed in range(seeds):
                 of = [r for r in report["runs"] if (r["film"], r["model"]) == (name, model)]
                 best = min(of, key=lambda r: r["validated"])["rate"] if of else None
                 for rate in RATES if seed == 0 else (best,):
                     if any((r["seed"], r["rate"]) == (seed, rate) for r in of):
                         continue
-                    trained, facts = network(film, base, steps, rate, seed)
+                    trained, facts = network(film, preset, steps, rate, seed)
                     scores = rows(film, {model: trained})
                     log = facts.pop("log")
                     report["runs"].append(
@@ -160,7 +163,7 @@ def tables(report: dict) -> str:
             for model in dict.fromkeys(row["model"] for row in classical):
                 cells = [row[key] for row in classical if row["model"] == model]
                 out.append(f"| {model} | " + " | ".join(f"{v:.3f}" for v in cells) + " |")
-            for model in NETWORKS[name]:
+            for model in networks(name):
                 of = [run for run in report["runs"] if (run["film"], run["model"]) == (name, model)]
                 if of:
                     rate = min(of, key=lambda r: r["validated"])["rate"]

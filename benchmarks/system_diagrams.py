@@ -68,10 +68,9 @@ def _(tokenizer: config.Patches) -> tuple[Box, ...]:
 def _(tokenizer: config.Points) -> tuple[Box, ...]:
     if tokenizer.base:
         return (Box("Tokens", ("each reading's value, and what the base", "says there without that reading")),)
-    product = ", and their product" if tokenizer.product else ""
-    return (
-        Box("Tokens", (f"each reading's value{product}", f"{tokenizer.fourier.count} random frequencies of its place")),
-    )
+    place = f"{tokenizer.fourier.count} random frequencies of its place"
+    lines = ("each reading's value", place, *(["and their product"] if tokenizer.product else []))
+    return (Box("Tokens", lines),)
 
 
 @singledispatch
@@ -226,9 +225,13 @@ def _(decoder: config.Direct, model: config.Model) -> tuple[Box, ...]:
 @decoder_boxes.register
 def _(decoder: config.RelativeDecoder, model: config.Model) -> tuple[Box, ...]:
     lines = (f"{decoder.heads} heads of {decoder.head_width}", "by differences of places alone")
+    informed = isinstance(model.tokenizer, config.Points) and model.tokenizer.base
+    start = "what the base says there" if informed else "one learned vector for all places"
+    few = isinstance(model.encoder, config.RelativeEncoder) and model.encoder.count is not None
+    what = "latents" if few else "readings"
     return (
-        Box("Query", ("what the base says there",), "ask"),
-        Box(f"Attention to the readings{times(decoder.depth)}", lines, "ask", reads=True),
+        Box("Query", (start,), "ask"),
+        Box(f"Attention to the {what}{times(decoder.depth)}", lines, "ask", reads=True),
     )
 
 
