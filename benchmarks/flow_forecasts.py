@@ -34,6 +34,7 @@ from gridless.data.flows import flow_films
 from gridless.protocols import Batch, Case
 from gridless.training.adoption import adopt_data
 from gridless.training.optimiser import build_optimizer, learning_rate, set_rate
+from gridless.training.provenance import commit
 from gridless.training.steps import build_accelerator, training_step
 
 ROOT = Path(__file__).parents[1]
@@ -215,20 +216,20 @@ def measure(path: Path, cache: Path, seconds: float, seeds: int, only: list[str]
         for rate in RATES:
             if not any((r["arm"], r["rate"]) == (arm, rate) for r in tuning):
                 facts = run(arm, which, 99, Budget(seconds), rate, learned, known)
-                tuning.append({"arm": arm, "rate": rate, **facts})
+                tuning.append({"arm": arm, "rate": rate, "commit": commit(), **facts})
                 common.finish("flow_forecasts", report, path)
     for seed in range(seeds):
         for arm, which in races(only):
             if not any((r["arm"], r["set"], r["seed"]) == (arm, which, seed) for r in runs):
                 rate, run = rate_of(arm, tuning), fno if arm == FNO else scent
                 facts = run(arm, which, seed, Budget(seconds), rate, learned, asked)
-                runs.append({"arm": arm, "set": which, "seed": seed, "rate": rate, **facts})
+                runs.append({"arm": arm, "set": which, "seed": seed, "rate": rate, "commit": commit(), **facts})
                 common.finish("flow_forecasts", report, path)
         rate, steps = rate_of(SCENT, tuning), None
         for arm in (SCENT, *(arm for arm in PARTS if only is None or arm in only)):
             if not any((r["arm"], r["seed"]) == (arm, seed) for r in parts):
                 facts = scent(arm, ABLATED, seed, Budget(seconds, steps), rate, learned, asked)
-                parts.append({"arm": arm, "seed": seed, "rate": rate, **facts})
+                parts.append({"arm": arm, "seed": seed, "rate": rate, "commit": commit(), **facts})
                 common.finish("flow_forecasts", report, path)
             steps = next(r["steps"] for r in parts if (r["arm"], r["seed"]) == (SCENT, seed))
 
