@@ -128,9 +128,9 @@ up to {len(seeds)} seeds, 95 % t-intervals. In that time SCENT makes {steps(repo
 
 Latents that lie at readings ([`films`](systems/films.md)) leave {less(report, "films", "perceiver")} less error
 than the plain Perceiver and {less(report, "films", "scent")} less than SCENT: what lies beside what need not be
-learned. The Perceiver is ahead of SCENT on every set: it makes twice as many steps, and is not behind at as many either. The
-Fourier neural operator, which knows of grids and of how a frame follows from the one before, is far ahead of all where it can
-be asked at all. Persistence as a base pays SCENT one second ahead alone, and not of few places that move.
+learned. The Perceiver is ahead of SCENT on every set: it makes twice as many steps, and is not behind at as many either.
+The Fourier neural operator, which knows of grids and of how a frame follows from the one before, is far ahead of all where
+it can be asked at all. Persistence as a base pays SCENT one second ahead alone, and not of few places that move.
 
 ## What each part is worth
 
