@@ -27,6 +27,7 @@ import gridless as gl
 from gridless.bases.past_films import PastFilms
 from gridless.bases.usual import Usual
 from gridless.data.signals import GridSignal
+from gridless.training.provenance import commit
 
 ROOT = Path(__file__).parents[1]
 RATES = (5e-4, 2e-3)
@@ -136,7 +137,7 @@ def measure(folder: Path, path: Path, steps: int, seeds: int, only: list[str]) -
                     scores = rows(film, {model: trained})
                     log = facts.pop("log")
                     report["runs"].append(
-                        {"film": name, "model": model, "seed": seed, "rate": rate, **facts}
+                        {"film": name, "model": model, "seed": seed, "rate": rate, "commit": commit(), **facts}
                         | {"validated": round(validated(log), 5), "curve": curve(log)}
                         | {"parameters": trained.parameter_count(), "rows": scores}
                     )

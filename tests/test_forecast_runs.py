@@ -54,7 +54,7 @@ def run(tmp_path_factory) -> Path:
 
 def test_rows_are_tables_of_leads_beside_persistence(run):
     rows = read_results(run / "results.csv")
-    assert {row["model"] for row in rows} == {"persistence", "advection", "scent-time"}
+    assert {row["model"] for row in rows} == {"persistence", "advection", "films"}
     assert {row["lead"] for row in rows} == {1, 2, 3, 4} and headline(rows) == "rmse"
     table = summarise(rows, "rmse")
     assert table.heads == ("lead 1", "lead 2", "lead 3", "lead 4")
@@ -97,7 +97,7 @@ def test_the_run_goes_on_after_the_film_and_other_tasks_are_refused(run, tmp_pat
     main(["forecast", str(run), str(source), "--until", "30min", "--every", "10min", "-o", str(tmp_path / "next.nc")])
     back = open_archive(tmp_path / "next.nc")
     assert back.rain.shape == (3, 8, 12) and np.isnan(back.rain.values).sum() == 3
-    assert np.isnan(back.rain.values[:, 0, 0]).all() and back.attrs["source"].endswith("scent-time")
+    assert np.isnan(back.rain.values[:, 0, 0]).all() and back.attrs["source"].endswith("films")
     assert back.attrs["comment"].startswith("training asked up to 20 min ahead")
     table = (run / "recipe.json").read_text(encoding="utf-8")
     other = tmp_path / "other"
