@@ -235,7 +235,7 @@ def test_layers_that_cannot_be_written(diff, message):
 
 
 def test_unknown_names_are_answered_with_the_known():
-    with pytest.raises(ConfigError, match="no preset 'hybird'; there are conv, films, hybrid, .* v2. Did you mean 'hybrid'?"):
+    with pytest.raises(ConfigError, match="no preset 'hybird'; there are conv, films, .* v2. Did you mean 'hybrid'?"):
         gl.preset("hybird")
     with pytest.raises(ConfigError, match="no size 'huge'; it has"):
         gl.preset("hybrid", "huge")
